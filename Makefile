@@ -1,0 +1,44 @@
+# Every target sets up its own environment in .venv; nothing needs to be installed first but
+# Python 3.11 or newer with venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint types bench clean
+
+help:
+	@echo "make demo    render Bach's Prelude in C to demo/clip.wav, with a picture"
+	@echo "make test    lint, type check and all tests"
+	@echo "make bench   speed and memory, as ratios (about 5 minutes)"
+	@echo "make clean   remove the environment and what the demo made"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/gansynth init --preset tiny --seed 5 -o demo/untrained.safetensors --force
+	$(BIN)/gansynth generate --model demo/untrained.safetensors --midi demo/bwv846.mid \
+	    --seed 846 --plot --force -o demo/clip.wav
+	@echo
+	@echo "This model is untrained: it shows that everything works, and sounds like noise."
+	@echo "sound:   demo/clip.wav"
+	@echo "picture: demo/clip.png"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/pytest
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) demo/clip.* demo/untrained.safetensors

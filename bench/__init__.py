@@ -1,0 +1,1 @@
+"""Speed and memory of gansynth, as ratios against named baselines."""

@@ -1,0 +1,299 @@
+"""`gansynth generate`: words to calls of `performance.recording`."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gansynth.errors import InputError
+from gansynth.pitches import parse_pitches
+
+if TYPE_CHECKING:
+    from gansynth.model.synth import Synth
+    from gansynth.performance.recording import Format, Recording
+
+_EPILOG = """\b
+Examples:
+  gansynth generate --model acoustic_only.zip --count 8 -o notes
+  gansynth generate --model acoustic_only.zip --pitches C3-C5 -o scale --format flac
+  gansynth generate --model acoustic_only.zip --midi song.mid -o song.wav --plot
+  gansynth generate --recall notes/generated_3.json --pitch 55 -o again
+  gansynth generate --recall notes/generated_3.json --midi song.mid -o song.flac
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--model",
+    type=click.Path(),
+    help="Model file, training run, or a folder or zip of the original GANSynth.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    default="generated",
+    show_default=True,
+    help="Folder of the notes; with --midi also the clip's file.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help="Random instruments.  [default: 8, or 1 with --pitch/--pitches]",
+)
+@click.option(
+    "--pitch",
+    "--pitches",
+    "pitches",
+    multiple=True,
+    metavar="PITCHES",
+    help="MIDI numbers or names: 60, C4, 48-72, C3-C5,G5. Without it, one random pitch "
+    "for each instrument.",
+)
+@click.option("--midi", type=click.Path(), help="Play this MIDI file.")
+@click.option(
+    "--secs-per-instrument",
+    type=float,
+    default=6.0,
+    show_default=True,
+    help="With --midi: seconds from one random instrument to the next.",
+)
+@click.option("--single", is_flag=True, help="With --midi: one instrument for the whole piece.")
+@click.option(
+    "--per-track",
+    is_flag=True,
+    help="With --midi: one instrument for each track (or program, in a file with one track).",
+)
+@click.option(
+    "--out-of-range",
+    type=click.Choice(["octave", "drop", "error"]),
+    default="octave",
+    show_default=True,
+    help="With --midi: notes that the model doesn't know.",
+)
+@click.option(
+    "--recall", type=click.Path(), help="Take the instruments of an earlier result's .json."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="The same seed gives the same files.  [default: a new one, which is printed]",
+)
+@click.option(
+    "--format",
+    "extension",
+    type=click.Choice(["wav", "flac", "ogg"]),
+    default="wav",
+    show_default=True,
+    help="Of files in a folder.",
+)
+@click.option(
+    "--bits",
+    type=click.Choice(["16", "24", "float"]),
+    help="Sample format.  [default: float for wav, 16 for flac]",
+)
+@click.option("--sample-rate", type=int, help="Resample to this rate in Hz.")
+@click.option("--plot", is_flag=True, help="Save a rainbowgram of each sound.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="bfloat16 is faster and less exact.",
+)
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be made, stop.")
+def generate(**options: Any) -> None:
+    """Make notes, or play a MIDI file.
+
+    Beside every sound lies a .json that plays the same instrument again (--recall).
+    """
+    _check_combination(options)
+    wanted = parse_pitches(",".join(options["pitches"])) if options["pitches"] else []
+    midi = options["midi"]
+    if midi is not None:
+        from gansynth.performance.midi import read_midi
+
+        options["score"] = read_midi(midi)  # the cheap half first: a bad file stops here
+
+    from gansynth.performance import recording
+
+    recall = recording.read_recording(Path(options["recall"])) if options["recall"] else None
+    folder, stem, extension = _target(options)
+    form = recording.Format(extension, options["bits"], options["sample_rate"], options["plot"])
+    recording.check_targets(folder, [stem] if stem else [], form, options["force"])
+    synth, origin = _load(options, recall)
+    if midi is not None:
+        _clip(options, synth, origin, recall, folder, stem or recording.CLIP_NAME, form)
+    else:
+        _notes(options, synth, origin, recall, wanted, folder, stem, form)
+
+
+def _check_combination(options: dict[str, Any]) -> None:
+    midi = options["midi"] is not None
+    if midi and (options["pitches"] or options["count"]):
+        raise InputError("--midi: brings its own notes; leave out --count and --pitches.")
+    if options["single"] and options["per_track"]:
+        raise InputError("--single, --per-track: exclude each other; give one of them.")
+    for name in ("single", "per_track"):
+        if options[name] and not midi:
+            raise InputError(f"--{name.replace('_', '-')}: goes with --midi FILE.")
+    if options["recall"] and options["count"]:
+        raise InputError("--recall: brings its own instruments; leave out --count.")
+
+
+def _target(options: dict[str, Any]) -> tuple[Path, str | None, str]:
+    """Folder, stem (None: numbered notes) and extension of the output."""
+    from gansynth.performance.recording import CLIP_NAME, is_sound_path
+
+    output = Path(options["output"])
+    if is_sound_path(output) and not str(options["output"]).endswith("/"):
+        return output.parent, output.stem, output.suffix.lower()
+    stem = CLIP_NAME if options["midi"] is not None else None
+    return output, stem, f".{options['extension']}"
+
+
+def _load(options: dict[str, Any], recall: Recording | None) -> tuple[Synth, dict[str, Any]]:
+    """The synth, and what sidecars say about where a sound came from."""
+    from gansynth import __version__, load
+    from gansynth.cli.runner import warn
+
+    path = options["model"] or (recall.model_path if recall else None)
+    synth = load(path, options["device"], options["precision"])
+    warn(synth.warnings)
+    sha256 = synth.model.digest()
+    if recall is not None and recall.model_sha256 != sha256:
+        raise InputError(
+            f"recall={options['recall']!r}: was made with model {recall.model_sha256[:12]}…, but "
+            f"{path!r} is {sha256[:12]}…; give that model with --model."
+        )
+    if options["seed"] is None:
+        options["seed"] = secrets.randbits(32)
+    names = ("secs_per_instrument", "single", "per_track", "out_of_range", "precision")
+    kept = {name: options[name] for name in names}
+    origin = {
+        "gansynth": __version__,
+        "model": {"path": str(path), "sha256": sha256},
+        "seed": None if recall else options["seed"],
+        "midi": options["midi"],
+        "recall": options["recall"],
+        "options": kept,
+    }
+    return synth, origin
+
+
+def _clip(
+    options: dict[str, Any],
+    synth: Synth,
+    origin: dict[str, Any],
+    recall: Recording | None,
+    folder: Path,
+    stem: str,
+    form: Format,
+) -> None:
+    from gansynth.performance.perform import make_plan
+    from gansynth.performance.recording import record_clip
+
+    arrangement = "single" if options["single"] else "spaced"
+    plan = make_plan(
+        options["score"],
+        synth,
+        seed=options["seed"],
+        secs_per_instrument=options["secs_per_instrument"],
+        arrangement="per-track" if options["per_track"] else arrangement,
+        latents=None if recall is None else recall.latents,
+        out_of_range=options["out_of_range"],
+    )
+    click.echo(f"{options['midi']}: {plan.summary()}{_seed_words(origin)}")
+    if options["dry_run"]:
+        click.echo(f"would write {folder / stem}{form.extension}")
+        return
+    click.echo(
+        record_clip(
+            synth,
+            plan,
+            folder,
+            stem=stem,
+            form=form,
+            origin=origin,
+            overwrite=options["force"],
+            progress=True,
+        )
+    )
+
+
+def _notes(
+    options: dict[str, Any],
+    synth: Synth,
+    origin: dict[str, Any],
+    recall: Recording | None,
+    wanted: list[int],
+    folder: Path,
+    stem: str | None,
+    form: Format,
+) -> None:
+    import numpy as np
+
+    from gansynth.pitches import describe_pitches
+
+    for pitch in wanted:
+        if pitch not in synth.pitches:
+            raise InputError(f"pitch={pitch}: the model knows {describe_pitches(synth.pitches)}.")
+    if recall is not None:
+        latents = recall.latents
+        if not wanted and len(recall.pitches) != len(latents):
+            raise InputError("--recall: this is a clip's .json; say --pitch, --pitches or --midi.")
+    else:
+        latents = synth.sample_latents(options["count"] or (1 if wanted else 8), options["seed"])
+    if wanted:
+        pitches = wanted * len(latents)
+        latents = np.repeat(latents, len(wanted), axis=0)
+    elif recall is not None:
+        pitches = recall.pitches
+    else:
+        pitches = synth.sample_pitches(len(latents), options["seed"]).tolist()
+    if stem is not None and len(pitches) > 1:
+        raise InputError(
+            f"output={options['output']!r}: is one file for {len(pitches)} notes; give a folder."
+        )
+    stems = [stem] if stem else [f"generated_{index}" for index in range(len(pitches))]
+    _record_notes(options, synth, origin, latents, pitches, folder, stems, form)
+
+
+def _record_notes(
+    options: dict[str, Any],
+    synth: Synth,
+    origin: dict[str, Any],
+    latents: Any,
+    pitches: list[int],
+    folder: Path,
+    stems: list[str],
+    form: Format,
+) -> None:
+    from gansynth.performance.recording import check_targets, record_notes
+
+    click.echo(f"{len(pitches)} note{'s'[: len(pitches) != 1]}{_seed_words(origin)}")
+    if options["dry_run"]:
+        check_targets(folder, stems, form, options["force"])
+        click.echo(f"would write {folder / stems[0]}{form.extension} …")
+        return
+    lines = record_notes(
+        synth,
+        latents,
+        pitches,
+        folder,
+        stems=stems,
+        form=form,
+        origin=origin,
+        overwrite=options["force"],
+        progress=True,
+    )
+    click.echo("\n".join(lines))
+
+
+def _seed_words(origin: dict[str, Any]) -> str:
+    return "" if origin["seed"] is None else f", seed {origin['seed']}"

@@ -1,0 +1,123 @@
+"""`gansynth_generate` with the original's flags, for scripts and habits that exist."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from gansynth.cli.runner import run, warn
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help", "--helpfull"]})
+@click.option(
+    "--ckpt_dir",
+    default="/tmp/gansynth/acoustic_only",
+    show_default=True,
+    type=click.Path(),
+    help="Folder with stage_000* folders (or a zip, or a model file).",
+)
+@click.option(
+    "--output_dir",
+    default="/tmp/gansynth/samples",
+    show_default=True,
+    type=click.Path(),
+    help="Folder for the sounds.",
+)
+@click.option("--midi_file", default="", type=click.Path(), help="MIDI file to play.")
+@click.option(
+    "--batch_size",
+    default=8,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Without --midi_file: how many random notes.",
+)
+@click.option(
+    "--secs_per_instrument",
+    default=6.0,
+    show_default=True,
+    type=float,
+    help="Seconds from one random instrument to the next.",
+)
+@click.option("--tfds_data_dir", help="Accepted and ignored: no training data is needed.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same files.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+def gansynth_generate(
+    ckpt_dir: str,
+    output_dir: str,
+    midi_file: str,
+    batch_size: int,
+    secs_per_instrument: float,
+    tfds_data_dir: str | None,
+    seed: int | None,
+    force: bool,
+) -> None:
+    """Generate sounds with the original's flags; `gansynth generate` can do more."""
+    from gansynth import __version__, load
+    from gansynth.files import as_path
+    from gansynth.performance.midi import read_midi
+    from gansynth.performance.perform import make_plan
+    from gansynth.performance.recording import (
+        CLIP_NAME,
+        Format,
+        check_targets,
+        record_clip,
+        record_notes,
+    )
+
+    if tfds_data_dir is not None:
+        click.echo("note: --tfds_data_dir is ignored; models carry their pitches with them.")
+    score = read_midi(midi_file) if midi_file else None
+    folder, form = as_path(output_dir).expanduser(), Format()
+    stems = [CLIP_NAME] if score else [f"generated_{index}" for index in range(batch_size)]
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)  # as the original does
+    check_targets(folder, stems, form, force)
+    model = Path(ckpt_dir).expanduser()
+    synth = load(model)
+    warn(synth.warnings)
+    seed = secrets.randbits(32) if seed is None else seed
+    origin = {
+        "gansynth": __version__,
+        "model": {"path": str(model), "sha256": synth.model.digest()},
+        "seed": seed,
+        "midi": midi_file or None,
+    }
+    if score is not None:
+        plan = make_plan(score, synth, seed=seed, secs_per_instrument=secs_per_instrument)
+        click.echo(f"{midi_file}: {plan.summary()}, seed {seed}")
+        line = record_clip(
+            synth,
+            plan,
+            folder,
+            stem=CLIP_NAME,
+            form=form,
+            origin=origin,
+            overwrite=force,
+            progress=True,
+        )
+        click.echo(f"Saved to {line}")
+        return
+    latents, pitches = (
+        synth.sample_latents(batch_size, seed),
+        synth.sample_pitches(batch_size, seed),
+    )
+    lines = record_notes(
+        synth,
+        latents,
+        pitches.tolist(),
+        folder,
+        stems=stems,
+        form=form,
+        origin=origin,
+        overwrite=force,
+        progress=True,
+    )
+    for line in lines:
+        click.echo(f"Saved to {line}")
+
+
+def generate_main() -> None:
+    """Entry point of the console script."""
+    run(gansynth_generate)

@@ -1,0 +1,124 @@
+"""`gansynth convert`, `info` and `init`: words to calls of the model room."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gansynth.pitches import describe_pitches, parse_pitches
+
+if TYPE_CHECKING:
+    from gansynth.model.file import Model
+
+_force = click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+
+
+@click.command()
+@click.argument("magenta", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), required=True, help="Model file to write.")
+@click.option("--with-discriminator", is_flag=True, help="Keep what training needs to go on.")
+@click.option(
+    "--pitches", help="Pitches of the training data, if they are not the published 24-84."
+)
+@_force
+def convert(
+    magenta: str, output: str, with_discriminator: bool, pitches: str | None, force: bool
+) -> None:
+    r"""Turn a folder or zip of the original GANSynth into one model file.
+
+    \b
+    Example:
+      gansynth convert acoustic_only.zip -o acoustic_only.safetensors
+    """
+    from gansynth.cli.runner import warn
+    from gansynth.convert.magenta import read_magenta
+    from gansynth.files import check_writable
+    from gansynth.model.file import save_model
+
+    known = parse_pitches(pitches) if pitches else None
+    check_writable(output, overwrite=force)
+    model, warnings = read_magenta(magenta, pitches=known, with_discriminator=with_discriminator)
+    warn(warnings)
+    save_model(output, model, overwrite=force)
+    click.echo(f"{output}  {Path(output).stat().st_size / 1e6:.1f} MB")
+    click.echo(_table(describe(model)))
+
+
+@click.command()
+@click.argument("model", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Everything, hyperparameters included.")
+def info(model: str, as_json: bool) -> None:
+    """Print what is in a model."""
+    from gansynth.cli.runner import warn
+    from gansynth.model.load import load_model
+
+    loaded, warnings = load_model(model)
+    warn(warnings)
+    facts = describe(loaded)
+    if as_json:
+        facts |= {
+            "config": loaded.config.to_dict(),
+            "pitch_counts": loaded.pitch_counts,
+            "source": loaded.source,
+        }
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        click.echo(_table(facts))
+
+
+@click.command()
+@click.option("--preset", required=True, help="mel_prog_hires, quick_test or tiny.")
+@click.option("--hparams", help="JSON object of hyperparameters on top of the preset.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--pitches", default="24-84", show_default=True, help="Pitches it will know.")
+@click.option("-o", "--output", type=click.Path(), required=True, help="Model file to write.")
+@_force
+def init(
+    preset: str, hparams: str | None, seed: int, pitches: str, output: str, force: bool
+) -> None:
+    """Make an untrained model file: it has every part of a model and makes noise."""
+    from gansynth import config as configs
+    from gansynth.files import check_writable
+
+    config = configs.preset(preset)
+    if hparams is not None:
+        config = configs.from_json(hparams, config)
+    known = parse_pitches(pitches)
+    check_writable(output, overwrite=force)
+
+    from gansynth.model.file import initial_model, save_model
+
+    save_model(output, initial_model(config, known, seed), overwrite=force)
+    click.echo(f"{output}  untrained, preset {preset}, seed {seed}")
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """What a user wants to know about a model, in words and numbers."""
+    from gansynth.networks import schedule
+
+    config = model.config
+    time, freq = schedule.block_shape(config, schedule.blocks_needed(model.progress))
+    source = dict(model.source)
+    kind = str(source.pop("kind", "unknown"))
+    details = ", ".join(f"{name} {value}" for name, value in source.items())
+    return {
+        "source": f"{kind} ({details})" if details else kind,
+        "pitches": describe_pitches(list(model.pitch_counts)),
+        "latent size": config.latent_vector_size,
+        "sample rate": f"{config.sample_rate} Hz",
+        "note": f"{config.audio_length} samples, {config.audio_length / config.sample_rate:g} s",
+        "represents": f"{config.data_type}, {config.data_normalizer}",
+        "image": f"{time} x {freq} (time x frequency) of "
+        f"{config.final_shape[0]} x {config.final_shape[1]}, progress {model.progress:g}",
+        "generator": f"{sum(t.numel() for t in model.generator.values()):,} parameters"
+        + (", simple architecture" if config.simple_arch else ""),
+        "discriminator": "kept" if model.discriminator is not None else "none",
+        "sha256": model.digest(),
+    }
+
+
+def _table(facts: dict[str, Any]) -> str:
+    return "\n".join(f"{name + ':':16}{value}" for name, value in facts.items())

@@ -1,0 +1,36 @@
+"""Runs a command line: errors made on purpose become one line and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from gansynth.errors import GansynthError
+
+
+def run(command: click.Command) -> NoReturn:
+    """Run a command with the process's arguments, and exit."""
+    try:
+        sys.exit(command.main(standalone_mode=False) or 0)
+    except GansynthError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; nothing was written", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep the interpreter's last flush from failing too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def warn(lines: list[str]) -> None:
+    """Show warnings on the error stream."""
+    for line in lines:
+        click.echo(f"warning: {line}", err=True)

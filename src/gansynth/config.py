@@ -1,0 +1,422 @@
+"""Every hyperparameter of GANSynth: its default, range and meaning; presets; the original's names.
+
+A `Config` is frozen and always valid: building one checks every value, and the values against each
+other. The names and defaults are those of the original code, so that its `experiment.json` and
+`--hparams` mean the same here. `options()` lists them with their documentation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gansynth.errors import ConfigError
+
+# The original's cluster and debugging switches: accepted so that its files load, without effect.
+IGNORED_NAMES = ("master", "ps_tasks", "task", "debug_hook")
+
+STFT_OVERLAP = 0.75
+
+
+@dataclass(frozen=True)
+class Option:
+    """One hyperparameter as the documentation and the error messages show it."""
+
+    name: str
+    default: Any
+    rule: str
+    help: str
+
+
+def _option(default: Any, help: str, rule: str, check: Callable[[Any], bool]) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help, "rule": rule, "check": check})
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _text(default: str, help: str) -> Any:
+    return _option(default, help, "must be text", lambda v: isinstance(v, str))
+
+
+def _flag(default: bool, help: str) -> Any:
+    return _option(default, help, "must be true or false", lambda v: isinstance(v, bool))
+
+
+def _choice(default: str, choices: tuple[str, ...], help: str) -> Any:
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": help,
+            "rule": "must be one of " + ", ".join(choices),
+            "check": lambda v: isinstance(v, str) and v in choices,
+            "choices": choices,
+        },
+    )
+
+
+def _whole(default: int, low: int, high: int, help: str) -> Any:
+    rule = f"must be a whole number from {low} to {high}"
+    return _option(default, help, rule, lambda v: _is_int(v) and low <= v <= high)
+
+
+def _real(default: float, rule: str, check: Callable[[float], bool], help: str) -> Any:
+    return _option(default, help, f"must be a number {rule}", lambda v: _is_number(v) and check(v))
+
+
+def _weight(default: float, help: str) -> Any:
+    return _real(default, "of 0 or more", lambda v: v >= 0, help)
+
+
+_MANY = 10**12
+
+
+@dataclass(frozen=True)
+class Config:
+    """All hyperparameters of a GANSynth model and its training, with the original's defaults.
+
+    The defaults are the original's quick-test settings; `preset("mel_prog_hires")` is the published
+    configuration (Engel et al., "GANSynth: Adversarial Neural Audio Synthesis", ICLR 2019).
+
+    Raises
+    ------
+    ConfigError
+        For a value of the wrong type or out of range, and for values that contradict each other.
+    """
+
+    # Data
+    train_root_dir: str = _text("/tmp/gansynth/train", "Folder of a training run.")
+    train_data_path: str = _text("", "Notes to train on: a TFRecord file.")
+    tfds_data_dir: str = _text("", "Notes to train on: a folder of TensorFlow data sets.")
+    dataset_name: str = _text("nsynth_tfds", "How the training data is stored.")
+    data_type: str = _choice(
+        "mel",
+        ("mel", "linear", "phase", "wave"),
+        "What the networks see: mel or linear spectrogram with instantaneous frequency, linear "
+        "spectrogram with raw phase, or the waveform.",
+    )
+    audio_length: int = _whole(64000, 1, 1 << 26, "Samples of one note.")
+    sample_rate: int = _whole(16000, 1000, 384000, "Samples per second.")
+    data_normalizer: str = _choice(
+        "specgrams_prespecified_normalizer",
+        (
+            "none",
+            "specgrams_prespecified_normalizer",
+            "specgrams_simple_normalizer",
+            "specgrams_freq_normalizer",
+        ),
+        "How spectrograms are mapped to -1 … 1: not, by the given constants, by constants "
+        "measured for each channel, or for each channel and frequency.",
+    )
+    normalizer_margin: float = _real(
+        0.8, "above 0, up to 1", lambda v: 0 < v <= 1, "Largest value of measured normalizers."
+    )
+    normalizer_num_examples: int = _whole(1000, 1, _MANY, "Notes a normalizer is measured on.")
+    mag_normalizer_a: float = _real(
+        0.0661371661726, "other than 0", lambda v: v != 0, "Slope for log magnitude."
+    )
+    mag_normalizer_b: float = _real(0.113718730221, "", lambda v: True, "Offset for log magnitude.")
+    p_normalizer_a: float = _real(0.8, "other than 0", lambda v: v != 0, "Slope for phase.")
+    p_normalizer_b: float = _real(0.0, "", lambda v: True, "Offset for phase.")
+
+    # Losses
+    gradient_penalty_target: float = _weight(1.0, "Gradient norm aimed at (WGAN-GP).")
+    gradient_penalty_weight: float = _weight(10.0, "Weight of the gradient penalty.")
+    real_score_penalty_weight: float = _weight(0.001, "Weight that keeps real scores near 0.")
+    generator_ac_loss_weight: float = _weight(1.0, "Weight of the generator's pitch loss.")
+    discriminator_ac_loss_weight: float = _weight(1.0, "Weight of the discriminator's pitch loss.")
+    gen_gl_consistency_loss_weight: float = _weight(0.0, "Weight of the STFT consistency loss.")
+
+    # Optimisation
+    generator_learning_rate: float = _real(0.0004, "above 0", lambda v: v > 0, "Adam's step size.")
+    discriminator_learning_rate: float = _real(
+        0.0004, "above 0", lambda v: v > 0, "Adam's step size."
+    )
+    adam_beta1: float = _real(0.0, "from 0 to below 1", lambda v: 0 <= v < 1, "Adam's beta 1.")
+    adam_beta2: float = _real(0.99, "from 0 to below 1", lambda v: 0 <= v < 1, "Adam's beta 2.")
+    fake_batch_size: int = _whole(16, 1, _MANY, "Notes in each summary.")
+
+    # Progressive training; every count is of images seen
+    batch_size_schedule: tuple[int, ...] = _option(
+        (16, 8),
+        "Batch size of each resolution; padded at the front with its first entry.",
+        "must be a list of whole numbers of 1 or more, at least one",
+        lambda v: isinstance(v, tuple) and len(v) > 0 and all(_is_int(n) and n >= 1 for n in v),
+    )
+    stable_stage_num_images: int = _whole(32, 1, _MANY, "Images of a stage at one resolution.")
+    transition_stage_num_images: int = _whole(32, 1, _MANY, "Images of a blend of two resolutions.")
+    total_num_images: int = _whole(320, 1, _MANY, "Images of the whole training.")
+    save_summaries_num_images: int = _whole(100, 1, _MANY, "Images between summaries.")
+    train_progressive: bool = _flag(True, "Grow the resolution while training.")
+    train_time_limit: float | None = _option(
+        None,
+        "Seconds of training; when given, stages follow the clock and not the images.",
+        "must be null or a number above 0",
+        lambda v: v is None or (_is_number(v) and v > 0),
+    )
+    train_time_stage_multiplier: float = _real(
+        1.0, "above 0", lambda v: v > 0, "Time of a stage against the one before it."
+    )
+
+    # Architecture
+    g_fn: str = _choice("specgram", ("specgram",), "Generator architecture.")
+    d_fn: str = _choice("specgram", ("specgram",), "Discriminator architecture.")
+    latent_vector_size: int = _whole(256, 1, 65536, "Numbers that describe an instrument.")
+    kernel_size: int = _whole(3, 1, 31, "Convolution kernel, both directions.")
+    start_height: int = _whole(4, 1, 1 << 16, "Time steps of the first resolution.")
+    start_width: int = _whole(8, 1, 1 << 16, "Frequency bins of the first resolution.")
+    scale_mode: str = _choice(
+        "ALL", ("ALL", "H"), "Grow time and frequency (ALL) or time only (H)."
+    )
+    scale_base: int = _whole(2, 2, 64, "Growth from one resolution to the next.")
+    num_resolutions: int = _whole(7, 1, 32, "Resolutions, the first and the last included.")
+    simple_arch: bool = _flag(False, "Dense and transposed convolutions, no pixel norm.")
+    to_rgb_activation: str = _choice("tanh", ("tanh", "linear"), "Activation of the output layers.")
+    fmap_base: int = _whole(512, 1, 1 << 20, "Channels of block b: fmap_base / 2^(b fmap_decay) …")
+    fmap_decay: float = _real(1.0, "of 0 or more", lambda v: v >= 0, "… (see fmap_base) …")
+    fmap_max: int = _whole(128, 1, 65536, "… but at most this many.")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not field.metadata["check"](value):
+                choices = field.metadata.get("choices", ())
+                hint = nearest(value, choices) if isinstance(value, str) else ""
+                raise ConfigError(
+                    f"{field.name}={value!r}: {field.metadata['rule'].strip()}.{hint}"
+                )
+        _check_geometry(self)
+
+    @property
+    def final_shape(self) -> tuple[int, int]:
+        """(time, freq) of the last resolution."""
+        growth = self.scale_base ** (self.num_resolutions - 1)
+        return (
+            self.start_height * growth,
+            self.start_width * (growth if self.scale_mode == "ALL" else 1),
+        )
+
+    @property
+    def n_fft(self) -> int:
+        """Samples of an STFT frame (spectral data types): two per frequency bin."""
+        return 2 * self.final_shape[1]
+
+    @property
+    def hop_length(self) -> int:
+        """Samples between STFT frames: a quarter of a frame."""
+        return int((1 - STFT_OVERLAP) * self.n_fft)
+
+    @property
+    def num_stages(self) -> int:
+        """Training stages: one for each resolution and one for each blend between two."""
+        return 2 * self.num_resolutions - 1
+
+    def channels(self, block: int) -> int:
+        """Feature maps of a block, counted from 1; block 0 is the discriminator's last layer."""
+        return int(min(self.fmap_base / 2.0 ** (block * self.fmap_decay), self.fmap_max))
+
+    def replace(self, **changes: Any) -> Config:
+        """A copy with some values changed; same checks and errors as building one."""
+        return from_dict({**self.to_dict(), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the original's names, ready for JSON."""
+        values = dataclasses.asdict(self)
+        values["batch_size_schedule"] = list(self.batch_size_schedule)
+        return values
+
+
+def _check_geometry(config: Config) -> None:
+    """Rules between values: the spectrogram must be one that an STFT can make."""
+    time, freq = config.final_shape
+    if time * freq > 1 << 26:
+        raise ConfigError(
+            f"num_resolutions={config.num_resolutions}: the final image would be {time} x {freq}; "
+            "use fewer resolutions, a smaller start or a smaller scale_base."
+        )
+    for block in range(config.num_resolutions + 1):
+        if config.channels(block) < 1:
+            raise ConfigError(
+                f"fmap_base={config.fmap_base}: leaves no channel in block {block} of "
+                f"{config.num_resolutions}; raise fmap_base or lower fmap_decay."
+            )
+    if config.data_type == "wave":
+        if freq != 1:
+            raise ConfigError(
+                f"start_width={config.start_width}: data_type=wave needs width 1 and scale_mode=H."
+            )
+        covered = time
+    else:
+        if freq < 2 or freq & (freq - 1):
+            raise ConfigError(
+                f"start_width={config.start_width}: gives {freq} frequency bins; spectral data "
+                "types need a power of two of 2 or more."
+            )
+        covered = config.hop_length * (time - 1) + config.n_fft
+    if covered < config.audio_length:
+        raise ConfigError(
+            f"audio_length={config.audio_length}: the final image of {time} x {freq} covers only "
+            f"{covered} samples; shorten the notes or add a resolution."
+        )
+
+
+def options() -> list[Option]:
+    """Every hyperparameter with its default, its rule and its meaning."""
+    return [
+        Option(f.name, f.default, f.metadata["rule"].strip(), f.metadata["help"])
+        for f in dataclasses.fields(Config)
+    ]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The hint at the end of an "unknown name" message; empty when nothing is near."""
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f" Did you mean {found[0]}?" if found else ""
+
+
+def from_dict(values: Mapping[str, Any], base: Config | None = None) -> Config:
+    """Build a `Config` from the original's names; what is not named comes from `base`.
+
+    Parameters
+    ----------
+    values : mapping of option names to plain (JSON) values
+    base : Config or None
+        None means the original's defaults.
+
+    Raises
+    ------
+    ConfigError
+        For a name that doesn't exist (naming the nearest one), or a value that breaks its rule.
+    """
+    names = [option.name for option in options()]
+    known: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in IGNORED_NAMES:
+            continue
+        if name not in names:
+            raise ConfigError(
+                f"{name}={value!r}: there is no such hyperparameter.{nearest(name, names)}"
+            )
+        known[name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(base, **known) if base is not None else Config(**known)
+
+
+def from_json(text: str, base: Config | None = None, *, where: str = "--hparams") -> Config:
+    """`from_dict` for a JSON object in text, as the original's `--hparams` takes it."""
+    return from_dict(_json_object(text, where), base)
+
+
+def from_experiment(text: str, *, where: str, job: str = "") -> tuple[Config, list[str]]:
+    """Read an `experiment.json` of the original.
+
+    Parameters
+    ----------
+    text : str
+        The file's content.
+    where : str
+        The file's name, for messages.
+    job : str
+        Which entry of `jobs` to take, in files that hold a whole sweep (a folder's name).
+
+    Returns
+    -------
+    (Config, list of str)
+        The configuration and the names that this package doesn't know, to be shown as a warning.
+    """
+    values = _json_object(text, where)
+    if isinstance(values.get("jobs"), dict):
+        if not isinstance(values["jobs"].get(job), dict):
+            raise ConfigError(f"{where}: jobs={sorted(values['jobs'])}: has no entry {job!r}.")
+        values = values["jobs"][job]
+    names = {option.name for option in options()}
+    unknown = sorted(set(values) - names - set(IGNORED_NAMES))
+    try:
+        config = from_dict({k: v for k, v in values.items() if k not in unknown})
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return config, unknown
+
+
+def _json_object(text: str, where: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: is not JSON ({error}); give one object, {{…}}.") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}={str(values)[:60]!r}: must be one JSON object, {{…}}.")
+    return values
+
+
+_HIRES = {
+    "data_type": "mel",
+    "start_height": 2,
+    "start_width": 16,
+    "num_resolutions": 7,
+    "scale_mode": "ALL",
+    "scale_base": 2,
+}
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    # The published model: mel spectrograms, progressive training, high frequency resolution.
+    "mel_prog_hires": {
+        **_HIRES,
+        "total_num_images": 11_000_000,
+        "discriminator_learning_rate": 8e-4,
+        "generator_learning_rate": 8e-4,
+        "train_progressive": True,
+        "stable_stage_num_images": 800_000,
+        "transition_stage_num_images": 800_000,
+        "save_summaries_num_images": 10_000,
+        "batch_size_schedule": (8,),
+        "fmap_base": 4096,
+        "fmap_decay": 1.0,
+        "fmap_max": 256,
+        "fake_batch_size": 61,
+        "latent_vector_size": 256,
+        "kernel_size": 3,
+        "generator_ac_loss_weight": 10.0,
+        "discriminator_ac_loss_weight": 10.0,
+    },
+    # The original's defaults, which it recommends for a quick test of training.
+    "quick_test": {},
+    # The published geometry with very few channels: the whole product in seconds on a CPU.
+    "tiny": {
+        **_HIRES,
+        "fmap_base": 512,
+        "fmap_max": 8,
+        "latent_vector_size": 16,
+        "batch_size_schedule": (4,),
+        "stable_stage_num_images": 64,
+        "transition_stage_num_images": 64,
+        "total_num_images": 1024,
+        "fake_batch_size": 4,
+        "generator_learning_rate": 8e-4,
+        "discriminator_learning_rate": 8e-4,
+        "generator_ac_loss_weight": 10.0,
+        "discriminator_ac_loss_weight": 10.0,
+    },
+}
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names that `preset` takes."""
+    return tuple(_PRESETS)
+
+
+def preset(name: str) -> Config:
+    """A named configuration: `mel_prog_hires` as published, `quick_test`, or `tiny`."""
+    if name not in _PRESETS:
+        raise ConfigError(
+            f"preset={name!r}: must be one of {', '.join(_PRESETS)}.{nearest(name, _PRESETS)}"
+        )
+    return Config(**_PRESETS[name])

@@ -1,0 +1,29 @@
+"""Every error this package raises on purpose.
+
+One root, a few kinds. A message names the thing and its value (`name=value`), states the rule
+that was broken and says what to do. The command line prints the message alone and exits with 2.
+"""
+
+
+class GansynthError(Exception):
+    """Root of all errors raised on purpose; its text is meant for the user as it stands."""
+
+
+class ConfigError(GansynthError, ValueError):
+    """A hyperparameter has an unknown name, a wrong type or a value out of range."""
+
+
+class InputError(GansynthError, ValueError):
+    """An argument (pitch, latent, device, option…) breaks its rule."""
+
+
+class ModelError(GansynthError):
+    """A model file or checkpoint is missing, damaged, foreign or incomplete."""
+
+
+class MidiError(GansynthError):
+    """A MIDI file can't be read, or holds nothing that can be played."""
+
+
+class OutputError(GansynthError):
+    """A result can't be written: the place is taken, not writable, or the disk is full."""

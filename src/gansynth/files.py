@@ -1,0 +1,145 @@
+"""Files that appear whole or not at all, and are never overwritten silently."""
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gansynth.errors import InputError, OutputError
+
+PathLike = str | os.PathLike[str]
+
+
+def as_path(path: PathLike) -> Path:
+    """Return `path` as a `Path`; raises `InputError` where it is no text path."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path={path!r}: must be a str or a pathlib.Path")
+    return Path(path)
+
+
+def check_writable(path: PathLike, *, overwrite: bool = False) -> Path:
+    """Return `path` as a `Path` if a file could be written there; creates nothing.
+
+    Raises `OutputError` if something is there already (a folder or a device always, a file
+    unless `overwrite`), or if the folder around it is missing or not writable.
+    """
+    given = as_path(path)
+    shown = f"path={str(given)!r}"
+    try:
+        target = Path(os.path.realpath(given))
+        mode = target.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = 0
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{shown}: can't be written: {_reason(error)}") from error
+    folder = f"the folder {str(target.parent)!r}"
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"{shown}: is a folder; add a file name")
+    if mode and not stat.S_ISREG(mode):
+        raise OutputError(f"{shown}: is a device or a pipe, not a plain file; use a file name")
+    if mode and not overwrite:
+        raise OutputError(f"{shown}: exists already; use --force / overwrite=True or another name")
+    if not target.parent.is_dir():
+        raise OutputError(f"{shown}: {folder} is missing; create it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{shown}: {folder} is not writable; choose another one")
+    return given
+
+
+@contextmanager
+def atomic_path(path: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what the body writes there becomes `path` at the end.
+
+    If the body raises, the temporary file is removed and `path` stays as it was. A symbolic link
+    is followed. Raises `OutputError` as `check_writable` does, and for an `OSError` of the body,
+    which is taken for a failed write (disk full, quota…).
+    """
+    check_writable(path, overwrite=overwrite)
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        try:
+            yield temporary
+            check_writable(path, overwrite=overwrite)  # the name may have been taken meanwhile
+            os.chmod(temporary, _usual_mode())  # some libraries write for the owner alone
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"path={str(path)!r}: can't be written: {_reason(error)}; nothing was left behind"
+        ) from error
+
+
+def _usual_mode() -> int:
+    """Permissions that a new file has by default."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+@contextmanager
+def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary folder; the files that the body puts there appear in `folder` together.
+
+    `folder` is made if it is missing. If the body raises, nothing of it is left, and `folder`
+    stays as it was. Raises `OutputError` for a file that exists already (unless `overwrite`), and
+    for an `OSError` of the body, as `atomic_path` does.
+    """
+    target = as_path(folder)
+    made = not target.exists()
+    try:
+        target.mkdir(exist_ok=True)
+        stage = target / f".{secrets.token_hex(8)}.part"
+        stage.mkdir()
+    except OSError as error:
+        raise OutputError(f"folder={str(folder)!r}: can't be made: {_reason(error)}") from error
+    done = False
+    try:
+        yield stage
+        files = sorted(stage.iterdir())
+        for file in files:
+            check_writable(target / file.name, overwrite=overwrite)
+        for file in files:
+            os.replace(file, target / file.name)
+        done = True
+    except OSError as error:
+        raise OutputError(
+            f"folder={str(folder)!r}: can't be written: {_reason(error)}; nothing was left behind"
+        ) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        if made and not done:
+            shutil.rmtree(target, ignore_errors=True)
+
+
+def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:
+    """Write `text` as UTF-8, whole or not at all.
+
+    Raises `OutputError` as `atomic_path` does, and `InputError` for text that UTF-8 can't hold.
+    """
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"text={text[error.start : error.end]!r}: UTF-8 has no lone surrogates; remove them"
+        ) from error
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    plain = {
+        errno.ENOSPC: "the disk is full; free some space or choose another place",
+        errno.EDQUOT: "the disk quota is used up; free some space or choose another place",
+        errno.EFBIG: "the file is larger than the system allows; write a smaller one",
+        errno.EROFS: "the disk is read-only; choose another place",
+        errno.EACCES: "permission denied; choose another place",
+        errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    }
+    number = getattr(error, "errno", None)
+    return plain.get(number or 0) or getattr(error, "strerror", None) or str(error)

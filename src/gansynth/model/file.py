@@ -1,0 +1,296 @@
+"""The model file: one safetensors with JSON metadata that rebuilds the networks by itself.
+
+    generator.*            weights that make notes (moving averages)
+    last_generator.*       the weights that training goes on from (only with the discriminator)
+    discriminator.*        optional
+    normalizer.constants   constants of a measured normalizer, where the configuration asks for one
+    metadata["gansynth"]   JSON: format version, config, pitches with their counts, progress, source
+
+Nothing in it is code, and no pickle is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gansynth import config as configs
+from gansynth.config import Config
+from gansynth.errors import ConfigError, ModelError, OutputError
+from gansynth.files import atomic_path
+from gansynth.networks import schedule
+from gansynth.networks.progressive import Discriminator, Generator
+from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
+
+FORMAT_VERSION = 1
+METADATA_KEY = "gansynth"
+CONSTANTS_KEY = "normalizer.constants"
+
+State = dict[str, Tensor]
+Network = TypeVar("Network", Generator, Discriminator)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained (or untrained) model in memory.
+
+    Attributes
+    ----------
+    config : Config
+    pitch_counts : dict of int to int
+        MIDI pitches that the model knows, in order, and how often each was trained on.
+    progress : float
+        How far the resolutions have grown; see `networks.schedule`.
+    generator : dict of str to float32 Tensor
+        Averaged weights.
+    normalizer : float64 array [4] or [freq, 4], or None
+    last_generator, discriminator : dict of str to float32 Tensor, or None
+        What training needs to go on.
+    source : dict
+        Where the model came from, in words and numbers that JSON can hold.
+    """
+
+    config: Config
+    pitch_counts: dict[int, int]
+    progress: float
+    generator: State
+    normalizer: NDArray[np.float64] | None = None
+    last_generator: State | None = None
+    discriminator: State | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks that the generator has."""
+        return 1 + max(int(name.split(".")[1]) for name in self.generator)
+
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of all that shapes the sound, the same for any container."""
+        shape = {
+            "config": self.config.to_dict(),
+            "pitches": list(self.pitch_counts),
+            "progress": self.progress,
+        }
+        digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode())
+        for name in sorted(self.generator):
+            digest.update(name.encode())
+            digest.update(self.generator[name].contiguous().numpy().tobytes())
+        if self.normalizer is not None:
+            digest.update(np.ascontiguousarray(self.normalizer, np.float64).tobytes())
+        return digest.hexdigest()
+
+    def build_generator(self) -> Generator:
+        """The generator with these weights, on the CPU, for inference."""
+        generator = _skeleton(Generator, self.config, len(self.pitch_counts), self.num_blocks)
+        generator.load_state_dict(self.generator, assign=True)
+        return generator.eval().requires_grad_(False)
+
+    def build_discriminator(self) -> Discriminator:
+        """The discriminator with these weights.
+
+        Raises
+        ------
+        ModelError
+            If the model was saved without one.
+        """
+        if self.discriminator is None:
+            raise ModelError(
+                "discriminator=None: this model was saved without one; convert it again with "
+                "--with-discriminator."
+            )
+        network = _skeleton(Discriminator, self.config, len(self.pitch_counts), self.num_blocks)
+        network.load_state_dict(self.discriminator, assign=True)
+        return network.requires_grad_(False)
+
+
+def _skeleton(kind: type[Network], config: Config, num_pitches: int, num_blocks: int) -> Network:
+    """A network without memory for its weights."""
+    with torch.device("meta"):
+        return kind(config, num_pitches, num_blocks)
+
+
+def expected_shapes(
+    kind: type[Network], config: Config, num_pitches: int, num_blocks: int
+) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a network's tensors."""
+    network = _skeleton(kind, config, num_pitches, num_blocks)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def initial_model(config: Config, pitches: list[int], seed: int) -> Model:
+    """An untrained model with the initial weights of training; it makes noise, not music."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = Generator(config, len(pitches))
+    measured = None
+    if config.data_normalizer in MEASURED_FILES:
+        # Nothing was measured yet: the published constants for every channel and bin.
+        constants = np.array([config.mag_normalizer_a, config.mag_normalizer_b,
+                              config.p_normalizer_a, config.p_normalizer_b])  # fmt: skip
+        by_frequency = config.data_normalizer == "specgrams_freq_normalizer"
+        measured = np.tile(constants, (config.final_shape[1], 1)) if by_frequency else constants
+    return Model(
+        config,
+        dict.fromkeys(sorted(pitches), 1),
+        config.num_resolutions - 1.0,
+        {name: tensor.detach() for name, tensor in generator.state_dict().items()},
+        measured,
+        source={"kind": "untrained", "seed": seed},
+    )
+
+
+def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> None:
+    """Write a model file, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the file exists (without `overwrite`) or can't be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensors = {f"generator.{name}": tensor for name, tensor in model.generator.items()}
+    for prefix in ("last_generator", "discriminator"):
+        for name, tensor in (getattr(model, prefix) or {}).items():
+            tensors[f"{prefix}.{name}"] = tensor
+    if model.normalizer is not None:
+        tensors[CONSTANTS_KEY] = torch.tensor(model.normalizer)
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "config": model.config.to_dict(),
+        "pitch_counts": list(model.pitch_counts.items()),
+        "progress": model.progress,
+        "sample_rate": model.config.sample_rate,
+        "source": model.source,
+    }
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        try:
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()},
+                temporary,
+                metadata={METADATA_KEY: json.dumps(metadata)},
+            )
+        except SafetensorError as error:
+            raise OutputError(f"path={str(path)!r}: can't be written ({error}).") from None
+
+
+def read_model(path: str | Path) -> Model:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelError
+        If it can't be read, is of another kind or version, or its tensors don't fit its config.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    where = f"model={str(path)!r}"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get(METADATA_KEY)
+            if metadata is None:
+                raise ModelError(
+                    f"{where}: is a safetensors file of something else (no {METADATA_KEY} "
+                    "metadata); give a file made by gansynth convert, train or init."
+                )
+            description = _read_metadata(metadata, where)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelError(
+            f"{where}: is damaged or no safetensors file ({error}); copy or make it again."
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{where}: can't be read ({error.strerror or error}).") from None
+    return _assemble(description, tensors, where)
+
+
+def _read_metadata(text: str, where: str) -> dict[str, Any]:
+    """The metadata, checked; `config` becomes a Config and `pitch_counts` a dict."""
+    broken = f"{where}: has broken metadata; make the file again"
+    try:
+        description = json.loads(text)
+        version = description["format_version"]
+        if version != FORMAT_VERSION:
+            raise ModelError(
+                f"{where}: format_version={version!r}: this gansynth reads {FORMAT_VERSION}; "
+                "install a newer gansynth."
+            )
+        counts = {int(pitch): int(count) for pitch, count in description["pitch_counts"]}
+        progress = float(description["progress"])
+        config = configs.from_dict(description["config"])
+    except ConfigError as error:
+        raise ModelError(f"{where}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{broken} ({type(error).__name__}: {error}).") from None
+    in_range = all(0 <= p <= 127 and c >= 0 for p, c in counts.items())
+    if not counts or not in_range or list(counts) != sorted(counts) or not any(counts.values()):
+        raise ModelError(f"{broken} (pitch_counts={description['pitch_counts']!r:.80}).")
+    if not (math.isfinite(progress) and 0 <= progress <= config.num_resolutions - 1):
+        raise ModelError(f"{broken} (progress={progress!r}).")
+    source = description.get("source")
+    return {
+        "config": config,
+        "pitch_counts": counts,
+        "progress": progress,
+        "source": source if isinstance(source, dict) else {},
+    }
+
+
+def _assemble(description: dict[str, Any], tensors: State, where: str) -> Model:
+    """Sort tensors by network and check that every one is expected and of the right shape."""
+    constants = tensors.pop(CONSTANTS_KEY, None)
+    parts: dict[str, State] = {"generator": {}, "last_generator": {}, "discriminator": {}}
+    for name, tensor in tensors.items():
+        prefix, _, rest = name.partition(".")
+        if prefix not in parts:
+            raise ModelError(f"{where}: tensor={name!r}: is not part of a model; make it again.")
+        parts[prefix][rest] = tensor.float()
+    blocks = {name.split(".")[1] for name in parts["generator"] if name.startswith("blocks.")}
+    config, counts = description["config"], description["pitch_counts"]
+    if not 1 <= len(blocks) <= config.num_resolutions:
+        raise ModelError(f"{where}: has {len(blocks)} of {config.num_resolutions} blocks.")
+    if schedule.blocks_needed(description["progress"]) > len(blocks):
+        raise ModelError(
+            f"{where}: progress={description['progress']}: needs more than {len(blocks)} blocks."
+        )
+    for prefix, state in parts.items():
+        if state or prefix == "generator":
+            kinds: dict[str, Any] = {"discriminator": Discriminator}
+            shapes = expected_shapes(kinds.get(prefix, Generator), config, len(counts), len(blocks))
+            _check_tensors(state, shapes, f"{where}: {prefix}")
+    normalizer = None if constants is None else constants.double().numpy()
+    try:
+        make_normalizer(config, normalizer)
+    except ModelError as error:
+        raise ModelError(f"{where}: {error}") from None
+    return Model(
+        **description,
+        generator=parts["generator"],
+        normalizer=normalizer,
+        last_generator=parts["last_generator"] or None,
+        discriminator=parts["discriminator"] or None,
+    )
+
+
+def _check_tensors(state: State, shapes: dict[str, tuple[int, ...]], where: str) -> None:
+    if missing := sorted(set(shapes) - set(state)):
+        raise ModelError(f"{where}.{missing[0]}: is missing ({len(missing)} in all).")
+    if extra := sorted(set(state) - set(shapes)):
+        raise ModelError(f"{where}.{extra[0]}: is not expected ({len(extra)} in all).")
+    for name, shape in shapes.items():
+        if tuple(state[name].shape) != shape:
+            raise ModelError(
+                f"{where}.{name}: has shape {tuple(state[name].shape)}, the config says {shape}."
+            )
+        if not torch.isfinite(state[name]).all():
+            raise ModelError(f"{where}.{name}: holds NaN or infinite values.")

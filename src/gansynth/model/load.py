@@ -1,0 +1,68 @@
+"""From a path to a `Model`: model file, training run, or a model of the original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gansynth.errors import ModelError
+from gansynth.model.file import Model, read_model
+
+# The name under which a training run keeps its latest model file.
+RUN_MODEL = "model.safetensors"
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = b"\x80"
+
+
+def load_model(path: str | Path) -> tuple[Model, list[str]]:
+    """Read a model of any kind.
+
+    Parameters
+    ----------
+    path : str or Path
+        A model file, the folder of a training run (which holds model.safetensors), or a folder or
+        zip of the original.
+
+    Returns
+    -------
+    (Model, list of str)
+        The model, and warnings for the user.
+
+    Raises
+    ------
+    ModelError
+        If there is no model, or it is damaged or of a kind that is never loaded (pickles).
+    """
+    from gansynth.convert.magenta import is_magenta, read_magenta
+
+    path = Path(path)
+    where = f"model={str(path)!r}"
+    if path.is_dir():
+        if (path / RUN_MODEL).is_file():
+            return read_model(path / RUN_MODEL), []
+        if is_magenta(path):
+            return read_magenta(path)
+        raise ModelError(
+            f"{where}: is no model; expected a folder with {RUN_MODEL} (a training run) or with "
+            "stage_000NN folders (a model of the original)."
+        )
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except FileNotFoundError:
+        raise ModelError(f"{where}: there is no such file or folder.") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{where}: can't be read ({error}).") from None
+    if magic == _ZIP_MAGIC:
+        if is_magenta(path):
+            return read_magenta(path)
+        raise ModelError(
+            f"{where}: is a zip without stage_000NN folders. A PyTorch pickle is never loaded; "
+            "give a model file (.safetensors) or a model of the original."
+        )
+    if magic[:1] == _PICKLE_MAGIC:
+        raise ModelError(
+            f"{where}: is a pickle, which is never loaded because it can run code; give a model "
+            "file (.safetensors)."
+        )
+    return read_model(path), []

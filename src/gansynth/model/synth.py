@@ -1,0 +1,263 @@
+"""`Synth`: latents and pitches go in, notes come out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from gansynth.errors import InputError, ModelError
+from gansynth.model.file import Model
+from gansynth.model.load import load_model
+from gansynth.networks import schedule
+from gansynth.networks.inference import PackedGenerator
+from gansynth.networks.layers import upscale
+from gansynth.pitches import describe_pitches
+from gansynth.spectral.normalizers import make_normalizer
+from gansynth.spectral.representation import Representation
+
+Floats = NDArray[np.float32]
+
+PRECISIONS = {
+    # "auto" is float32 everywhere: bfloat16 is faster, but its waves drift in phase.
+    "auto": torch.float32,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+}
+
+# Notes computed at once. One at a time is fastest on a CPU, where features then stay in its cache;
+# a fixed number on a GPU. A note's numbers never depend on how many are asked for.
+_GPU_BATCH = 8
+_REMEMBERED = 128
+
+
+class Synth:
+    """Makes notes with one model on one device.
+
+    Parameters
+    ----------
+    model : Model
+    device : str
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", …
+    precision : str
+        "float32" (the reference), "bfloat16" (faster; see docs/speed.md for what it costs), or
+        "auto" (float32).
+
+    Attributes
+    ----------
+    pitches : tuple of int
+        MIDI pitches that the model knows, in order.
+    latent_size : int
+    sample_rate : int
+        Hz.
+    note_samples : int
+        Samples of every note.
+    warnings : list of str
+        What the loader noticed.
+    """
+
+    def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
+        self.model = model
+        self.device = choose_device(device)
+        if precision not in PRECISIONS:
+            raise InputError(f"precision={precision!r}: must be one of {', '.join(PRECISIONS)}.")
+        config = model.config
+        self.pitches = tuple(model.pitch_counts)
+        self.latent_size = config.latent_vector_size
+        self.sample_rate = config.sample_rate
+        self.note_samples = config.audio_length
+        self.warnings: list[str] = []
+        generator = model.build_generator().to(self.device)
+        self._generate = PackedGenerator(generator, model.progress, PRECISIONS[precision])
+        self._representation = Representation(config).to(self.device)
+        self._normalizer = make_normalizer(config, model.normalizer).to(self.device)
+        steps = config.num_resolutions - schedule.blocks_needed(model.progress)
+        self._upscaling = schedule.scale(config, steps)
+        self._batch = 1 if self.device.type == "cpu" else _GPU_BATCH
+
+    def sample_latents(self, n: int, seed: int | None = 0) -> Floats:
+        """Random instruments: float32 `[n, latent_size]` from a standard normal.
+
+        The first latents of a seed don't depend on `n`. `seed=None` is different each time.
+        """
+        return _random(seed).standard_normal((_count(n), self.latent_size), dtype=np.float32)
+
+    def sample_pitches(self, n: int, seed: int | None = 0) -> NDArray[np.int64]:
+        """Random MIDI pitches `[n]`, as often as each occurred in training."""
+        weights = np.array(list(self.model.pitch_counts.values()), dtype=np.float64)
+        # A stream of its own, so that a note's pitch says nothing about its latent.
+        stream = _random(None if seed is None else [_seed(seed), 1])
+        return stream.choice(self.pitches, size=_count(n), p=weights / weights.sum())
+
+    def notes(self, latents: ArrayLike, pitches: ArrayLike) -> Floats:
+        """Make notes.
+
+        Parameters
+        ----------
+        latents : float array [n, latent_size], or [latent_size] for one instrument at all pitches
+        pitches : int array [n], or one int
+            MIDI pitches out of `pitches`.
+
+        Returns
+        -------
+        float32 [n, note_samples]
+            Usually within -1 … 1, but not clipped.
+
+        Raises
+        ------
+        InputError
+            For latents of the wrong size or not finite, and for unknown pitches.
+        """
+        z, labels = self._checked(latents, pitches)
+        waves = np.empty((len(z), self.note_samples), dtype=np.float32)
+        done = 0
+        for specgrams in self._specgrams(z, labels):
+            batch = self._representation.specgrams_to_waves(specgrams).float().cpu().numpy()
+            waves[done : done + len(batch)] = batch
+            done += len(batch)
+        return waves
+
+    def stream(self, latents: ArrayLike, pitches: ArrayLike) -> Iterator[Floats]:
+        """The same notes one by one, float32 `[note_samples]`, in bounded memory.
+
+        A note that was made a short while ago (same latent, same pitch) is not made again.
+        """
+        z, labels = self._checked(latents, pitches)
+        recent: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
+        for start in range(0, len(z), self._batch):
+            keys = [
+                (z[i].tobytes(), int(labels[i]))
+                for i in range(start, min(start + self._batch, len(z)))
+            ]
+            missing = list(OrderedDict.fromkeys(key for key in keys if key not in recent))
+            if missing:
+                chosen = [start + keys.index(key) for key in missing]
+                made = self.notes(z[chosen], [self.pitches[labels[i]] for i in chosen])
+                recent.update(zip(missing, made, strict=True))
+            for key in keys:
+                recent.move_to_end(key)
+                yield recent[key]
+            while len(recent) > _REMEMBERED:
+                recent.popitem(last=False)
+
+    def specgrams(self, latents: ArrayLike, pitches: ArrayLike) -> Floats:
+        """What the generator makes: float32 `[n, time, freq, 2]`, denormalized, channels last.
+
+        Arguments and errors as for `notes`.
+        """
+        z, labels = self._checked(latents, pitches)
+        batches = [batch.cpu().numpy() for batch in self._specgrams(z, labels)]
+        shape = (0, *self.model.config.final_shape, 2)
+        return np.concatenate(batches) if batches else np.empty(shape, dtype=np.float32)
+
+    def _specgrams(self, latents: Floats, labels: NDArray[np.int64]) -> Iterator[Tensor]:
+        """Denormalized specgrams, batch by batch, on the device."""
+        for start in range(0, len(latents), self._batch):
+            z = torch.from_numpy(latents[start : start + self._batch])
+            label = torch.from_numpy(labels[start : start + self._batch])
+            used = len(z)
+            if used < self._batch:  # always the same shape, so always the same arithmetic
+                z = torch.cat([z, z[-1:].expand(self._batch - used, -1)])
+                label = torch.cat([label, label[-1:].expand(self._batch - used)])
+            with torch.inference_mode():
+                images = self._generate(z.to(self.device), label.to(self.device))[:used]
+                images = upscale(images, self._upscaling)
+                yield self._normalizer.denormalize(images.permute(0, 2, 3, 1))
+
+    def _checked(self, latents: ArrayLike, pitches: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+        """Latents `[n, latent_size]` and labels `[n]`, or an InputError."""
+        if isinstance(latents, Tensor):
+            latents = latents.detach().cpu().numpy()
+        wanted = np.atleast_1d(
+            np.asarray(pitches.cpu() if isinstance(pitches, Tensor) else pitches)
+        )
+        if wanted.ndim != 1:
+            raise InputError(f"pitches: shape {wanted.shape}: must be one number or a list.")
+        try:
+            z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
+        except (TypeError, ValueError):
+            raise InputError("latents: must be numbers [n, latent_size].") from None
+        if len(z) == 1 and len(wanted) > 1:
+            z = np.repeat(z, len(wanted), axis=0)
+        if z.shape != (len(wanted), self.latent_size):
+            raise InputError(
+                f"latents: shape {z.shape}: must be [{len(wanted)}, {self.latent_size}], a vector "
+                f"of {self.latent_size} numbers for each of {len(wanted)} pitches."
+            )
+        if not np.isfinite(z).all():
+            raise InputError("latents: hold NaN or infinite values; every number must be finite.")
+        known = {pitch: label for label, pitch in enumerate(self.pitches)}
+        for pitch in wanted.tolist():
+            if pitch not in known:
+                raise InputError(
+                    f"pitch={pitch!r}: the model knows {describe_pitches(self.pitches)}."
+                )
+        return np.ascontiguousarray(z), np.array(
+            [known[p] for p in wanted.tolist()], dtype=np.int64
+        )
+
+
+def load(path: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Synth:
+    """Load a model and make it ready to play.
+
+    Parameters
+    ----------
+    path : str, Path or None
+        A model file, a training run, or a folder or zip of the original GANSynth. None is the
+        model that ships with the package.
+    device, precision : str
+        See `Synth`.
+
+    Raises
+    ------
+    ModelError
+        If the model can't be read.
+    InputError
+        If there is no such device or precision.
+    """
+    if path is None:
+        raise ModelError(
+            "model=None: no trained model ships with this version; give a model file, or a folder "
+            "or zip of the original GANSynth."
+        )
+    choose_device(device)
+    model, warnings = load_model(path)
+    synth = Synth(model, device, precision)
+    synth.warnings = warnings
+    return synth
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" prefers CUDA. Raises InputError if it isn't there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    available = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    try:
+        device = torch.device(name)
+        known = str(device) in available or (device.type == "cuda" and device.index is None)
+        if known and (device.type != "cuda" or torch.cuda.is_available()):
+            return device
+    except (RuntimeError, TypeError):
+        pass
+    raise InputError(f"device={name!r}: there is no such device; use auto, {', '.join(available)}.")
+
+
+def _random(seed: int | list[int] | None) -> np.random.Generator:
+    return np.random.default_rng(seed if seed is None or isinstance(seed, list) else _seed(seed))
+
+
+def _seed(seed: int) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed={seed!r}: must be a whole number of 0 or more, or None.")
+    return int(seed)
+
+
+def _count(n: int) -> int:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise InputError(f"n={n!r}: must be a whole number of 0 or more.")
+    return int(n)

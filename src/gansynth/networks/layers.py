@@ -1,0 +1,231 @@
+"""Layers of the progressive networks. Images are `[batch, channels, time, freq]`.
+
+Weights are drawn from a unit normal and scaled when used ("equalized learning rate", Karras et al.
+2018, section 4.1), except in the simple architecture. "Same" padding is TensorFlow's, which puts
+the odd one behind.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """Leaky rectifier with the slope of all progressive layers."""
+    return F.leaky_relu(x, 0.2)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Scale each pixel's channels to a mean square of 1 (Karras et al. 2018, section 4.2)."""
+    mean_square = torch.linalg.vector_norm(x, dim=1, keepdim=True).square() / x.shape[1]
+    return x * torch.rsqrt(mean_square + 1e-8)
+
+
+def upscale(x: Tensor, scale: Size) -> Tensor:
+    """Repeat every pixel `scale` times in time and frequency (nearest neighbour)."""
+    if scale == (1, 1):
+        return x
+    return F.interpolate(x, scale_factor=[float(s) for s in scale], mode="nearest")
+
+
+def downscale(x: Tensor, scale: Size) -> Tensor:
+    """Mean over blocks of `scale` pixels."""
+    return x if scale == (1, 1) else F.avg_pool2d(x, scale)
+
+
+def minibatch_stddev(x: Tensor) -> Tensor:
+    """Append one channel: the standard deviation over the batch, averaged over all else."""
+    deviation = torch.sqrt(x.var(dim=0, correction=0) + 1e-6).mean()
+    return torch.cat([x, deviation.expand(x.shape[0], 1, *x.shape[2:])], dim=1)
+
+
+def same_padding(size: int, kernel: int, stride: int = 1) -> tuple[int, int]:
+    """Zeros in front and behind so that a convolution gives ceil(size / stride) values."""
+    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def pad_same(x: Tensor, kernel: Size, stride: Size = (1, 1)) -> Tensor:
+    """Zero-pad an image for a "same" convolution."""
+    front_t, behind_t = same_padding(x.shape[2], kernel[0], stride[0])
+    front_f, behind_f = same_padding(x.shape[3], kernel[1], stride[1])
+    if front_t == front_f == behind_t == behind_f == 0:
+        return x
+    return F.pad(x, (front_f, behind_f, front_t, behind_t))
+
+
+def conv_same(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Size = (1, 1)) -> Tensor:
+    """Convolution `[out, in, kt, kf]` with "same" padding."""
+    kernel = (weight.shape[2], weight.shape[3])
+    if stride == (1, 1) and kernel[0] % 2 and kernel[1] % 2:
+        return F.conv2d(x, weight, bias, padding=(kernel[0] // 2, kernel[1] // 2))
+    return F.conv2d(pad_same(x, kernel, stride), weight, bias, stride=stride)
+
+
+def upscaling_kernel(weight: Tensor, scale: Size) -> Tensor:
+    """Kernel of one transposed convolution that equals `upscale`, then `conv_same`.
+
+    Every output pixel of the pair sees only ceil((k + s - 1) / s) different input pixels per axis;
+    the taps that fall on the same one are added up beforehand. For k = 3 and s = 2 that leaves
+    4 of 9 multiplications.
+
+    Parameters
+    ----------
+    weight : float [out, in, kt, kf]
+    scale : (int, int)
+
+    Returns
+    -------
+    float [in, out, kt + scale_t - 1, kf + scale_f - 1], for a stride of `scale`
+    """
+    box = weight.new_ones(1, 1, *scale)
+    out, channels, *kernel = weight.shape
+    flipped = weight.flip(2, 3).transpose(0, 1).reshape(channels * out, 1, *kernel)
+    summed = F.conv2d(flipped, box, padding=(scale[0] - 1, scale[1] - 1))
+    return summed.reshape(channels, out, *summed.shape[2:])
+
+
+def upscaling_padding(kernel: Size, scale: Size) -> tuple[Size, Size]:
+    """`padding` and `output_padding` of the transposed convolution of `upscaling_kernel`."""
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    # An even kernel leaves one pixel too few; TensorFlow pads it behind.
+    missing = tuple(int(k % 2 == 0) for k in kernel)
+    return padding, (missing[0], missing[1])
+
+
+def upscale_conv(x: Tensor, weight: Tensor, bias: Tensor | None, scale: Size) -> Tensor:
+    """`conv_same(upscale(x, scale), weight, bias)` in fewer multiplications."""
+    kernel = (weight.shape[2], weight.shape[3])
+    padding, missing = upscaling_padding(kernel, scale)
+    if any(m and s == 1 for m, s in zip(missing, scale, strict=True)):
+        return conv_same(upscale(x, scale), weight, bias)  # no room for output_padding
+    return F.conv_transpose2d(
+        x, upscaling_kernel(weight, scale), bias, scale, padding, output_padding=missing
+    )
+
+
+class EqualizedConv2d(nn.Module):
+    """Convolution ("same") whose unit-normal weight is scaled by He's constant when used.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    kernel : (int, int)
+    slope : float
+        Slope of the rectifier behind it, for He's constant: 0 for hidden layers, 1 for outputs.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: Size, *, slope: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, *kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = math.sqrt(2 / ((1 + slope**2) * inputs * kernel[0] * kernel[1]))
+
+    def scaled_weight(self) -> Tensor:
+        """The weight that the convolution really uses."""
+        return self.weight * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_same(x, self.scaled_weight(), self.bias)
+
+    def after_upscale(self, x: Tensor, scale: Size) -> Tensor:
+        """The same on an image that is first upscaled."""
+        return upscale_conv(x, self.scaled_weight(), self.bias, scale)
+
+    def valid(self, x: Tensor) -> Tensor:
+        """The same without padding."""
+        return F.conv2d(x, self.scaled_weight(), self.bias)
+
+
+class EqualizedLinear(nn.Module):
+    """Dense layer with a scaled unit-normal weight, no rectifier behind it."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = math.sqrt(1 / inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.scale, self.bias)
+
+
+class LatentToImage(nn.Module):
+    """First layer of the generator: a vector to an image of the first resolution.
+
+    The original pads the vector, as one pixel, with zeros and convolves it with a kernel as large
+    as the image; every output pixel then sees one tap of the kernel.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: Size) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs, *size))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = math.sqrt(2 / (inputs * size[0] * size[1]))
+
+    def scaled_weight(self) -> Tensor:
+        """The weight that is really used."""
+        return self.weight * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x[:, :, None, None], self.scaled_weight(), self.bias)
+
+
+def he_normal_(weight: Tensor, fan_in: int) -> nn.Parameter:
+    """Truncated normal with He's variance: the initial weights of the simple architecture."""
+    deviation = math.sqrt(2.6 / fan_in)  # 1.3 makes up for the truncation at two deviations
+    return nn.Parameter(
+        nn.init.trunc_normal_(weight, 0.0, deviation, -2 * deviation, 2 * deviation)
+    )
+
+
+class SimpleConv2d(nn.Module):
+    """Convolution ("same"), plain weights (simple architecture)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: Size, stride: Size = (1, 1)) -> None:
+        super().__init__()
+        fan_in = inputs * kernel[0] * kernel[1]
+        self.weight = he_normal_(torch.empty(outputs, inputs, *kernel), fan_in)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_same(x, self.weight, self.bias, self.stride)
+
+
+class SimpleUpscale(nn.Module):
+    """Transposed convolution with TensorFlow's "same" cropping (simple architecture)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: Size, stride: Size) -> None:
+        super().__init__()
+        fan_in = outputs * kernel[0] * kernel[1]
+        self.weight = he_normal_(torch.empty(inputs, outputs, *kernel), fan_in)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = F.conv_transpose2d(x, self.weight, stride=self.stride)
+        for axis in (2, 3):
+            size, stride = x.shape[axis] * self.stride[axis - 2], self.stride[axis - 2]
+            front, _ = same_padding(size, self.weight.shape[axis], stride)
+            # A stride beyond the kernel leaves pixels at the end that no input reaches.
+            missing = max(0, front + size - whole.shape[axis])
+            whole = F.pad(whole, (0, 0, 0, missing) if axis == 2 else (0, missing))
+            whole = whole.narrow(axis, front, size)
+        return whole + self.bias[:, None, None]
+
+
+class SimpleLinear(nn.Linear):
+    """Dense layer, plain weights (simple architecture)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.weight = he_normal_(torch.empty(outputs, inputs), inputs)
+        nn.init.zeros_(self.bias)

@@ -1,0 +1,82 @@
+"""Resolutions and stages: which block is at work, how large its image is, how far a blend has come.
+
+Blocks are counted from 1 (the first resolution). Stages are counted from 0: even stages train one
+resolution, odd stages blend in the next one. `progress` is a real number: b - 1 when block b alone
+makes the image, in between while two are blended. All are pure functions of images seen (or of
+seconds, where training follows the clock).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gansynth.config import Config
+
+
+def scale(config: Config, steps: int = 1) -> tuple[int, int]:
+    """(time, freq) growth over `steps` resolutions."""
+    growth = config.scale_base**steps
+    return growth, growth if config.scale_mode == "ALL" else 1
+
+
+def block_shape(config: Config, block: int) -> tuple[int, int]:
+    """(time, freq) of a block's image, before any upscaling."""
+    time, freq = scale(config, block - 1)
+    return config.start_height * time, config.start_width * freq
+
+
+def blocks_at_stage(config: Config, stage: int) -> int:
+    """Blocks that exist at a training stage."""
+    return (stage + 1) // 2 + 1
+
+
+def images_until(config: Config, stage: int) -> int:
+    """Images seen when a stage ends."""
+    if stage >= config.num_stages - 1:
+        return config.total_num_images
+    stable = (stage // 2 + 1) * config.stable_stage_num_images
+    blends = (stage + 1) // 2 * config.transition_stage_num_images
+    return min(stable + blends, config.total_num_images)
+
+
+def batch_size(config: Config, stage: int) -> int:
+    """Batch size of a stage."""
+    sizes = config.batch_size_schedule
+    padded = (sizes[0],) * (config.num_resolutions - len(sizes)) + sizes
+    return padded[(stage + 1) // 2]
+
+
+def progress_at_images(config: Config, images: int, num_blocks: int) -> float:
+    """Progress after `images` images, when blocks up to `num_blocks` exist."""
+    stable, blend = config.stable_stage_num_images, config.transition_stage_num_images
+    last = num_blocks * stable + (num_blocks - 1) * blend - 1
+    whole, rest = divmod(min(images, last), stable + blend)
+    return whole + max(0.0, (rest - stable) / blend)
+
+
+def stage_end_seconds(config: Config) -> list[float]:
+    """When each stage ends, for training with `train_time_limit`."""
+    lengths = np.power(config.train_time_stage_multiplier, np.arange(config.num_stages))
+    return list(np.cumsum(lengths * (config.train_time_limit or 0.0) / lengths.sum()))
+
+
+def progress_at_seconds(config: Config, seconds: float, num_blocks: int) -> float:
+    """Progress after `seconds` of training, when blocks up to `num_blocks` exist."""
+    ends = stage_end_seconds(config)
+    blends = [
+        (seconds - ends[stage - 1]) / (ends[stage] - ends[stage - 1])
+        for stage in range(1, config.num_stages, 2)
+    ]
+    return min(sum(min(max(done, 0.0), 1.0) for done in blends), num_blocks - 1.0)
+
+
+def blocks_needed(progress: float) -> int:
+    """The highest block that takes part in the image at this progress."""
+    return math.ceil(progress) + 1
+
+
+def blend_weight(progress: float) -> float:
+    """Share of the highest needed block in the image; the block below it gives the rest."""
+    return 1.0 - (math.ceil(progress) - progress)

@@ -1,0 +1,250 @@
+"""A piece and a synth to a clip: choosing instruments, moving pitches, rendering."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gansynth.errors import InputError, MidiError
+from gansynth.performance.instruments import instrument_times, latents_at, spaced_count
+from gansynth.performance.midi import Note, Score, read_midi
+from gansynth.performance.mix import (
+    LONGEST_HOLD,
+    LevelledClip,
+    PlayedNote,
+    clip_samples,
+    mix_blocks,
+)
+from gansynth.pitches import describe_pitches
+
+if TYPE_CHECKING:
+    from gansynth.model.synth import Synth
+
+ARRANGEMENTS = ("spaced", "single", "per-track")
+OUT_OF_RANGE = ("octave", "drop", "error")
+SECS_PER_INSTRUMENT = 6.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is decided before a sound is made.
+
+    Attributes
+    ----------
+    notes : tuple of Note
+        The notes that will sound, in order, with the pitches they will have.
+    duration : float
+        Seconds until the last of them ends.
+    instruments : float32 [instruments, latent_size]
+    times : float64 [instruments], or None
+        When each instrument is heard pure; None where instruments don't change with time.
+    latents : float32 [notes, latent_size]
+    moved, dropped, held : int
+        Notes moved by octaves, left out, and held longer than the model's notes last.
+    drums, unfinished : int
+        From the MIDI file; see `Score`.
+    """
+
+    notes: tuple[Note, ...]
+    duration: float
+    instruments: NDArray[np.float32]
+    times: NDArray[np.float64] | None
+    latents: NDArray[np.float32]
+    moved: int
+    dropped: int
+    held: int
+    drums: int
+    unfinished: int
+
+    def summary(self) -> str:
+        """What will be played, and what was changed, in one line."""
+        parts = [f"{len(self.notes)} notes over {self.duration:.1f} s"]
+        parts.append(f"{len(self.instruments)} instrument{'s'[: len(self.instruments) != 1]}")
+        changes = {
+            "moved by octaves into range": self.moved,
+            "out of range and dropped": self.dropped,
+            "drum notes left out": self.drums,
+            "without an end, ended with their track": self.unfinished,
+            f"held longer than {LONGEST_HOLD:g} s and released then": self.held,
+        }
+        parts += [f"{count} {words}" for words, count in changes.items() if count]
+        return ", ".join(parts)
+
+
+def make_plan(
+    score: Score,
+    synth: Synth,
+    *,
+    seed: int | None = 0,
+    secs_per_instrument: float = SECS_PER_INSTRUMENT,
+    arrangement: str = "spaced",
+    latents: ArrayLike | None = None,
+    out_of_range: str = "octave",
+) -> Plan:
+    """Decide pitches and instruments of a piece; arguments and errors as for `perform`."""
+    if arrangement not in ARRANGEMENTS:
+        raise InputError(f"arrangement={arrangement!r}: must be one of {', '.join(ARRANGEMENTS)}.")
+    if out_of_range not in OUT_OF_RANGE:
+        raise InputError(
+            f"out_of_range={out_of_range!r}: must be one of {', '.join(OUT_OF_RANGE)}."
+        )
+    if not (np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
+        raise InputError(f"secs_per_instrument={secs_per_instrument!r}: must be above 0 seconds.")
+    notes, moved, dropped = _fit_pitches(score.notes, synth.pitches, out_of_range)
+    duration = max(note.end for note in notes)
+    keys = _instrument_keys(notes) if arrangement == "per-track" else [0] * len(notes)
+    if latents is not None:
+        instruments = _checked_latents(latents, synth.latent_size)
+        if arrangement == "spaced" and len(instruments) == 1:
+            arrangement = "single"
+        if arrangement == "per-track" and len(instruments) < len(set(keys)):
+            raise InputError(
+                f"latents: {len(instruments)} given, but the piece has {len(set(keys))} tracks."
+            )
+    else:
+        spaced = spaced_count(duration, secs_per_instrument) if arrangement == "spaced" else 1
+        instruments = synth.sample_latents(max(spaced, len(set(keys))), seed)
+    times = None
+    if arrangement == "spaced":
+        times = instrument_times(len(instruments), duration)
+        chosen = latents_at([note.start for note in notes], instruments, times).astype(np.float32)
+    else:
+        order = {key: index for index, key in enumerate(dict.fromkeys(sorted(keys)))}
+        chosen = instruments[[order[key] for key in keys]]
+    held = sum(note.end - note.start > LONGEST_HOLD for note in notes)
+    return Plan(
+        tuple(notes), duration, instruments, times, chosen, moved, dropped, held, score.drums,
+        score.unfinished,
+    )  # fmt: skip
+
+
+def render(plan: Plan, synth: Synth, progress: bool = False) -> LevelledClip:
+    """Make the clip of a plan in bounded memory; `progress` shows a bar with time left."""
+    played = _played(plan, synth)
+    if progress:
+        from tqdm import tqdm
+
+        played = tqdm(
+            played, total=len(plan.notes), unit="note", desc="Rendering", leave=False, disable=None
+        )
+    samples = clip_samples(plan.duration, synth.sample_rate)
+    return LevelledClip(mix_blocks(played, samples, synth.sample_rate))
+
+
+def perform(
+    midi: str | os.PathLike[str],
+    synth: Synth,
+    *,
+    seed: int | None = 0,
+    secs_per_instrument: float = SECS_PER_INSTRUMENT,
+    arrangement: str = "spaced",
+    latents: ArrayLike | None = None,
+    out_of_range: str = "octave",
+    progress: bool = False,
+) -> NDArray[np.float32]:
+    """Play a MIDI file.
+
+    Parameters
+    ----------
+    midi : path
+        A standard MIDI file of type 0 or 1. Drums (channel 10) are left out.
+    synth : Synth
+    seed : int or None
+        Of the random instruments; None is different each time.
+    secs_per_instrument : float
+        Seconds from one instrument to the next ("spaced").
+    arrangement : str
+        "spaced": instruments evenly spaced over the piece, interpolated in between; "single": one
+        instrument; "per-track": one for each track, or for each program of a file with one track.
+    latents : float [instruments, latent_size] or None
+        Instruments to use instead of random ones.
+    out_of_range : str
+        Notes that the model doesn't know: "octave" moves them by octaves, "drop", or "error".
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    float32 [samples] at `synth.sample_rate`, peak 0.5; the clip ends about 3 s after the piece
+
+    Raises
+    ------
+    MidiError
+        If the file can't be read or leaves nothing to play.
+    InputError
+        If an argument breaks its rule.
+    """
+    plan = make_plan(
+        read_midi(midi),
+        synth,
+        seed=seed,
+        secs_per_instrument=secs_per_instrument,
+        arrangement=arrangement,
+        latents=latents,
+        out_of_range=out_of_range,
+    )
+    with render(plan, synth, progress) as clip:
+        return np.concatenate([*clip.blocks(), np.zeros(0, dtype=np.float32)])
+
+
+def _played(plan: Plan, synth: Synth) -> Iterator[PlayedNote]:
+    waves = synth.stream(plan.latents, [note.pitch for note in plan.notes])
+    for note, wave in zip(plan.notes, waves, strict=True):
+        yield PlayedNote(wave, note.start, note.end, note.velocity)
+
+
+def _fit_pitches(
+    notes: Sequence[Note], pitches: Sequence[int], rule: str
+) -> tuple[list[Note], int, int]:
+    """Notes with pitches that the model knows, and how many were moved and dropped."""
+    known = set(pitches)
+    kept: list[Note] = []
+    moved = 0
+    for note in notes:
+        if note.pitch in known:
+            kept.append(note)
+            continue
+        if rule == "error":
+            raise MidiError(
+                f"pitch={note.pitch} at {note.start:.2f} s: the model knows "
+                f"{describe_pitches(pitches)}; use --out-of-range octave or drop."
+            )
+        same_class = [p for p in pitches if (p - note.pitch) % 12 == 0]
+        if rule == "octave" and same_class:
+            nearest = min(same_class, key=lambda pitch: abs(pitch - note.pitch))
+            kept.append(
+                Note(nearest, note.velocity, note.start, note.end, note.track, note.channel,
+                     note.program)
+            )  # fmt: skip
+            moved += 1
+    if not kept:
+        raise MidiError(
+            f"out_of_range={rule!r}: all {len(notes)} notes lie outside the model's pitches "
+            f"({describe_pitches(pitches)}); nothing is left to play."
+        )
+    return kept, moved, len(notes) - len(kept)
+
+
+def _instrument_keys(notes: Sequence[Note]) -> list[int]:
+    """A number for each note's part: its track, or its channel and program in a lone track."""
+    tracks = {note.track for note in notes}
+    if len(tracks) > 1:
+        return [note.track for note in notes]
+    return [note.channel * 128 + note.program for note in notes]
+
+
+def _checked_latents(latents: ArrayLike, size: int) -> NDArray[np.float32]:
+    try:
+        z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
+    except (TypeError, ValueError):
+        raise InputError("latents: must be numbers [instruments, latent_size].") from None
+    if z.ndim != 2 or z.shape[1] != size or len(z) == 0:
+        raise InputError(f"latents: shape {z.shape}: the model needs [instruments, {size}].")
+    if not np.isfinite(z).all():
+        raise InputError("latents: hold NaN or infinite values; every number must be finite.")
+    return z

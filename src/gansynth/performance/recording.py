@@ -1,0 +1,231 @@
+"""Notes and clips to files: the sound, how to make it again, and a picture.
+
+    generated_0.wav     the sound
+    generated_0.json    model, seed, latents, pitches, options: what `read_recording` plays again
+    generated_0.png     a rainbowgram, if asked for
+
+All files of one call appear together, or none does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.audio.files import choose_encoding, write_audio
+from gansynth.audio.rainbowgram import save_rainbowgram
+from gansynth.errors import InputError
+from gansynth.files import check_writable, staged_folder, write_text
+from gansynth.model.synth import Synth
+from gansynth.performance.perform import Plan, render
+
+CLIP_NAME = "generated_clip"
+_LARGEST_RECORDING = 1 << 26
+
+
+@dataclass(frozen=True)
+class Format:
+    """How sounds are written.
+
+    Attributes
+    ----------
+    extension : str
+        ".wav", ".flac" or ".ogg".
+    bits : str or None
+        "16", "24" or "float"; None for the format's default (float for WAV, 16 for FLAC).
+    sample_rate : int or None
+        Hz; None keeps the model's.
+    plot : bool
+        Save a rainbowgram beside each sound.
+    """
+
+    extension: str = ".wav"
+    bits: str | None = None
+    sample_rate: int | None = None
+    plot: bool = False
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a sidecar says: enough to play its instruments again."""
+
+    latents: NDArray[np.float32]
+    pitches: list[int]
+    model_path: str
+    model_sha256: str
+
+
+def is_sound_path(path: Path) -> bool:
+    """Whether a path names a sound file (otherwise it names a folder)."""
+    return not path.is_dir() and bool(path.suffix)
+
+
+def check_targets(folder: Path, stems: Iterable[str], form: Format, overwrite: bool) -> None:
+    """Everything about the output that can be refused before work starts.
+
+    Raises
+    ------
+    OutputError
+        If a file exists (without `overwrite`) or the folder can't be written.
+    InputError
+        If the format can't be written, or pictures can't be drawn.
+    """
+    choose_encoding(f"x{form.extension}", form.sample_rate or 16000, form.bits)
+    if form.plot:
+        import importlib.util
+
+        if importlib.util.find_spec("matplotlib") is None:
+            raise InputError("--plot: needs matplotlib; pip install gansynth[plot]")
+    if not folder.exists():
+        check_writable(folder)  # its parent has to take a new entry
+        return
+    extensions = [form.extension, ".json", *([".png"] if form.plot else [])]
+    for stem in stems:
+        for extension in extensions:
+            check_writable(folder / f"{stem}{extension}", overwrite=overwrite)
+
+
+def record_notes(
+    synth: Synth,
+    latents: NDArray[np.float32],
+    pitches: list[int],
+    folder: Path,
+    *,
+    stems: list[str],
+    form: Format,
+    origin: dict[str, Any],
+    overwrite: bool = False,
+    progress: bool = False,
+) -> list[str]:
+    """Make notes and write each to a file of its own.
+
+    Parameters
+    ----------
+    latents : float32 [n, latent_size]
+    pitches : list of int, n
+    folder : Path
+        Made if it is missing.
+    stems : list of str, n
+        File names without extension.
+    origin : dict
+        What the sidecars say besides latents and pitches: model, seed, options.
+
+    Returns
+    -------
+    list of str
+        A line for the user for every file.
+    """
+    check_targets(folder, stems, form, overwrite)
+    lines = []
+    waves = synth.stream(latents, pitches)
+    if progress and len(stems) > 1:
+        from tqdm import tqdm
+
+        waves = tqdm(
+            waves, total=len(stems), unit="note", desc="Generating", leave=False, disable=None
+        )
+    with staged_folder(folder, overwrite=overwrite) as stage:
+        for stem, latent, pitch, wave in zip(stems, latents, pitches, waves, strict=True):
+            sidecar = {**origin, "latents": [latent.tolist()], "pitches": [pitch]}
+            line = _write(stage, stem, [wave], synth.sample_rate, form, sidecar, f"pitch {pitch}")
+            lines.append(f"{folder / stem}{form.extension}  pitch {pitch}{line}")
+    return lines
+
+
+def record_clip(
+    synth: Synth,
+    plan: Plan,
+    folder: Path,
+    *,
+    stem: str,
+    form: Format,
+    origin: dict[str, Any],
+    overwrite: bool = False,
+    progress: bool = False,
+) -> str:
+    """Play a plan and write the clip; returns a line for the user. Arguments as `record_notes`."""
+    check_targets(folder, [stem], form, overwrite)
+    sidecar = {
+        **origin,
+        "latents": plan.instruments.tolist(),
+        "times": None if plan.times is None else plan.times.tolist(),
+        "pitches": sorted({note.pitch for note in plan.notes}),
+    }
+    with render(plan, synth, progress) as clip, staged_folder(folder, overwrite=overwrite) as stage:
+        line = _write(stage, stem, clip.blocks, synth.sample_rate, form, sidecar, stem)
+    return f"{folder / stem}{form.extension}  {clip.samples / synth.sample_rate:.1f} s{line}"
+
+
+def _write(
+    folder: Path,
+    stem: str,
+    sound: Any,
+    sample_rate: int,
+    form: Format,
+    sidecar: dict[str, Any],
+    title: str,
+) -> str:
+    """One sound with its sidecar and picture; `sound` is blocks, or a function that gives them."""
+    blocks = sound if callable(sound) else lambda: iter(sound)
+    gain, note = 1.0, ""
+    _, subtype = choose_encoding(f"x{form.extension}", form.sample_rate or sample_rate, form.bits)
+    if subtype != "FLOAT":
+        peak = max(float(np.abs(block).max(initial=0.0)) for block in blocks())
+        if peak > 1:
+            gain = 0.999 / peak
+            note = f", peak {peak:.2f} scaled to fit this format"
+    written = write_audio(
+        folder / f"{stem}{form.extension}",
+        (block * np.float32(gain) for block in blocks()),
+        sample_rate,
+        output_rate=form.sample_rate,
+        bits=form.bits,
+    )
+    if written.clipped:
+        note += f", {written.clipped} samples clipped"
+    record = {"file": f"{stem}{form.extension}", "gain": gain, **sidecar, "format": asdict(form)}
+    write_text(folder / f"{stem}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    if form.plot:
+        wave = np.concatenate(list(blocks()))
+        save_rainbowgram(folder / f"{stem}.png", wave, sample_rate, title=title)
+    return note
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a sidecar.
+
+    Raises
+    ------
+    InputError
+        If it isn't one: no JSON, no latents, numbers missing or not finite.
+    """
+    where = f"recall={str(path)!r}"
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_RECORDING + 1)
+        if len(data) > _LARGEST_RECORDING:
+            raise InputError(f"{where}: is larger than {_LARGEST_RECORDING} bytes; no sidecar is.")
+        record = json.loads(data)
+        latents = np.array(record["latents"], dtype=np.float32)
+        pitches = [int(pitch) for pitch in record["pitches"]]
+        model = record["model"]
+        recording = Recording(latents, pitches, str(model["path"]), str(model["sha256"]))
+    except OSError as error:
+        raise InputError(f"{where}: can't be read ({error.strerror or error}).") from None
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"{where}: is no sidecar of gansynth generate ({type(error).__name__}: {error})."
+        ) from None
+    if latents.ndim != 2 or latents.size == 0:
+        raise InputError(f"{where}: latents have shape {latents.shape}, not [n, latent_size].")
+    if not np.isfinite(latents).all():
+        raise InputError(f"{where}: latents hold NaN or infinite values.")
+    return recording

@@ -1,0 +1,54 @@
+"""MIDI pitches in words: numbers, note names (C4 is 60), lists and ranges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gansynth.errors import InputError
+
+_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_SHIFTS = {"": 0, "#": 1, "b": -1}
+_PITCH = r"(?:\d{1,3}|[A-Ga-g][#b]?-?\d)"
+_RANGE = re.compile(rf"({_PITCH})(?:-({_PITCH}))?")
+_NAME = re.compile(r"([A-G])([#b]?)(-?\d)")
+
+
+def parse_pitch(text: str) -> int:
+    """One MIDI pitch: "60" or "C4", sharps as "#", flats as "b"."""
+    if text.isascii() and text.isdigit() and len(text) <= 3:
+        pitch = int(text)
+    elif match := _NAME.fullmatch(text[:1].upper() + text[1:]):
+        step, shift, octave = match.groups()
+        pitch = 12 * (int(octave) + 1) + _STEPS[step] + _SHIFTS[shift]
+    else:
+        pitch = -1
+    if not 0 <= pitch <= 127:
+        raise InputError(
+            f"pitch={text!r}: must be a MIDI number from 0 to 127 or a name such as C4 or F#3."
+        )
+    return pitch
+
+
+def parse_pitches(text: str) -> list[int]:
+    """Pitches of a list with ranges, such as "48-72", "C3-C5" or "36,40-47"; each one once."""
+    pitches: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = _RANGE.fullmatch(part)
+        low = parse_pitch(match[1] if match else part)
+        high = parse_pitch(match[2]) if match and match[2] else low
+        if high < low:
+            raise InputError(f"pitches={part!r}: a range goes upwards, as in 48-72.")
+        pitches += range(low, high + 1)
+    return list(dict.fromkeys(pitches))
+
+
+def describe_pitches(pitches: Sequence[int]) -> str:
+    """Pitches in words: runs are joined, as in 24-84 or 36, 40-47."""
+    runs: list[list[int]] = []
+    for pitch in pitches:
+        if runs and pitch == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], pitch]
+        else:
+            runs.append([pitch])
+    return ", ".join("-".join(map(str, run)) for run in runs)
