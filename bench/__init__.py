@@ -1,1 +1,5 @@
-"""Speed and memory of gansynth, as ratios against named baselines."""
+"""Speed and memory of gansynth, as ratios against baselines named in the table.
+
+make bench                      the whole table
+python -m bench generate        one part
+"""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,9 @@ from gansynth.errors import ConfigError
 IGNORED_NAMES = ("master", "ps_tasks", "task", "debug_hook")
 
 STFT_OVERLAP = 0.75
+
+# Smaller slopes of a normalizer have no useful inverse in float32.
+MIN_SLOPE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # Comparing, unlike math.isfinite, also works for whole numbers beyond the range of floats.
+    whole_or_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return whole_or_real and abs(value) <= sys.float_info.max
 
 
 def _text(default: str, help: str) -> Any:
@@ -79,6 +84,12 @@ def _weight(default: float, help: str) -> Any:
 
 
 _MANY = 10**12
+_SLOPE_RULE = f"of magnitude {MIN_SLOPE:g} or more"
+_MAX_BINS = 4096
+
+
+def _is_slope(value: float) -> bool:
+    return abs(value) >= MIN_SLOPE
 
 
 @dataclass(frozen=True)
@@ -123,10 +134,10 @@ class Config:
     )
     normalizer_num_examples: int = _whole(1000, 1, _MANY, "Notes a normalizer is measured on.")
     mag_normalizer_a: float = _real(
-        0.0661371661726, "other than 0", lambda v: v != 0, "Slope for log magnitude."
+        0.0661371661726, _SLOPE_RULE, _is_slope, "Slope for log magnitude."
     )
     mag_normalizer_b: float = _real(0.113718730221, "", lambda v: True, "Offset for log magnitude.")
-    p_normalizer_a: float = _real(0.8, "other than 0", lambda v: v != 0, "Slope for phase.")
+    p_normalizer_a: float = _real(0.8, _SLOPE_RULE, _is_slope, "Slope for phase.")
     p_normalizer_b: float = _real(0.0, "", lambda v: True, "Offset for phase.")
 
     # Losses
@@ -165,7 +176,7 @@ class Config:
         lambda v: v is None or (_is_number(v) and v > 0),
     )
     train_time_stage_multiplier: float = _real(
-        1.0, "above 0", lambda v: v > 0, "Time of a stage against the one before it."
+        1.0, "from 0.1 to 10", lambda v: 0.1 <= v <= 10, "Time of a stage against the one before."
     )
 
     # Architecture
@@ -223,7 +234,7 @@ class Config:
 
     def channels(self, block: int) -> int:
         """Feature maps of a block, counted from 1; block 0 is the discriminator's last layer."""
-        return int(min(self.fmap_base / 2.0 ** (block * self.fmap_decay), self.fmap_max))
+        return int(min(self.fmap_base * 2.0 ** -(block * self.fmap_decay), self.fmap_max))
 
     def replace(self, **changes: Any) -> Config:
         """A copy with some values changed; same checks and errors as building one."""
@@ -261,6 +272,11 @@ def _check_geometry(config: Config) -> None:
             raise ConfigError(
                 f"start_width={config.start_width}: gives {freq} frequency bins; spectral data "
                 "types need a power of two of 2 or more."
+            )
+        if freq > _MAX_BINS:
+            raise ConfigError(
+                f"start_width={config.start_width}: gives {freq} frequency bins, more than "
+                f"{_MAX_BINS}; use a smaller width or fewer resolutions."
             )
         covered = config.hop_length * (time - 1) + config.n_fft
     if covered < config.audio_length:

@@ -127,7 +127,9 @@ def _opened(path: Path) -> Iterator[Traversable]:
 
 
 def _children(folder: Traversable) -> list[Traversable]:
-    return sorted(folder.iterdir(), key=lambda entry: entry.name)
+    """Entries by name, without those that macOS and others hide in archives."""
+    entries = (e for e in folder.iterdir() if not e.name.startswith((".", "__MACOSX")))
+    return sorted(entries, key=lambda entry: entry.name)
 
 
 def _stages(folder: Traversable) -> dict[int, Traversable]:

@@ -62,10 +62,10 @@ class Model:
     config: Config
     pitch_counts: dict[int, int]
     progress: float
-    generator: State
-    normalizer: NDArray[np.float64] | None = None
-    last_generator: State | None = None
-    discriminator: State | None = None
+    generator: State = field(repr=False)
+    normalizer: NDArray[np.float64] | None = field(default=None, repr=False)
+    last_generator: State | None = field(default=None, repr=False)
+    discriminator: State | None = field(default=None, repr=False)
     source: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -254,7 +254,8 @@ def _assemble(description: dict[str, Any], tensors: State, where: str) -> Model:
         prefix, _, rest = name.partition(".")
         if prefix not in parts:
             raise ModelError(f"{where}: tensor={name!r}: is not part of a model; make it again.")
-        parts[prefix][rest] = tensor.float()
+        # A copy of its own: the last bits of a product depend on how memory is aligned.
+        parts[prefix][rest] = tensor.float().clone()
     blocks = {name.split(".")[1] for name in parts["generator"] if name.startswith("blocks.")}
     config, counts = description["config"], description["pitch_counts"]
     if not 1 <= len(blocks) <= config.num_resolutions:

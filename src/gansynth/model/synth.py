@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,13 +159,14 @@ class Synth:
     def _specgrams(self, latents: Floats, labels: NDArray[np.int64]) -> Iterator[Tensor]:
         """Denormalized specgrams, batch by batch, on the device."""
         for start in range(0, len(latents), self._batch):
-            z = torch.from_numpy(latents[start : start + self._batch])
-            label = torch.from_numpy(labels[start : start + self._batch])
+            # Copies: the last bits of a product depend on how memory is aligned.
+            z = torch.tensor(latents[start : start + self._batch])
+            label = torch.tensor(labels[start : start + self._batch])
             used = len(z)
             if used < self._batch:  # always the same shape, so always the same arithmetic
                 z = torch.cat([z, z[-1:].expand(self._batch - used, -1)])
                 label = torch.cat([label, label[-1:].expand(self._batch - used)])
-            with torch.inference_mode():
+            with torch.inference_mode(), _exact_convolutions():
                 images = self._generate(z.to(self.device), label.to(self.device))[:used]
                 images = upscale(images, self._upscaling)
                 yield self._normalizer.denormalize(images.permute(0, 2, 3, 1))
@@ -222,14 +224,19 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
     """
     if path is None:
         raise ModelError(
-            "model=None: no trained model ships with this version; give a model file, or a folder "
-            "or zip of the original GANSynth."
+            "model=None: no trained model ships with this version; give one (--model): a model "
+            "file, or a folder or zip of the original GANSynth."
         )
     choose_device(device)
     model, warnings = load_model(path)
     synth = Synth(model, device, precision)
     synth.warnings = warnings
     return synth
+
+
+def _exact_convolutions() -> contextlib.AbstractContextManager[None]:
+    """Without it CUDA rounds float32 convolutions to TF32, and picks algorithms by timing."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def choose_device(name: str) -> torch.device:

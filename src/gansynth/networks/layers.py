@@ -8,6 +8,7 @@ the odd one behind.
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -84,11 +85,11 @@ def upscaling_kernel(weight: Tensor, scale: Size) -> Tensor:
     -------
     float [in, out, kt + scale_t - 1, kf + scale_f - 1], for a stride of `scale`
     """
-    box = weight.new_ones(1, 1, *scale)
-    out, channels, *kernel = weight.shape
-    flipped = weight.flip(2, 3).transpose(0, 1).reshape(channels * out, 1, *kernel)
-    summed = F.conv2d(flipped, box, padding=(scale[0] - 1, scale[1] - 1))
-    return summed.reshape(channels, out, *summed.shape[2:])
+    flipped = weight.flip(2, 3).transpose(0, 1)
+    shifts = product(range(scale[0]), range(scale[1]))
+    return torch.stack(
+        [F.pad(flipped, (f, scale[1] - 1 - f, t, scale[0] - 1 - t)) for t, f in shifts]
+    ).sum(dim=0)
 
 
 def upscaling_padding(kernel: Size, scale: Size) -> tuple[Size, Size]:

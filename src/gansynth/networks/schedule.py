@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gansynth.config import Config
 
@@ -56,17 +57,18 @@ def progress_at_images(config: Config, images: int, num_blocks: int) -> float:
     return whole + max(0.0, (rest - stable) / blend)
 
 
-def stage_end_seconds(config: Config) -> list[float]:
-    """When each stage ends, for training with `train_time_limit`."""
+def stage_seconds(config: Config) -> NDArray[np.float64]:
+    """How long each stage lasts `[num_stages]`, for training with `train_time_limit`."""
     lengths = np.power(config.train_time_stage_multiplier, np.arange(config.num_stages))
-    return list(np.cumsum(lengths * (config.train_time_limit or 0.0) / lengths.sum()))
+    return lengths * (config.train_time_limit or 0.0) / lengths.sum()
 
 
 def progress_at_seconds(config: Config, seconds: float, num_blocks: int) -> float:
     """Progress after `seconds` of training, when blocks up to `num_blocks` exist."""
-    ends = stage_end_seconds(config)
+    lengths = stage_seconds(config)
+    starts = np.cumsum(lengths) - lengths
     blends = [
-        (seconds - ends[stage - 1]) / (ends[stage] - ends[stage - 1])
+        float((seconds - starts[stage]) / lengths[stage])
         for stage in range(1, config.num_stages, 2)
     ]
     return min(sum(min(max(done, 0.0), 1.0) for done in blends), num_blocks - 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, NamedTuple
@@ -135,7 +136,8 @@ class LevelledClip:
                 self.samples += len(block)
             self._file.flush()
         except OSError as error:
-            self._file.close()
+            with contextlib.suppress(OSError):  # closing tries to write the rest once more
+                self._file.close()
             raise OutputError(
                 f"folder={tempfile.gettempdir()!r}: the clip can't be put aside there ("
                 f"{error.strerror or error}); make room or set TMPDIR to another folder."

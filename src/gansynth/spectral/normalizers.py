@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from gansynth.config import Config
+from gansynth.config import MIN_SLOPE, Config
 from gansynth.errors import ModelError
 
 # File names of the original's measured constants, by normalizer.
@@ -113,14 +113,18 @@ def make_normalizer(config: Config, measured: NDArray | None = None) -> Normaliz
     if measured is None:
         raise ModelError(f"data_normalizer={kind}: its measured constants are missing.")
     expected = (4,) if kind == "specgrams_simple_normalizer" else (config.final_shape[1], 4)
-    values = np.asarray(measured, dtype=np.float64)
+    try:
+        values = np.asarray(measured, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ModelError(f"data_normalizer={kind}: constants must be numbers.") from None
     if values.shape != expected:
         raise ModelError(
             f"data_normalizer={kind}: constants have shape {values.shape}, expected {expected}."
         )
     slope, offset = values[..., 0::2], values[..., 1::2]
-    if not np.isfinite(values).all() or (slope == 0).any():
+    if not np.isfinite(values).all() or (np.abs(slope) < MIN_SLOPE).any():
         raise ModelError(
-            f"data_normalizer={kind}: constants must be finite and slopes not 0; measure it again."
+            f"data_normalizer={kind}: constants must be finite and slopes of magnitude "
+            f"{MIN_SLOPE:g} or more; measure it again."
         )
     return Normalizer(slope, offset)

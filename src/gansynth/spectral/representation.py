@@ -27,11 +27,12 @@ class BandMatrix(nn.Module):
 
     def __init__(self, matrix: NDArray) -> None:
         super().__init__()
-        used = matrix != 0
-        most = max(1, int(used.sum(axis=0).max()))
-        # A stable sort puts each column's used rows first, in order.
-        rows = np.argsort(~used, axis=0, kind="stable")[:most]
-        values = np.take_along_axis(matrix, rows, axis=0).astype(np.float32)
+        columns, used = np.nonzero(matrix.T)
+        place = np.arange(len(columns)) - np.searchsorted(columns, columns)  # within its column
+        rows = np.zeros((max(place, default=0) + 1, matrix.shape[1]), dtype=np.int64)
+        values = np.zeros(rows.shape, dtype=np.float32)
+        rows[place, columns] = used
+        values[place, columns] = matrix[used, columns]
         self.register_buffer("rows", torch.tensor(rows), persistent=False)
         self.register_buffer("values", torch.tensor(values), persistent=False)
 

@@ -39,7 +39,7 @@ def waves_to_stfts(waves: Tensor, n_fft: int, frames: int) -> Tensor:
     n_fft : int
         Frame length in samples.
     frames : int
-        Frames wanted.
+        Frames wanted; too few to cover the wave leave its start out.
 
     Returns
     -------

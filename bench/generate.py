@@ -1,0 +1,186 @@
+"""Generating: time per note against the operation count, cold start, memory, performances."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.plain import PlainPort
+from bench.timing import machine, matmul_rate, medians, run_process
+from gansynth import config as configs
+from gansynth.config import Config
+from gansynth.model.file import Model, initial_model, save_model
+from gansynth.model.load import load_model
+from gansynth.model.synth import Synth
+from gansynth.networks import schedule
+
+BATCH = 8
+
+
+def multiply_adds(config: Config, *, upscaled: bool) -> float:
+    """Multiply-adds of the generator's convolutions for one note at the last stage.
+
+    `upscaled`: every kernel tap at full resolution (the original), or only the distinct ones.
+    """
+    taps = config.kernel_size**2
+    steps = schedule.scale(config)
+    distinct = np.prod([(config.kernel_size + s - 1) / s for s in steps])
+    total = 0.0
+    for block in range(1, config.num_resolutions + 1):
+        pixels = float(np.prod(schedule.block_shape(config, block)))
+        channels = config.channels(block)
+        if block == 1:
+            total += pixels * (config.latent_vector_size + 61) * channels
+        else:
+            first = taps if upscaled else distinct
+            total += pixels * first * config.channels(block - 1) * channels
+        total += pixels * taps * channels * channels
+    return total + pixels * channels * 2
+
+
+def bench_notes(model: Model) -> list[str]:
+    """Latent to waveform, per note, against the plain port and the operation count."""
+    config = model.config
+    full = multiply_adds(config, upscaled=True)
+    least = multiply_adds(config, upscaled=False)
+    rate = matmul_rate(torch.float32)
+    unit = 2 * full / rate
+    synths = {name: Synth(model, "cpu", name) for name in ("float32", "bfloat16")}
+    z = synths["float32"].sample_latents(BATCH)
+    pitches = synths["float32"].sample_pitches(BATCH)
+    labels = torch.from_numpy(pitches - synths["float32"].pitches[0])
+    plain = {
+        "float32": PlainPort(model.build_generator(), config, torch.float32),
+        "bfloat16": PlainPort(model.build_generator(), config, torch.bfloat16),
+    }
+    latents = torch.from_numpy(z)
+    exact = synths["float32"].notes(z, pitches)
+    off = np.abs(plain["float32"](latents, labels).numpy() - exact).max() / np.abs(exact).max()
+    assert off < 1e-2, f"the baseline makes other notes: {off}"
+
+    work = {}
+    for name in synths:
+        for batch in (1, BATCH):
+            work[f"plain port, {name}, batch {batch}"] = (
+                lambda p=plain[name], n=batch: p(latents[:n], labels[:n]),
+                batch,
+            )
+            work[f"gansynth, {name}, batch {batch}"] = (
+                lambda s=synths[name], n=batch: s.notes(z[:n], pitches[:n]),
+                batch,
+            )
+    seconds = medians({name: run for name, (run, _) in work.items()}, runs=5)
+    lines = [
+        f"machine: {machine()}",
+        f"matrix product: {rate / 1e9:.0f} GFLOP/s float32, "
+        f"{matmul_rate(torch.bfloat16) / 1e9:.0f} bfloat16",
+        f"generator: {full / 1e9:.2f} GMAC per note as published, {least / 1e9:.2f} with distinct "
+        f"taps only; unit = 2 x {full / 1e9:.2f} GFLOP at the float32 rate = {unit * 1e3:.0f} ms",
+        "",
+        "| latent to waveform | ms per note | ratio to unit | x real time |",
+        "|---|---|---|---|",
+        f"| floor of the distinct taps, float32 | {unit * least / full * 1e3:.0f} "
+        f"| {least / full:.2f} | |",
+    ]
+    note_seconds = config.audio_length / config.sample_rate
+    for name, (_, batch) in work.items():
+        per_note = seconds[name] / batch
+        lines.append(
+            f"| {name} | {per_note * 1e3:.0f} | {per_note / unit:.2f} "
+            f"| {note_seconds / per_note:.0f} |"
+        )
+    return lines
+
+
+def bench_precision(model: Model, name: str) -> list[str]:
+    """How far bfloat16 notes are from float32 ones."""
+    exact, rough = (Synth(model, "cpu", precision) for precision in ("float32", "bfloat16"))
+    z, pitches = exact.sample_latents(BATCH), exact.sample_pitches(BATCH)
+    a, b = exact.notes(z, pitches), rough.notes(z, pitches)
+
+    def spectra(waves: np.ndarray) -> np.ndarray:
+        stfts = torch.stft(
+            torch.from_numpy(waves), 1024, window=torch.hann_window(1024), return_complex=True
+        )
+        return stfts.abs().numpy()
+
+    def ratio(x: np.ndarray, y: np.ndarray) -> float:
+        return float(10 * np.log10((x**2).sum() / max(((x - y) ** 2).sum(), 1e-30)))
+
+    return [f"| {name} | {ratio(a, b):.1f} | {ratio(spectra(a), spectra(b)):.1f} |"]
+
+
+def bench_process(path: Path) -> list[str]:
+    """Cold start and peak memory of whole processes."""
+    command = [
+        "-m",
+        "gansynth.cli.main",
+        "generate",
+        "--model",
+        str(path),
+        "--force",
+        "--seed",
+        "0",
+    ]
+    lines = ["", "| whole process | seconds | peak memory |", "|---|---|---|"]
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (1, BATCH):
+            runs = [run_process([*command, "--count", str(count), "-o", folder]) for _ in range(5)]
+            seconds, memory = sorted(runs)[len(runs) // 2]
+            lines.append(f"| generate --count {count} | {seconds:.1f} | {memory:.0f} MB |")
+    imports = sorted(run_process(["-c", "import torch"]) for _ in range(5))[2]
+    lines.append(f"| (import torch alone) | {imports[0]:.1f} | {imports[1]:.0f} MB |")
+    return lines
+
+
+def bench_performance(model: Model, count: int) -> list[str]:
+    """A MIDI file against the same notes alone: what mixing and files cost."""
+    import mido
+
+    from gansynth.performance.midi import read_midi
+    from gansynth.performance.perform import make_plan
+    from gansynth.performance.recording import Format, record_clip
+
+    synth = Synth(model, "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        track = mido.MidiTrack()
+        for index in range(count):
+            pitch = 48 + 7 * index % 25
+            track.append(mido.Message("note_on", note=pitch, velocity=80, time=0))
+            track.append(mido.Message("note_off", note=pitch, velocity=0, time=240))
+        file = mido.MidiFile()
+        file.tracks.append(track)
+        file.save(Path(folder) / "notes.mid")
+        start = time.perf_counter()
+        plan = make_plan(read_midi(Path(folder) / "notes.mid"), synth)
+        record_clip(synth, plan, Path(folder), stem="clip", form=Format(), origin={})
+        whole = time.perf_counter() - start
+    alone = max(8, min(count, 64))
+    pitches = [note.pitch for note in plan.notes[:alone]]
+    notes = medians({"notes": lambda: synth.notes(plan.latents[:alone], pitches)}, runs=3)["notes"]
+    ratio = (whole / count) / (notes / alone)
+    return [
+        "",
+        f"MIDI file of {count} notes to a WAV: {count / whole:.1f} notes/s; notes() alone: "
+        f"{alone / notes:.1f} notes/s; time per note {ratio:.2f} x that of notes() alone",
+    ]
+
+
+def bench(model_path: str | None = None, notes: int = 2000) -> None:
+    """Print the table; `model_path` adds a trained model to the rows on precision."""
+    model = initial_model(configs.preset("mel_prog_hires"), list(range(24, 85)), seed=0)
+    print("\n".join(bench_notes(model)), flush=True)
+    rows = bench_precision(model, "untrained mel_prog_hires")
+    if model_path:
+        rows += bench_precision(load_model(model_path)[0], model_path)
+    header = ["", "| bfloat16 against float32 | waves, dB | STFT magnitudes, dB |", "|---|---|---|"]
+    print("\n".join(header + rows), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save_model(path, model)
+        print("\n".join(bench_process(path)), flush=True)
+    print("\n".join(bench_performance(model, notes)), flush=True)

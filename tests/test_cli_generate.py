@@ -1,0 +1,337 @@
+"""`gansynth generate`: which files appear, what is in them, and how to make them again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from gansynth import __version__, load
+from gansynth.model.synth import Synth
+from gansynth.performance.midi import read_midi
+from gansynth.performance.perform import make_plan, perform
+
+RunCli = Callable[..., Any]
+MakeMidi = Callable[..., Path]
+SONG = [(60, 0, 0.4), (64, 0.2, 0.9), (100, 0.9, 1.2), (36, 0.1, 0.2, 90, 9)]
+
+
+def sidecar(path: Path) -> dict[str, Any]:
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+def samples(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32")[0]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def generate(
+    run_cli: RunCli, toy_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Run `gansynth generate` with the toy model in an empty folder; returns what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_it(*args: object, code: int = 0) -> str:
+        models = [] if "--model" in args or "--recall" in args else ["--model", toy_model]
+        result = run_cli("generate", *models, *args)
+        assert result.code == code, result.err
+        return result.err if code else result.out
+
+    return run_it
+
+
+Generate = Callable[..., str]
+
+# --- notes --------------------------------------------------------------------------------------
+
+
+def test_notes_of_a_seed_are_the_synths(
+    generate: Generate, tiny_model: Path, tiny_synth: Synth
+) -> None:
+    out = generate("--model", tiny_model, "--count", 2, "--seed", 7, "-o", "notes")
+    names = [f"generated_{i}.{kind}" for i in range(2) for kind in ("json", "wav")]
+    assert sorted(contents(Path("notes"))) == sorted(names)
+    z, pitches = tiny_synth.sample_latents(2, 7), tiny_synth.sample_pitches(2, 7).tolist()
+    waves = tiny_synth.notes(z, pitches)
+    for index in range(2):
+        path = Path(f"notes/generated_{index}.wav")
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "FLOAT")
+        np.testing.assert_array_equal(samples(path), waves[index])
+        assert f"{path}  pitch {pitches[index]}" in out.splitlines()
+    assert out.startswith("2 notes, seed 7\n")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "instruments", "pitches"),
+    [
+        (["--pitch", "60"], 1, [60]),
+        (["--pitch", "C4", "--pitch", "62"], 1, [60, 62]),
+        (["--pitches", "C4-D4,Gb4"], 1, [60, 61, 62, 66]),
+        (["--count", "2", "--pitches", "60,64"], 2, [60, 64, 60, 64]),
+        (["--count", "3"], 3, None),
+        ([], 8, None),
+    ],
+)
+def test_count_and_pitches_say_how_many_notes(
+    generate: Generate, toy_model: Path, wanted: list[str], instruments: int, pitches: Any
+) -> None:
+    generate(*wanted, "--seed", 4)
+    synth = load(toy_model)
+    z = synth.sample_latents(instruments, 4)
+    expected = pitches or synth.sample_pitches(instruments, 4).tolist()
+    sides = [sidecar(path) for path in sorted(Path("generated").glob("*.wav"))]
+    assert [side["pitches"] for side in sides] == [[pitch] for pitch in expected]
+    latents = np.repeat(z, len(expected) // instruments, axis=0)
+    kept = np.array([side["latents"][0] for side in sides], np.float32)
+    np.testing.assert_array_equal(kept, latents)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(generate: Generate) -> None:
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        generate("--count", 2, "--seed", seed, "-o", folder)
+    assert contents(Path("a")) == contents(Path("b"))
+    assert not set(contents(Path("a")).values()) & set(contents(Path("c")).values())
+
+
+def test_a_seed_that_was_drawn_is_printed_and_can_be_given(generate: Generate) -> None:
+    out = generate("--count", 2, "-o", "a")
+    seed = re.fullmatch(r"2 notes, seed (\d+)", out.splitlines()[0])
+    assert seed is not None
+    generate("--count", 2, "--seed", seed[1], "-o", "b")
+    assert contents(Path("a")) == contents(Path("b"))
+    assert generate("--count", 2, "-o", "c").splitlines()[0] != out.splitlines()[0]
+
+
+def test_the_sidecar_says_how_to_make_the_note_again(generate: Generate, toy_model: Path) -> None:
+    generate("--pitch", 61, "--seed", 3)
+    side = sidecar(Path("generated/generated_0.wav"))
+    synth = load(toy_model)
+    assert side == {
+        "file": "generated_0.wav",
+        "gain": 1.0,
+        "gansynth": __version__,
+        "model": {"path": str(toy_model), "sha256": synth.model.digest()},
+        "seed": 3,
+        "midi": None,
+        "recall": None,
+        "options": {
+            "secs_per_instrument": 6.0,
+            "single": False,
+            "per_track": False,
+            "out_of_range": "octave",
+            "precision": "auto",
+        },
+        "latents": [synth.sample_latents(1, 3)[0].tolist()],
+        "pitches": [61],
+        "format": {"extension": ".wav", "bits": None, "sample_rate": None, "plot": False},
+    }
+
+
+def test_one_note_can_be_one_file(generate: Generate) -> None:
+    generate("--count", 1, "-o", "note.flac")
+    assert sorted(contents(Path())) == ["note.flac", "note.json"]
+    assert soundfile.info("note.flac").format == "FLAC"
+    err = generate("--count", 2, "-o", "both.flac", code=2)
+    assert err == "error: output='both.flac': is one file for 2 notes; give a folder.\n"
+    assert sorted(contents(Path())) == ["note.flac", "note.json"]
+
+
+# --- recall -------------------------------------------------------------------------------------
+
+
+def test_recall_plays_the_same_instrument(generate: Generate, toy_model: Path) -> None:
+    generate("--pitch", 60, "--seed", 5, "-o", "first.wav")
+    generate("--recall", "first.json", "-o", "again.wav")
+    assert Path("again.wav").read_bytes() == Path("first.wav").read_bytes()
+    generate("--recall", "first.json", "--pitch", 55, "-o", "lower.wav")
+    synth = load(toy_model)
+    wave = synth.notes(synth.sample_latents(1, 5), [55])[0]
+    np.testing.assert_array_equal(samples(Path("lower.wav")), wave)
+    assert sidecar(Path("lower.wav"))["recall"] == "first.json"
+
+
+def test_recall_plays_a_piece_with_that_instrument(
+    generate: Generate, toy_model: Path, make_midi: MakeMidi
+) -> None:
+    song = make_midi(SONG)
+    generate("--pitch", 60, "--seed", 5, "-o", "first.wav")
+    generate("--recall", "first.json", "--midi", song, "-o", "clip.wav")
+    latents = sidecar(Path("first.wav"))["latents"]
+    assert sidecar(Path("clip.wav"))["latents"] == latents
+    synth = load(toy_model)
+    np.testing.assert_array_equal(
+        samples(Path("clip.wav")), perform(song, synth, latents=np.float32(latents))
+    )
+    generate("--recall", "clip.json", "--midi", song, "-o", "again.wav")
+    assert Path("again.wav").read_bytes() == Path("clip.wav").read_bytes()
+
+
+def test_recall_of_another_model_is_refused(generate: Generate, tiny_model: Path) -> None:
+    generate("--count", 1, "-o", "first.wav")
+    err = generate("--recall", "first.json", "--model", tiny_model, "-o", "x.wav", code=2)
+    made_with = sidecar(Path("first.wav"))["model"]["sha256"][:12]
+    assert f"recall='first.json': was made with model {made_with}…, but {str(tiny_model)!r}" in err
+    assert "give that model with --model." in err
+    assert not Path("x.wav").exists()
+
+
+def test_recall_of_a_clip_needs_pitches(generate: Generate, make_midi: MakeMidi) -> None:
+    generate("--midi", make_midi(SONG), "-o", "clip.wav")
+    err = generate("--recall", "clip.json", "-o", "x", code=2)
+    assert err == ("error: --recall: this is a clip's .json; say --pitch, --pitches or --midi.\n")
+    generate("--recall", "clip.json", "--pitch", 60, "-o", "x")
+    assert len(list(Path("x").glob("*.wav"))) == len(sidecar(Path("clip.wav"))["latents"])
+
+
+# --- formats ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("extension", "bits", "form", "subtype"),
+    [
+        ("wav", None, "WAV", "FLOAT"),
+        ("wav", "float", "WAV", "FLOAT"),
+        ("wav", "16", "WAV", "PCM_16"),
+        ("wav", "24", "WAV", "PCM_24"),
+        ("flac", None, "FLAC", "PCM_16"),
+        ("flac", "24", "FLAC", "PCM_24"),
+        ("ogg", None, "OGG", "VORBIS"),
+    ],
+)
+def test_the_format_is_chosen_by_option_or_by_name(
+    generate: Generate, extension: str, bits: str | None, form: str, subtype: str
+) -> None:
+    more = ["--seed", 1, "--count", 1, *(["--bits", bits] if bits else [])]
+    generate(*more, "--format", extension, "-o", "folder")
+    generate(*more, "-o", f"note.{extension.upper()}")
+    for name in (f"folder/generated_0.{extension}", f"note.{extension}"):
+        info = soundfile.info(name)
+        assert (info.format, info.subtype, info.frames) == (form, subtype, 28)
+
+
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_the_sample_rate_is_converted(generate: Generate, tiny_model: Path, rate: int) -> None:
+    generate("--model", tiny_model, "--count", 1, "--sample-rate", rate, "-o", "note.wav")
+    info = soundfile.info("note.wav")
+    assert (info.samplerate, info.frames) == (rate, 4 * rate)
+    assert sidecar(Path("note.wav"))["format"]["sample_rate"] == rate
+
+
+def test_loud_notes_are_scaled_for_whole_numbers_and_this_is_said(
+    generate: Generate, tiny_model: Path, tiny_synth: Synth
+) -> None:
+    same = ["--model", tiny_model, "--pitch", 60, "--seed", 0]
+    assert "scaled" not in generate(*same, "-o", "float.wav")
+    wave = samples(Path("float.wav"))
+    peak = float(np.abs(wave).max())
+    assert peak > 1  # an untrained model is loud
+    for bits in ("16", "24"):
+        out = generate(*same, "--bits", bits, "-o", f"whole{bits}.wav")
+        assert f"pitch 60, peak {peak:.2f} scaled to fit this format" in out
+        gain = sidecar(Path(f"whole{bits}.wav"))["gain"]
+        assert gain == pytest.approx(0.999 / peak)
+        np.testing.assert_allclose(samples(Path(f"whole{bits}.wav")), wave * gain, atol=2**-15)
+
+
+def test_plots_lie_beside_the_sounds(
+    generate: Generate, tiny_model: Path, make_midi: MakeMidi
+) -> None:
+    generate("--model", tiny_model, "--count", 1, "--plot")
+    generate("--model", tiny_model, "--midi", make_midi(SONG), "--plot", "-o", "clip.wav")
+    for path in (Path("generated/generated_0.png"), Path("clip.png")):
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+# --- never by surprise --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taken", ["generated_0.wav", "generated_1.json", "generated_1.png"])
+def test_nothing_is_overwritten_without_force(generate: Generate, taken: str) -> None:
+    Path("out").mkdir()
+    Path("out", taken).write_text("mine")
+    args = ["--count", 2, "--plot", "-o", "out"]
+    err = generate(*args, code=2)
+    assert err.startswith(f"error: path='out/{taken}': exists already; use --force")
+    assert contents(Path("out")) == {taken: b"mine"}
+    generate(*args, "--force")
+    assert len(contents(Path("out"))) == 6
+    assert Path("out", taken).read_bytes() != b"mine"
+
+
+def test_dry_run_says_what_it_would_make_and_makes_nothing(
+    generate: Generate, make_midi: MakeMidi
+) -> None:
+    song = make_midi(SONG)
+    assert "would write generated/generated_0.wav" in generate("--dry-run")
+    assert "would write song.flac" in generate("--midi", song, "-o", "song.flac", "--dry-run")
+    assert list(contents(Path())) == ["song.mid"]
+    Path("song.flac").touch()
+    assert "exists already" in generate("--midi", song, "-o", "song.flac", "--dry-run", code=2)
+
+
+# --- pieces -------------------------------------------------------------------------------------
+
+
+def test_a_clip_is_what_perform_gives(
+    generate: Generate, tiny_model: Path, tiny_synth: Synth, make_midi: MakeMidi
+) -> None:
+    song = make_midi(SONG)
+    out = generate("--model", tiny_model, "--midi", song, "--seed", 2, "-o", "clip.wav")
+    assert sorted(contents(Path())) == ["clip.json", "clip.wav", "song.mid"]
+    np.testing.assert_array_equal(samples(Path("clip.wav")), perform(song, tiny_synth, seed=2))
+    summary = make_plan(read_midi(song), tiny_synth, seed=2).summary()
+    assert out.splitlines() == [f"{song}: {summary}, seed 2", "clip.wav  4.0 s"]
+    assert "1 moved by octaves into range, 1 drum notes left out" in summary
+    side = sidecar(Path("clip.wav"))
+    assert (len(side["latents"]), len(side["times"])) == (2, 2)
+    assert side["pitches"] == [60, 64, 76]
+
+
+def test_a_clip_in_a_folder_has_the_originals_name(generate: Generate, make_midi: MakeMidi) -> None:
+    generate("--midi", make_midi(SONG), "-o", "out")
+    assert sorted(contents(Path("out"))) == ["generated_clip.json", "generated_clip.wav"]
+
+
+@pytest.mark.parametrize(
+    ("options", "instruments"),
+    [
+        (["--single"], 1),
+        (["--per-track"], 3),
+        (["--secs-per-instrument", "0.3"], 4),
+        (["--secs-per-instrument", "60"], 2),
+    ],
+)
+def test_the_arrangement_is_chosen_by_options(
+    generate: Generate, make_midi: MakeMidi, options: list[str], instruments: int
+) -> None:
+    song = make_midi([(60, 0, 1)], [(48, 0, 1)], [(52, 0, 1.2)])
+    out = generate("--midi", song, *options, "-o", "clip.wav")
+    assert f"{instruments} instrument{'s' if instruments > 1 else ''}," in out
+    side = sidecar(Path("clip.wav"))
+    assert len(side["latents"]) == instruments
+    assert (side["times"] is None) == (options[0] in ("--single", "--per-track"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [("octave", "1 moved by octaves into range"), ("drop", "1 out of range and dropped")],
+)
+def test_notes_out_of_range_are_counted(
+    generate: Generate, make_midi: MakeMidi, rule: str, words: str
+) -> None:
+    song = make_midi([(60, 0, 5), (100, 0, 1), (36, 0, 1, 90, 9), (38, 0, 1, 90, 9)])
+    out = generate("--midi", song, "--out-of-range", rule, "-o", "clip.wav")
+    for part in (words, "2 drum notes left out", "1 held longer than 3 s and released then"):
+        assert part in out
