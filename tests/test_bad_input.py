@@ -171,8 +171,16 @@ def foreign(metadata: dict[str, str] | None) -> Prepare:
 LONG = "x" * 300
 MIDI = {
     "no file": (nothing, f"{TOY_NOTES} --midi no.mid", "path='no.mid': can't be read (No"),
-    "a folder": (nothing, f"{TOY_NOTES} --midi run", "path='run': is not a regular file"),
-    "a pipe": (lambda: os.mkfifo("p"), f"{TOY_NOTES} --midi p", "path='p': is not a regular"),
+    "a folder": (
+        nothing,
+        f"{TOY_NOTES} --midi run",
+        "path='run': can't be read (is not a regular file)",
+    ),
+    "a pipe": (
+        lambda: os.mkfifo("p"),
+        f"{TOY_NOTES} --midi p",
+        "path='p': can't be read (is not a reg",
+    ),
     "no midi": (bytes_of("song.mid", b"RIFF1234"), TOY_SONG, "not a MIDI file, it begins with"),
     "empty": (bytes_of("song.mid", b""), TOY_SONG, "not a MIDI file, it is empty"),
     "cut": (cut(SONG, 30), TOY_SONG, "the file is truncated, fetch or export it"),
@@ -256,7 +264,11 @@ MODEL = {
 RECALL = "generate --recall note.json -o new"
 SIDECAR = {
     "no file": (NOTE.unlink, RECALL, "recall='note.json': can't be read (No such file or"),
-    "a folder": (nothing, "generate --recall run", "recall='run': can't be read (Is a directory)."),
+    "a folder": (
+        nothing,
+        "generate --recall run",
+        "can't be read (is not a regular file).",
+    ),
     "a pipe": (lambda: os.mkfifo("p"), "generate --recall p", "recall='p': "),
     "no json": (bytes_of(NOTE, b"{"), RECALL, "is no sidecar of gansynth generate (JSONDecodeErro"),
     "no text": (bytes_of(NOTE, b"\xff\xfe\xfd"), RECALL, "is no sidecar of gansynth generate (Un"),
@@ -288,7 +300,11 @@ OUTPUT = {
     "no parent": (nothing, f"{TOY_NOTES} -o no/out", "path='no/out': the folder '"),
     "no parent of a file": (nothing, f"{TOY_SONG} -o a/b/c.wav", "path='a/b': the folder '"),
     "under a file": (nothing, f"{TOY_NOTES} -o song.mid/out", "path='song.mid/out': the folder '"),
-    "is a file": (bytes_of("out", b"x"), f"{TOY_NOTES} -o out", "path='out"),
+    "is a file": (
+        bytes_of("out", b"x"),
+        f"{TOY_NOTES} -o out",
+        "path='out': is a file, not a folder",
+    ),
     "converted under a file": (nothing, "convert run -o song.mid/x", "path='song.mid/x': the fold"),
     "converted nowhere": (nothing, "convert run -o no/x", "path='no/x': the folder '"),
     "a folder": (nothing, "init --preset tiny -o run", "path='run': is a folder; add a file"),
@@ -305,7 +321,11 @@ OPTIONS = {
     "pitch": (nothing, f"{TOY_NOTES} --pitch H4", "pitch='H4': must be a MIDI number from 0 to"),
     "unknown pitch": (nothing, f"{TOY_NOTES} --pitch 20", "pitch=20: the model knows 24-84."),
     "downwards": (nothing, f"{TOY_NOTES} --pitches 60-50", "pitches='60-50': a range goes"),
-    "count 0": (nothing, f"{TOY_NOTES} --count 0", "'--count': 0 is not in the range x>=1."),
+    "count 0": (
+        nothing,
+        f"{TOY_NOTES} --count 0",
+        "'--count': 0 is not in the range 1<=x<=100000.",
+    ),
     "count 1e15": (nothing, f"{TOY_NOTES} --count {10**15} --dry-run", "count"),
     "seed": (nothing, f"{TOY_NOTES} --seed -1", "'--seed': -1 is not in the range x>=0."),
     "device": (nothing, f"{TOY_NOTES} --device warp", "device='warp': there is no such device;"),

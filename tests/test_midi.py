@@ -359,9 +359,7 @@ def test_missing_file_folder_and_pipe_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MidiError, match=r"can't be read \(.*null.*\): give a readable"):
         read_midi("a\0b.mid")
     for name in (".", "pipe"):
-        with pytest.raises(
-            MidiError, match=r"is not a regular file: give the path of a \.mid file"
-        ):
+        with pytest.raises(MidiError, match=r"is not a regular file\): give a readable \.mid file"):
             read_midi(tmp_path / name)
 
 

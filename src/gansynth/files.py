@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from gansynth.errors import InputError, OutputError
 
@@ -19,6 +20,19 @@ def as_path(path: PathLike) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"path={path!r}: must be a str or a pathlib.Path")
     return Path(path)
+
+
+def open_regular(path: PathLike) -> BinaryIO:
+    """Open a plain file for reading; anything else is an `OSError`.
+
+    Opening a pipe would wait for a writer that may never come.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        return open(path, "rb")
+    except ValueError as error:  # a name with a zero byte
+        raise OSError(errno.EINVAL, str(error)) from None
 
 
 def check_writable(path: PathLike, *, overwrite: bool = False) -> Path:
@@ -82,18 +96,23 @@ def _usual_mode() -> int:
     return 0o666 & ~mask
 
 
+def missing_folders(folder: Path) -> list[Path]:
+    """`folder` and the folders above it that don't exist, the highest first."""
+    return [place for place in [*reversed(folder.parents), folder] if not os.path.lexists(place)]
+
+
 @contextmanager
 def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder; the files that the body puts there appear in `folder` together.
 
-    `folder` is made if it is missing. If the body raises, nothing of it is left, and `folder`
-    stays as it was. Raises `OutputError` for a file that exists already (unless `overwrite`), and
-    for an `OSError` of the body, as `atomic_path` does.
+    `folder` is made if it is missing, and the folders above it too. If the body raises, nothing of
+    it is left, and `folder` stays as it was. Raises `OutputError` for a file that exists already
+    (unless `overwrite`), and for an `OSError` of the body, as `atomic_path` does.
     """
     target = as_path(folder)
-    made = not target.exists()
+    made = missing_folders(target)
     try:
-        target.mkdir(exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
         stage = target / f".{secrets.token_hex(8)}.part"
         stage.mkdir()
     except OSError as error:
@@ -114,7 +133,7 @@ def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path
     finally:
         shutil.rmtree(stage, ignore_errors=True)
         if made and not done:
-            shutil.rmtree(target, ignore_errors=True)
+            shutil.rmtree(made[0], ignore_errors=True)
 
 
 def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gansynth.cli.runner import MAX_NOTES
 from gansynth.errors import InputError
 from gansynth.pitches import parse_pitches
 
@@ -41,7 +42,7 @@ Examples:
 )
 @click.option(
     "--count",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_NOTES),
     help="Random instruments.  [default: 8, or 1 with --pitch/--pitches]",
 )
 @click.option(

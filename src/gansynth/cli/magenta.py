@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 
 import click
 
-from gansynth.cli.runner import run, warn
+from gansynth.cli.runner import MAX_NOTES, run, warn
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help", "--helpfull"]})
@@ -30,7 +31,7 @@ from gansynth.cli.runner import run, warn
     "--batch_size",
     default=8,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_NOTES),
     help="Without --midi_file: how many random notes.",
 )
 @click.option(
@@ -55,7 +56,6 @@ def gansynth_generate(
 ) -> None:
     """Generate sounds with the original's flags; `gansynth generate` can do more."""
     from gansynth import __version__, load
-    from gansynth.files import as_path
     from gansynth.performance.midi import read_midi
     from gansynth.performance.perform import make_plan
     from gansynth.performance.recording import (
@@ -69,12 +69,10 @@ def gansynth_generate(
     if tfds_data_dir is not None:
         click.echo("note: --tfds_data_dir is ignored; models carry their pitches with them.")
     score = read_midi(midi_file) if midi_file else None
-    folder, form = as_path(output_dir).expanduser(), Format()
+    folder, form = Path(os.path.expanduser(output_dir)), Format()
     stems = [CLIP_NAME] if score else [f"generated_{index}" for index in range(batch_size)]
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)  # as the original does
-    check_targets(folder, stems, form, force)
-    model = Path(ckpt_dir).expanduser()
+    check_targets(folder, stems, form, force, parents=True)
+    model = Path(os.path.expanduser(ckpt_dir))
     synth = load(model)
     warn(synth.warnings)
     seed = secrets.randbits(32) if seed is None else seed

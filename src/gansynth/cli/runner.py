@@ -10,6 +10,9 @@ import click
 
 from gansynth.errors import GansynthError
 
+# Files of one call; more are made by a script with a folder for each seed.
+MAX_NOTES = 100_000
+
 
 def run(command: click.Command) -> NoReturn:
     """Run a command with the process's arguments, and exit."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import zipfile
 import zlib
@@ -32,6 +33,7 @@ from gansynth.convert.names import (
 )
 from gansynth.convert.tensorflow import Checkpoint, latest_prefix
 from gansynth.errors import ModelError
+from gansynth.files import open_regular
 from gansynth.model.file import Model, State, expected_shapes
 from gansynth.networks import schedule
 from gansynth.networks.progressive import Discriminator, Generator
@@ -114,11 +116,11 @@ def read_magenta(
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Traversable]:
     """A folder, or the inside of a zip."""
-    if path.is_dir():
+    if os.path.isdir(path):
         yield path
         return
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             yield zipfile.Path(archive)
     except FileNotFoundError:
         raise ModelError(f"model={str(path)!r}: there is no such file or folder.") from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gansynth.errors import ModelError
+from gansynth.files import open_regular
 from gansynth.model.file import Model, read_model
 
 # The name under which a training run keeps its latest model file.
@@ -37,7 +39,7 @@ def load_model(path: str | Path) -> tuple[Model, list[str]]:
 
     path = Path(path)
     where = f"model={str(path)!r}"
-    if path.is_dir():
+    if os.path.isdir(path):
         if (path / RUN_MODEL).is_file():
             return read_model(path / RUN_MODEL), []
         if is_magenta(path):
@@ -47,12 +49,12 @@ def load_model(path: str | Path) -> tuple[Model, list[str]]:
             "stage_000NN folders (a model of the original)."
         )
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             magic = file.read(4)
     except FileNotFoundError:
         raise ModelError(f"{where}: there is no such file or folder.") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{where}: can't be read ({error}).") from None
+    except OSError as error:
+        raise ModelError(f"{where}: can't be read ({error.strerror}).") from None
     if magic == _ZIP_MAGIC:
         if is_magenta(path):
             return read_magenta(path)

@@ -181,7 +181,8 @@ class Synth:
         if wanted.ndim != 1:
             raise InputError(f"pitches: shape {wanted.shape}: must be one number or a list.")
         try:
-            z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
+            with np.errstate(over="ignore"):  # what is beyond float32 is told below
+                z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
         except (TypeError, ValueError):
             raise InputError("latents: must be numbers [n, latent_size].") from None
         if len(z) == 1 and len(wanted) > 1:

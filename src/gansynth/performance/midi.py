@@ -10,7 +10,6 @@ MIDI Association.
 
 import heapq
 import os
-import stat
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gansynth.errors import InputError, MidiError
+from gansynth.files import open_regular
 
 MAX_BYTES = 8 * 2**20  # far above any played piece; bounds the time and memory a file can cost
 MAX_SECONDS = 24 * 3600  # beyond a day it's a damaged delta time, not music
@@ -103,14 +103,10 @@ def read_midi(path: str | os.PathLike) -> Score:
 
 def _read_bytes(name: str) -> bytes:
     try:
-        # Opening a pipe would wait for a writer that may never come.
-        if not stat.S_ISREG(os.stat(name).st_mode):
-            raise MidiError("is not a regular file: give the path of a .mid file")
-        with open(name, "rb") as file:
+        with open_regular(name) as file:
             data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-        reason = getattr(error, "strerror", error)
-        raise MidiError(f"can't be read ({reason}): give a readable .mid file") from None
+    except OSError as error:
+        raise MidiError(f"can't be read ({error.strerror}): give a readable .mid file") from None
     if len(data) > MAX_BYTES:
         raise MidiError(f"must be at most {MAX_BYTES >> 20} MiB: split the piece into parts")
     return data

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ARRANGEMENTS = ("spaced", "single", "per-track")
 OUT_OF_RANGE = ("octave", "drop", "error")
 SECS_PER_INSTRUMENT = 6.0
+MAX_INSTRUMENTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,11 @@ def make_plan(
         )
     if not (np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
         raise InputError(f"secs_per_instrument={secs_per_instrument!r}: must be above 0 seconds.")
+    if score.duration / secs_per_instrument > MAX_INSTRUMENTS:
+        raise InputError(
+            f"secs_per_instrument={secs_per_instrument!r}: {score.duration:.0f} s would need more "
+            f"than {MAX_INSTRUMENTS} instruments; use a larger value."
+        )
     notes, moved, dropped = _fit_pitches(score.notes, synth.pitches, out_of_range)
     duration = max(note.end for note in notes)
     keys = _instrument_keys(notes) if arrangement == "per-track" else [0] * len(notes)
@@ -240,7 +246,8 @@ def _instrument_keys(notes: Sequence[Note]) -> list[int]:
 
 def _checked_latents(latents: ArrayLike, size: int) -> NDArray[np.float32]:
     try:
-        z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
+        with np.errstate(over="ignore"):  # what is beyond float32 is told below
+            z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
     except (TypeError, ValueError):
         raise InputError("latents: must be numbers [instruments, latent_size].") from None
     if z.ndim != 2 or z.shape[1] != size or len(z) == 0:

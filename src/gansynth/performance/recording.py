@@ -10,6 +10,7 @@ All files of one call appear together, or none does.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,8 +21,14 @@ from numpy.typing import NDArray
 
 from gansynth.audio.files import choose_encoding, write_audio
 from gansynth.audio.rainbowgram import save_rainbowgram
-from gansynth.errors import InputError
-from gansynth.files import check_writable, staged_folder, write_text
+from gansynth.errors import InputError, OutputError
+from gansynth.files import (
+    check_writable,
+    missing_folders,
+    open_regular,
+    staged_folder,
+    write_text,
+)
 from gansynth.model.synth import Synth
 from gansynth.performance.perform import Plan, render
 
@@ -63,11 +70,15 @@ class Recording:
 
 def is_sound_path(path: Path) -> bool:
     """Whether a path names a sound file (otherwise it names a folder)."""
-    return not path.is_dir() and bool(path.suffix)
+    return not os.path.isdir(path) and bool(path.suffix)
 
 
-def check_targets(folder: Path, stems: Iterable[str], form: Format, overwrite: bool) -> None:
+def check_targets(
+    folder: Path, stems: Iterable[str], form: Format, overwrite: bool, parents: bool = False
+) -> None:
     """Everything about the output that can be refused before work starts.
+
+    `parents`: folders above `folder` may be missing; they will be made.
 
     Raises
     ------
@@ -76,15 +87,19 @@ def check_targets(folder: Path, stems: Iterable[str], form: Format, overwrite: b
     InputError
         If the format can't be written, or pictures can't be drawn.
     """
-    choose_encoding(f"x{form.extension}", form.sample_rate or 16000, form.bits)
+    rate = 16000 if form.sample_rate is None else form.sample_rate
+    choose_encoding(f"x{form.extension}", rate, form.bits)
     if form.plot:
         import importlib.util
 
         if importlib.util.find_spec("matplotlib") is None:
             raise InputError("--plot: needs matplotlib; pip install gansynth[plot]")
-    if not folder.exists():
-        check_writable(folder)  # its parent has to take a new entry
+    if not os.path.lexists(folder):
+        # The folder that the first new one will lie in has to take a new entry.
+        check_writable(missing_folders(folder)[0] if parents else folder)
         return
+    if not os.path.isdir(folder):
+        raise OutputError(f"path={str(folder)!r}: is a file, not a folder; choose another place")
     extensions = [form.extension, ".json", *([".png"] if form.plot else [])]
     for stem in stems:
         for extension in extensions:
@@ -121,7 +136,7 @@ def record_notes(
     list of str
         A line for the user for every file.
     """
-    check_targets(folder, stems, form, overwrite)
+    check_targets(folder, stems, form, overwrite, parents=True)
     lines = []
     waves = synth.stream(latents, pitches)
     if progress and len(stems) > 1:
@@ -150,7 +165,7 @@ def record_clip(
     progress: bool = False,
 ) -> str:
     """Play a plan and write the clip; returns a line for the user. Arguments as `record_notes`."""
-    check_targets(folder, [stem], form, overwrite)
+    check_targets(folder, [stem], form, overwrite, parents=True)
     sidecar = {
         **origin,
         "latents": plan.instruments.tolist(),
@@ -207,12 +222,13 @@ def read_recording(path: Path) -> Recording:
     """
     where = f"recall={str(path)!r}"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_LARGEST_RECORDING + 1)
         if len(data) > _LARGEST_RECORDING:
             raise InputError(f"{where}: is larger than {_LARGEST_RECORDING} bytes; no sidecar is.")
         record = json.loads(data)
-        latents = np.array(record["latents"], dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is beyond float32 is told below
+            latents = np.array(record["latents"], dtype=np.float32)
         pitches = [int(pitch) for pitch in record["pitches"]]
         model = record["model"]
         recording = Recording(latents, pitches, str(model["path"]), str(model["sha256"]))
