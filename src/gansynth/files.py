@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,8 +90,9 @@ def atomic_path(path: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
         ) from error
 
 
+@lru_cache(maxsize=1)
 def _usual_mode() -> int:
-    """Permissions that a new file has by default."""
+    """Permissions that a new file has by default (the mask can only be read by setting it)."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

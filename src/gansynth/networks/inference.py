@@ -29,8 +29,9 @@ def _packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
 def _rectify_and_normalize_(x: Tensor) -> Tensor:
     """`pixel_norm(leaky_relu(x))` in place."""
     x = F.leaky_relu_(x, 0.2)
-    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
-    inverse = torch.rsqrt(norm.square_().div_(x.shape[1]).add_(1e-8))
+    # Summed in float32 whatever x is; asking for a float32 result would copy all of x first.
+    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True).float()
+    inverse = torch.rsqrt(norm.square().div_(x.shape[1]).add_(1e-8))
     return x.mul_(inverse.to(x.dtype))
 
 

@@ -1,0 +1,5 @@
+"""`python -m gansynth` is the `gansynth` command."""
+
+from gansynth.cli.main import main
+
+main()
