@@ -28,7 +28,7 @@ def multiply_adds(config: Config, *, upscaled: bool) -> float:
     """
     taps = config.kernel_size**2
     steps = schedule.scale(config)
-    distinct = np.prod([(config.kernel_size + s - 1) / s for s in steps])
+    distinct = float(np.prod([(config.kernel_size + s - 1) / s for s in steps]))
     total = 0.0
     for block in range(1, config.num_resolutions + 1):
         pixels = float(np.prod(schedule.block_shape(config, block)))

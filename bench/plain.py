@@ -7,6 +7,7 @@ integrated as the original does. Checked against the package before it is timed.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ class PlainPort:
     """Latents and labels to waves, mel data type, last stage."""
 
     def __init__(self, generator: Generator, config: Config, dtype: torch.dtype) -> None:
-        self.blocks = [block.to(dtype) for block in generator.blocks]
+        self.blocks: list[Any] = [block.to(dtype) for block in generator.blocks]
         self.config = config
         self.num_pitches = generator.num_pitches
         self.dtype = dtype
