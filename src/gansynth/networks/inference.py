@@ -1,18 +1,23 @@
 """The generator prepared for use: same images, fewer operations, float32 or bfloat16.
 
 What can be computed once is: scaled weights, upscaling kernels, the blocks and output layers that
-the progress asks for. Images are kept with channels last, and rectifier and pixel norm work in
-place, so that each layer reads and writes its features twice and not six times.
+the progress asks for, and on a CPU the order of weights that its kernels want. Images are kept with
+channels last; rectifier and pixel norm work in place or inside the convolution.
 """
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gansynth.networks import schedule
 from gansynth.networks.layers import (
+    Size,
     conv_same,
     pixel_norm,
     upscale,
@@ -21,40 +26,84 @@ from gansynth.networks.layers import (
 )
 from gansynth.networks.progressive import FirstBlock, Generator, GrowingBlock
 
+SLOPE = 0.2
 
-def _packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
+Layer = Callable[[Tensor], Tensor]
+
+
+def _channels_last(weight: Tensor, dtype: torch.dtype) -> Tensor:
     return weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
 
 
-def _rectify_and_normalize_(x: Tensor) -> Tensor:
-    """`pixel_norm(leaky_relu(x))` in place."""
-    x = F.leaky_relu_(x, 0.2)
+def _fused_kernels(device: torch.device) -> Any:
+    """The kernels that torch.compile calls on x86 (convolution with rectifier, weights in order).
+
+    None where they are missing; the plain operators then do the same in more passes.
+    """
+    kernels = torch.ops.mkldnn
+    names = ("_convolution_pointwise", "_convolution_transpose_pointwise")
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    usable = device.type == "cpu" and x86 and torch.backends.mkldnn.is_available()
+    return kernels if usable and all(hasattr(kernels, name) for name in names) else None
+
+
+def _convolution(weight: Tensor, bias: Tensor, dtype: torch.dtype, shape: list[int]) -> Layer:
+    """`leaky_relu(conv_same(x))` for images of `shape` [1, in, time, freq]."""
+    w, b = _channels_last(weight, dtype), bias.detach().to(dtype)
+    kernels = _fused_kernels(w.device)
+    padding, ones = [w.shape[2] // 2, w.shape[3] // 2], [1, 1]
+    if kernels is None or w.shape[2] % 2 == 0 or w.shape[3] % 2 == 0:
+        return lambda x: F.leaky_relu_(conv_same(x, w, b), SLOPE)
+    w = kernels._reorder_convolution_weight(w, padding, ones, ones, 1, shape)
+    return lambda x: kernels._convolution_pointwise(
+        x, w, b, padding, ones, ones, 1, "leaky_relu", [SLOPE], ""
+    )
+
+
+def _upscaling_convolution(
+    weight: Tensor, bias: Tensor, dtype: torch.dtype, shape: list[int], scale: Size
+) -> Layer:
+    """`leaky_relu(upscale_conv(x))` for images of `shape` [1, in, time, freq]."""
+    padding, missing = upscaling_padding((weight.shape[2], weight.shape[3]), scale)
+    w = _channels_last(upscaling_kernel(weight, scale), dtype)
+    b = bias.detach().to(dtype)
+    kernels = _fused_kernels(w.device)
+    if kernels is None:
+        return lambda x: F.leaky_relu_(F.conv_transpose2d(x, w, b, scale, padding, missing), SLOPE)
+    sizes = (list(padding), list(missing), list(scale), [1, 1], 1)
+    w = kernels._reorder_convolution_transpose_weight(w, *sizes, shape)
+    return lambda x: kernels._convolution_transpose_pointwise(
+        x, w, b, *sizes, "leaky_relu", [SLOPE], ""
+    )
+
+
+def _pixel_norm_(x: Tensor) -> Tensor:
+    """`pixel_norm` in place."""
     # Summed in float32 whatever x is; asking for a float32 result would copy all of x first.
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True).float()
-    inverse = torch.rsqrt(norm.square().div_(x.shape[1]).add_(1e-8))
-    return x.mul_(inverse.to(x.dtype))
+    return x.mul_(torch.rsqrt(norm.square().div_(x.shape[1]).add_(1e-8)).to(x.dtype))
 
 
 class _PackedBlock:
-    """Two convolutions of a block with their weights ready to use."""
+    """Two convolutions of a block, ready to use."""
 
-    def __init__(self, block: FirstBlock | GrowingBlock, dtype: torch.dtype) -> None:
-        self.scale = block.scale if isinstance(block, GrowingBlock) else None
-        weight = block.conv0.scaled_weight()
-        kernel = (weight.shape[2], weight.shape[3])
-        self.padding, self.missing = (0, 0), (0, 0)
-        if self.scale is not None:
-            self.padding, self.missing = upscaling_padding(kernel, self.scale)
-            weight = upscaling_kernel(weight, self.scale)
-        self.weight0, self.bias0 = _packed(weight, dtype), block.conv0.bias.detach().to(dtype)
-        self.weight1 = _packed(block.conv1.scaled_weight(), dtype)
-        self.bias1 = block.conv1.bias.detach().to(dtype)
+    def __init__(self, generator: Generator, number: int, dtype: torch.dtype) -> None:
+        block = generator.blocks[number - 1]
+        assert isinstance(block, FirstBlock | GrowingBlock)
+        config = generator.config
+        weight, bias = block.conv0.scaled_weight(), block.conv0.bias
+        self.conv0: Layer
+        if isinstance(block, GrowingBlock):
+            below = [1, weight.shape[1], *schedule.block_shape(config, number - 1)]
+            self.conv0 = _upscaling_convolution(weight, bias, dtype, below, block.scale)
+        else:
+            w, b = _channels_last(weight, dtype), bias.detach().to(dtype)
+            self.conv0 = lambda x: F.leaky_relu_(F.conv_transpose2d(x, w, b), SLOPE)
+        shape = [1, config.channels(number), *schedule.block_shape(config, number)]
+        self.conv1 = _convolution(block.conv1.scaled_weight(), block.conv1.bias, dtype, shape)
 
     def __call__(self, x: Tensor) -> Tensor:
-        stride = self.scale or (1, 1)
-        x = F.conv_transpose2d(x, self.weight0, self.bias0, stride, self.padding, self.missing)
-        x = _rectify_and_normalize_(x)
-        return _rectify_and_normalize_(conv_same(x, self.weight1, self.bias1))
+        return _pixel_norm_(self.conv1(_pixel_norm_(self.conv0(x))))
 
 
 class PackedGenerator:
@@ -73,11 +122,10 @@ class PackedGenerator:
         self.progress = progress
         self.dtype = dtype
         self.blocks: list[_PackedBlock] = []
-        used = list(generator.blocks[: schedule.blocks_needed(progress)])
         if self._packable(generator):
-            for block in used:
-                assert isinstance(block, (FirstBlock, GrowingBlock))
-                self.blocks.append(_PackedBlock(block, dtype))
+            numbers = range(1, schedule.blocks_needed(progress) + 1)
+            with torch.inference_mode():
+                self.blocks = [_PackedBlock(generator, number, dtype) for number in numbers]
 
     @staticmethod
     def _packable(generator: Generator) -> bool:
@@ -98,13 +146,15 @@ class PackedGenerator:
         for block in self.blocks:
             below, x = x, block(x)
         weight = schedule.blend_weight(self.progress)
-        image = self._to_image(len(self.blocks) - 1, x)
+        image = self._to_image(len(self.blocks), x)
         if weight == 1.0:
             return image
-        low = self._to_image(len(self.blocks) - 2, below)
+        low = self._to_image(len(self.blocks) - 1, below)
         step = schedule.scale(self.generator.config)
         return (1 - weight) * upscale(low, step) + weight * image
 
-    def _to_image(self, index: int, features: Tensor) -> Tensor:
-        block: nn.Module = self.generator.blocks[index]
-        return self.generator.to_image(block, features.float())
+    def _to_image(self, number: int, features: Tensor) -> Tensor:
+        layer: Any = self.generator.blocks[number - 1].to_rgb
+        weight = layer.scaled_weight()[:, :, 0, 0]  # a product of channels, at every pixel
+        image = F.linear(features.permute(0, 2, 3, 1).float(), weight, layer.bias)
+        return self.generator.activate(image).permute(0, 3, 1, 2)

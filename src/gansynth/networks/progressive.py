@@ -149,7 +149,10 @@ class Generator(nn.Module):
 
     def to_image(self, block: nn.Module, features: Tensor) -> Tensor:
         """A block's features as an image."""
-        image = block.to_rgb(features)  # type: ignore[operator]
+        return self.activate(block.to_rgb(features))  # type: ignore[operator]
+
+    def activate(self, image: Tensor) -> Tensor:
+        """The activation of the output layers."""
         return torch.tanh(image) if self.config.to_rgb_activation == "tanh" else image
 
 
