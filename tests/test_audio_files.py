@@ -76,12 +76,12 @@ def test_vorbis_keeps_length_rate_and_tone_of_a_long_sound(tmp_path: Path) -> No
     assert np.corrcoef(back, wave)[0, 1] > 0.999
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
 def test_equal_sound_gives_equal_bytes(tmp_path: Path, name: str) -> None:
     write_audio(tmp_path / f"1{name}", noise(3000), 16_000)
     first = (tmp_path / f"1{name}").read_bytes()
     peak = first.find(b"PEAK")
-    assert name == "a.flac" or first[peak + 12 : peak + 16] == bytes(4)
+    assert name != "a.wav" or first[peak + 12 : peak + 16] == bytes(4)
     write_audio(tmp_path / f"2{name}", [noise(3000)[:1000], noise(3000)[1000:]], 16_000)
     assert (tmp_path / f"2{name}").read_bytes() == first
 

@@ -49,7 +49,8 @@ def place(
     shutil.copytree(toy_checkpoint, "run")
     make_midi([(60, 0, 1), (64, 1, 2)])
     model = {"path": str(TOY), "sha256": gansynth.load(TOY).model.digest()}
-    NOTE.write_text(json.dumps({"model": model, "latents": [[0.1, 0.2, 0.3]], "pitches": [60]}))
+    note = {"kind": "note", "model": model, "latents": [[0.1, 0.2, 0.3]], "pitches": [60]}
+    NOTE.write_text(json.dumps(note))
 
 
 @pytest.fixture(autouse=True)
@@ -252,9 +253,17 @@ MODEL = {
     "newer": (metadata(format_version=2), TOY_INFO, "format_version=2: this gansynth reads 1;"),
     "bad config": (metadata(fmap_max=-1), TOY_INFO, "model='toy.safetensors': fmap_max=-1: must"),
     "other config": (metadata(fmap_max=1), TOY_INFO, "the config says (64, 1, 2, 4)."),
-    "nan progress": (metadata(progress=float("nan")), TOY_INFO, "has broken metadata; make the fi"),
-    "progress": (metadata(num_resolutions=3, progress=2.0), TOY_INFO, "needs more than 2 blocks."),
-    "pitches": (metadata(pitch_counts=[[200, 1]]), TOY_INFO, "(pitch_counts=[[200, 1]])."),
+    "nan progress": (
+        metadata(progress=float("nan")),
+        TOY_INFO,
+        "progress=nan: must be from 0 to 1",
+    ),
+    "progress": (
+        metadata(num_resolutions=3, progress=2.0),
+        TOY_INFO,
+        "progress=2.0: must be from 0 to 1, ",
+    ),
+    "pitches": (metadata(pitch_counts=[[200, 1]]), TOY_INFO, "pitch_counts=[(200, 1)]: must be"),
     "zip pickle": (torch_pickle(True), "info model.pt", "A PyTorch pickle is never loaded; give"),
     "old pickle": (torch_pickle(False), "info model.pt", "is a pickle, which is never loaded"),
     "a pipe": (lambda: os.mkfifo("p"), "info p", "model='p': "),
@@ -275,7 +284,11 @@ SIDECAR = {
     "a list": (bytes_of(NOTE, b"[1, 2]"), RECALL, "is no sidecar of gansynth generate (TypeError"),
     "deep": (bytes_of(NOTE, b"[" * 99_999), RECALL, "is no sidecar of gansynth generate (Recursi"),
     "no latents": (bytes_of(NOTE, b"{}"), RECALL, "(KeyError: 'latents')"),
-    "wrong size": (recall(latents=[[1.0]]), RECALL, "latents: shape (1, 1): must be [1, 3], a"),
+    "wrong size": (
+        recall(latents=[[1.0]]),
+        RECALL,
+        "latents: shape (1, 1): the model needs [n, 3].",
+    ),
     "no rows": (recall(latents=[]), RECALL, "latents have shape (0,), not [n, latent_size]."),
     "ragged": (recall(latents=[[1, 2, 3], [1]]), RECALL, "is no sidecar of gansynth generate (Val"),
     "nan": (recall(latents=[[float("nan"), 1, 2]]), RECALL, "latents hold NaN or infinite values."),
@@ -297,8 +310,9 @@ SIDECAR = {
 }
 
 OUTPUT = {
-    "no parent": (nothing, f"{TOY_NOTES} -o no/out", "path='no/out': the folder '"),
-    "no parent of a file": (nothing, f"{TOY_SONG} -o a/b/c.wav", "path='a/b': the folder '"),
+    "seed": (nothing, f"{RECALL} --seed 2", "--seed: can't be used here, --recall brings"),
+    "format": (nothing, f"{TOY_SONG} -o x.wav --format flac", "--format: can't be used here, the"),
+    "secs": (nothing, f"{TOY_NOTES} --secs-per-instrument 1", "--secs-per-instrument: can't be us"),
     "under a file": (nothing, f"{TOY_NOTES} -o song.mid/out", "path='song.mid/out': the folder '"),
     "is a file": (
         bytes_of("out", b"x"),
@@ -333,11 +347,27 @@ OPTIONS = {
     "precision": (nothing, f"{TOY_NOTES} --precision int8", "'int8' is not one of 'auto',"),
     "option": (nothing, f"{TOY_NOTES} --cuont 3", "No such option"),
     "command": (nothing, "genrate", "command='genrate': there is no such command. Did you mean"),
-    "both": (nothing, f"{TOY_SONG} --single --per-track", "--single, --per-track: exclude each"),
-    "single": (nothing, f"{TOY_NOTES} --single", "--single: goes with --midi FILE."),
-    "per track": (nothing, f"{TOY_NOTES} --per-track", "--per-track: goes with --midi FILE."),
-    "midi count": (nothing, f"{TOY_SONG} --count 2", "--midi: brings its own notes; leave"),
-    "recall count": (nothing, f"{RECALL} --count 2", "--recall: brings its own instruments;"),
+    "both": (
+        nothing,
+        f"{TOY_SONG} --single --per-track",
+        "--per-track: can't be used here, --single is",
+    ),
+    "single": (
+        nothing,
+        f"{TOY_NOTES} --single",
+        "--single: can't be used here, it goes with --midi",
+    ),
+    "per track": (
+        nothing,
+        f"{TOY_NOTES} --per-track",
+        "--per-track: can't be used here, it goes with",
+    ),
+    "midi count": (nothing, f"{TOY_SONG} --count 2", "--count: can't be used here, --midi brings"),
+    "recall count": (
+        nothing,
+        f"{RECALL} --count 2",
+        "--count: can't be used here, --recall brings",
+    ),
     "preset": (nothing, "init --preset tinny -o x", "preset='tinny': must be one of"),
     "hparam": (
         nothing,

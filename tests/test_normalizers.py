@@ -106,17 +106,6 @@ def test_measured_constants_are_laid_out_magnitude_first_slope_first() -> None:
     np.testing.assert_allclose(by_frequency, np.tile(expected, (BINS, 1)), atol=1e-12)
 
 
-def test_only_the_freq_normalizer_tells_bins_apart() -> None:
-    specgrams = random_specgrams()
-    specgrams[:, :, 3, 0] /= 10
-    simple = make_normalizer(small(SIMPLE), measure(SIMPLE, specgrams, 0.8))
-    freq = make_normalizer(small(FREQ), measure(FREQ, specgrams, 0.8))
-    assert (simple.by_frequency, freq.by_frequency) == (False, True)
-    x = torch.tensor(specgrams)
-    assert simple.normalize(x)[:, :, 3, 0].abs().max() < 0.79
-    assert freq.normalize(x)[:, :, 3, 0].abs().max() == pytest.approx(0.8, abs=1e-6)
-
-
 @pytest.mark.parametrize("kind", [SIMPLE, FREQ])
 def test_constant_values_survive(kind: str) -> None:
     specgrams = random_specgrams()

@@ -114,14 +114,14 @@ def test_each_note_has_the_latent_of_its_start() -> None:
     assert plan.times is not None
     starts = [start for _, start, _ in spans]
     expected = latents_at(starts, plan.instruments, plan.times).astype(np.float32)
-    np.testing.assert_array_equal(plan.latents, expected)
+    np.testing.assert_array_equal(plan.latents(), expected)
 
 
 def test_single_plays_all_notes_with_one_latent() -> None:
     plan = make_plan(score((60, 0, 1), (62, 30, 31)), ToneSynth(), arrangement="single")
     assert plan.instruments.shape == (1, 4)
     assert plan.times is None
-    np.testing.assert_array_equal(plan.latents, plan.instruments[[0, 0]])
+    np.testing.assert_array_equal(plan.latents(), plan.instruments[[0, 0]])
 
 
 def test_per_track_gives_each_track_its_latent() -> None:
@@ -129,13 +129,13 @@ def test_per_track_gives_each_track_its_latent() -> None:
     notes = tuple(Note(60, 90, i, i + 1.0, track, 0, 0) for i, track in enumerate(tracks))
     plan = make_plan(Score(notes), ToneSynth(), arrangement="per-track")
     assert plan.instruments.shape == (3, 4)
-    np.testing.assert_array_equal(plan.latents, plan.instruments[[1, 0, 1, 2]])
+    np.testing.assert_array_equal(plan.latents(), plan.instruments[[1, 0, 1, 2]])
 
 
 def test_per_track_takes_programs_where_there_is_one_track() -> None:
     notes = tuple(Note(60, 90, i, i + 1.0, 0, 0, program) for i, program in enumerate((9, 40, 9)))
     plan = make_plan(Score(notes), ToneSynth(), arrangement="per-track")
-    np.testing.assert_array_equal(plan.latents, plan.instruments[[0, 1, 0]])
+    np.testing.assert_array_equal(plan.latents(), plan.instruments[[0, 1, 0]])
 
 
 def test_given_latents_are_the_instruments() -> None:
@@ -143,7 +143,7 @@ def test_given_latents_are_the_instruments() -> None:
     piece = score((60, 0, 1), (60, 9.9999, 10))
     np.testing.assert_array_equal(make_plan(piece, ToneSynth(), latents=z).instruments, z)
     alone = make_plan(piece, ToneSynth(), latents=z[1])
-    np.testing.assert_array_equal(alone.latents, z[[1, 1]])
+    np.testing.assert_array_equal(alone.latents(), z[[1, 1]])
 
 
 # --- pitches ------------------------------------------------------------------------------------
@@ -184,9 +184,9 @@ def test_error_names_the_first_note_out_of_range() -> None:
         ({"out_of_range": "fold"}, "out_of_range='fold': must be one of octave, drop, error."),
         ({"secs_per_instrument": 0}, "secs_per_instrument=0: must be above 0 seconds."),
         ({"secs_per_instrument": float("nan")}, "secs_per_instrument=nan: must be above"),
-        ({"latents": [[1.0, 2.0]]}, "latents: shape (1, 2): the model needs [instruments, 4]."),
+        ({"latents": [[1.0, 2.0]]}, "latents: shape (1, 2): the model needs [n, 4]."),
         ({"latents": [[np.nan] * 4]}, "latents: hold NaN or infinite values;"),
-        ({"latents": "piano"}, "latents: must be numbers [instruments, latent_size]."),
+        ({"latents": "piano"}, "latents: must be numbers [n, 4]."),
         ({"seed": -1}, "seed=-1: must be a whole number of 0 or more, or None."),
     ],
 )
@@ -215,7 +215,7 @@ def test_the_synth_is_asked_for_every_note_of_the_plan_in_order() -> None:
     plan = make_plan(score((60, 0, 1), (64, 0, 1), (67, 2, 3)), synth)
     clip_of(plan, synth)
     assert [pitch for _, pitch in synth.asked] == [60, 64, 67]
-    np.testing.assert_array_equal([latent for latent, _ in synth.asked], plan.latents)
+    np.testing.assert_array_equal([latent for latent, _ in synth.asked], plan.latents())
 
 
 def test_velocity_scales_a_note_linearly(make_midi: MakeMidi) -> None:

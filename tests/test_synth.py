@@ -141,11 +141,12 @@ def test_auto_is_float32(synth: Synth) -> None:
     [
         (np.zeros((1, 16)), [23], r"pitch=23: the model knows 24-84\."),
         (np.zeros((1, 16)), [60.5], r"pitch=60\.5: the model knows 24-84"),
-        (np.zeros((2, 15)), [60, 61], r"latents: shape \(2, 15\): must be \[2, 16\]"),
-        (np.zeros((3, 16)), [60, 61], r"latents: shape \(3, 16\): must be \[2, 16\]"),
+        (np.zeros((2, 15)), [60, 61], r"latents: shape \(2, 15\): the model needs \[n, 16\]"),
+        (np.zeros((3, 16)), [60, 61], r"latents: 3 for 2 pitches: give one for each"),
         (np.full((1, 16), np.nan), [60], "latents: hold NaN or infinite values"),
         (np.full((1, 16), np.inf), [60], "latents: hold NaN or infinite values"),
         ("loud", [60], "latents: must be numbers"),
+        (np.zeros((1, 16)), [[60], [61, 62]], "pitches: must be one number or a list of numbers"),
         (np.zeros((1, 16)), [[60]], r"pitches: shape \(1, 1\): must be one number or a list"),
     ],
 )

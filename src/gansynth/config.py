@@ -17,10 +17,22 @@ from typing import Any
 
 from gansynth.errors import ConfigError
 
+# Hyperparameters that shape a model's sound; the others belong to its training.
+SOUND_NAMES = (
+    "data_type", "audio_length", "sample_rate", "data_normalizer", "mag_normalizer_a",
+    "mag_normalizer_b", "p_normalizer_a", "p_normalizer_b", "latent_vector_size", "kernel_size",
+    "start_height", "start_width", "scale_mode", "scale_base", "num_resolutions", "simple_arch",
+    "to_rgb_activation", "fmap_base", "fmap_decay", "fmap_max",
+)  # fmt: skip
+
+# A model's place in its training is worked out from these.
+PROGRESS_NAMES = (
+    "stable_stage_num_images", "transition_stage_num_images", "train_progressive",
+    "train_time_limit", "train_time_stage_multiplier",
+)  # fmt: skip
+
 # The original's cluster and debugging switches: accepted so that its files load, without effect.
 IGNORED_NAMES = ("master", "ps_tasks", "task", "debug_hook")
-
-STFT_OVERLAP = 0.75
 
 # Smaller slopes of a normalizer have no useful inverse in float32.
 MIN_SLOPE = 1e-6
@@ -225,7 +237,7 @@ class Config:
     @property
     def hop_length(self) -> int:
         """Samples between STFT frames: a quarter of a frame."""
-        return int((1 - STFT_OVERLAP) * self.n_fft)
+        return self.n_fft // 4
 
     @property
     def num_stages(self) -> int:
@@ -347,7 +359,8 @@ def from_experiment(text: str, *, where: str, job: str = "") -> tuple[Config, li
     Returns
     -------
     (Config, list of str)
-        The configuration and the names that this package doesn't know, to be shown as a warning.
+        The configuration, and what was left out of it, to be shown as a warning: names that this
+        package doesn't know, and broken values that matter for training alone.
     """
     values = _json_object(text, where)
     if isinstance(values.get("jobs"), dict):
@@ -355,12 +368,18 @@ def from_experiment(text: str, *, where: str, job: str = "") -> tuple[Config, li
             raise ConfigError(f"{where}: jobs={sorted(values['jobs'])}: has no entry {job!r}.")
         values = values["jobs"][job]
     names = {option.name for option in options()}
-    unknown = sorted(set(values) - names - set(IGNORED_NAMES))
+    left_out = sorted(set(values) - names - set(IGNORED_NAMES))
+    for name in names.intersection(values) - {*SOUND_NAMES, *PROGRESS_NAMES}:
+        try:
+            from_dict({name: values[name]})
+        except ConfigError:
+            left_out.append(f"{name}={values[name]!r:.40}")
+            values = {k: v for k, v in values.items() if k != name}
     try:
-        config = from_dict({k: v for k, v in values.items() if k not in unknown})
+        config = from_dict({k: v for k, v in values.items() if k not in left_out})
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-    return config, unknown
+    return config, sorted(left_out)
 
 
 def _json_object(text: str, where: str) -> dict[str, Any]:

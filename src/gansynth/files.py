@@ -108,34 +108,47 @@ def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path
     """Give a temporary folder; the files that the body puts there appear in `folder` together.
 
     `folder` is made if it is missing, and the folders above it too. If the body raises, nothing of
-    it is left, and `folder` stays as it was. Raises `OutputError` for a file that exists already
-    (unless `overwrite`), and for an `OSError` of the body, as `atomic_path` does.
+    it is left, and what was in `folder` stays. Symbolic links are followed. Raises `OutputError`
+    for a file that exists already (unless `overwrite`), and for an `OSError` of the body, as
+    `atomic_path` does.
     """
     target = as_path(folder)
     made = missing_folders(target)
+    added: list[Path] = []
+    done = False
+    stage = target / f".{secrets.token_hex(8)}.part"
     try:
         target.mkdir(parents=True, exist_ok=True)
-        stage = target / f".{secrets.token_hex(8)}.part"
         stage.mkdir()
-    except OSError as error:
-        raise OutputError(f"folder={str(folder)!r}: can't be made: {_reason(error)}") from error
-    done = False
-    try:
         yield stage
         files = sorted(stage.iterdir())
         for file in files:
             check_writable(target / file.name, overwrite=overwrite)
         for file in files:
-            os.replace(file, target / file.name)
+            final = Path(os.path.realpath(target / file.name))
+            added += [] if final.exists() else [final]
+            os.replace(file, final)
         done = True
     except OSError as error:
         raise OutputError(
-            f"folder={str(folder)!r}: can't be written: {_reason(error)}; nothing was left behind"
+            f"folder={str(folder)!r}: can't be written: {_reason(error)}; nothing was added"
         ) from error
     finally:
+        if not done:
+            for file in added:
+                file.unlink(missing_ok=True)
         shutil.rmtree(stage, ignore_errors=True)
-        if made and not done:
-            shutil.rmtree(made[0], ignore_errors=True)
+        if not done:
+            _remove_while_empty(made)
+
+
+def _remove_while_empty(folders: list[Path]) -> None:
+    """Remove folders, the deepest (last) first, up to one that somebody else uses by now."""
+    for folder in reversed(folders):
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import operator
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +18,9 @@ MIN_RATE, MAX_RATE = 1000, 384_000  # Hz
 
 # Frames handed to the encoder at once: libsndfile's Vorbis overruns the stack on long writes.
 _CHUNK = 16_384
+
+# Of one sample, in encodings whose files have a size limit.
+_BYTES = {"FLOAT": 4, "PCM_24": 3, "PCM_16": 2}
 
 Samples = np.ndarray | Iterable[np.ndarray]
 
@@ -79,6 +83,19 @@ def choose_encoding(
     return encoding, encoding.subtypes[key]
 
 
+def check_length(
+    path: PathLike, frames: int, sample_rate: int, bits: str | int | None = None
+) -> None:
+    """Raise `InputError` if `frames` of one channel are more than the format of `path` holds."""
+    encoding, subtype = choose_encoding(path, sample_rate, bits)
+    size = frames * _BYTES.get(subtype, 0)
+    if size > encoding.max_bytes - 4096:  # room for the header
+        raise InputError(
+            f"frames={frames}: {size / 2**30:.1f} GiB is more than {str(path)!r} can hold; "
+            "use .flac, fewer bits or a lower rate"
+        )
+
+
 def check_rate(name: str, value: int) -> int:
     """Return a sample rate in Hz; raises `InputError` unless it is whole and 1000..384000."""
     try:
@@ -118,7 +135,7 @@ def write_audio(
     iterable of such blocks, which are streamed in bounded memory. Rates are in Hz, 1000..384000;
     where `output_rate` is given the sound is resampled (band-limited, one stream over all
     blocks) to round(frames * output_rate / sample_rate) frames. For `bits` see
-    `choose_encoding`. Equal samples give equal WAV and FLAC bytes.
+    `choose_encoding`. Equal samples give equal bytes.
 
     Raises `InputError` for samples that aren't finite, floating or of one shape, for no samples
     at all and for an encoding or rate out of range; `OutputError` if the file can't be written
@@ -138,6 +155,8 @@ def write_audio(
             frames, clipped = _encode(file, resampled, channels, rate_out, encoding, subtype)
             if subtype == "FLOAT":
                 _erase_clock(file)
+            elif subtype == "VORBIS":
+                _erase_serial(file)
         if frames == 0:
             raise InputError(
                 f"output_rate={rate_out}: the sound is shorter than one frame at this rate; "
@@ -280,3 +299,29 @@ def _erase_clock(file: BinaryIO) -> None:
     if place >= 0:
         file.seek(place + 12)  # after the chunk's name, size and version
         file.write(bytes(4))
+
+
+_BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _erase_serial(file: BinaryIO) -> None:
+    """Zero the random stream number in every Ogg page, so that equal sound is equal bytes.
+
+    A page (RFC 3533): "OggS", 10 bytes, serial number at 14, sequence number, CRC at 22, number of
+    segments at 26, their lengths, their data.
+    """
+    place = 0
+    while True:
+        file.seek(place)
+        head = file.read(27)
+        if len(head) < 27 or head[:4] != b"OggS":
+            return
+        lengths = file.read(head[26])
+        page = bytearray(head + lengths + file.read(sum(lengths)))
+        page[14:18] = page[22:26] = bytes(4)
+        # Ogg's CRC-32 runs from the other end of each byte than zlib's, from 0 and not inverted.
+        mirrored = zlib.crc32(page.translate(_BITS_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+        page[22:26] = int(f"{mirrored:032b}"[::-1], 2).to_bytes(4, "little")
+        file.seek(place)
+        file.write(page)
+        place += len(page)

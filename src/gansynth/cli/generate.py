@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from gansynth.cli.runner import MAX_NOTES
-from gansynth.errors import InputError
+from gansynth.errors import InputError, ModelError
 from gansynth.pitches import parse_pitches
 
 if TYPE_CHECKING:
@@ -115,11 +117,10 @@ def generate(**options: Any) -> None:
     """
     _check_combination(options)
     wanted = parse_pitches(",".join(options["pitches"])) if options["pitches"] else []
-    midi = options["midi"]
-    if midi is not None:
+    if options["midi"] is not None:
         from gansynth.performance.midi import read_midi
 
-        options["score"] = read_midi(midi)  # the cheap half first: a bad file stops here
+        options["score"] = read_midi(options["midi"])  # the cheap half: a bad file stops here
 
     from gansynth.performance import recording
 
@@ -128,31 +129,49 @@ def generate(**options: Any) -> None:
     form = recording.Format(extension, options["bits"], options["sample_rate"], options["plot"])
     recording.check_targets(folder, [stem] if stem else [], form, options["force"])
     synth, origin = _load(options, recall)
-    if midi is not None:
+    if options["midi"] is not None:
         _clip(options, synth, origin, recall, folder, stem or recording.CLIP_NAME, form)
     else:
         _notes(options, synth, origin, recall, wanted, folder, stem, form)
 
 
 def _check_combination(options: dict[str, Any]) -> None:
-    midi = options["midi"] is not None
-    if midi and (options["pitches"] or options["count"]):
-        raise InputError("--midi: brings its own notes; leave out --count and --pitches.")
-    if options["single"] and options["per_track"]:
-        raise InputError("--single, --per-track: exclude each other; give one of them.")
-    for name in ("single", "per_track"):
-        if options[name] and not midi:
-            raise InputError(f"--{name.replace('_', '-')}: goes with --midi FILE.")
-    if options["recall"] and options["count"]:
-        raise InputError("--recall: brings its own instruments; leave out --count.")
+    """Refuse options that would have no effect or contradict each other."""
+    source = click.get_current_context().get_parameter_source
+    given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
+    of_midi = ("single", "per_track", "secs_per_instrument", "out_of_range")
+    rules = [
+        ("midi" in given, ("pitches", "count"), "--midi brings notes"),
+        ("midi" not in given, of_midi, "it goes with --midi FILE"),
+        ("single" in given, ("per_track",), "--single is one instrument"),
+        ("single" in given, ("secs_per_instrument",), "--single is one instrument"),
+        ("per_track" in given, ("secs_per_instrument",), "--per-track is one for each track"),
+        (
+            "recall" in given,
+            ("count", "seed", "secs_per_instrument"),
+            "--recall brings instruments",
+        ),
+        (is_sound_name(options["output"]), ("extension",), "the extension of -o says it"),
+    ]
+    flags = {"pitches": "pitch", "extension": "format"}
+    for applies, names, why in rules:
+        for name in names:
+            if applies and name in given:
+                flag = flags.get(name, name).replace("_", "-")
+                raise InputError(f"--{flag}: can't be used here, {why}; leave it out.")
+
+
+def is_sound_name(output: str) -> bool:
+    """Whether -o names a sound file; otherwise it names a folder."""
+    return bool(Path(output).suffix) and not output.endswith("/") and not os.path.isdir(output)
 
 
 def _target(options: dict[str, Any]) -> tuple[Path, str | None, str]:
     """Folder, stem (None: numbered notes) and extension of the output."""
-    from gansynth.performance.recording import CLIP_NAME, is_sound_path
+    from gansynth.performance.recording import CLIP_NAME
 
     output = Path(options["output"])
-    if is_sound_path(output) and not str(options["output"]).endswith("/"):
+    if is_sound_name(options["output"]):
         return output.parent, output.stem, output.suffix.lower()
     stem = CLIP_NAME if options["midi"] is not None else None
     return output, stem, f".{options['extension']}"
@@ -160,11 +179,17 @@ def _target(options: dict[str, Any]) -> tuple[Path, str | None, str]:
 
 def _load(options: dict[str, Any], recall: Recording | None) -> tuple[Synth, dict[str, Any]]:
     """The synth, and what sidecars say about where a sound came from."""
-    from gansynth import __version__, load
+    from gansynth import load
     from gansynth.cli.runner import warn
+    from gansynth.performance.recording import make_origin
 
     path = options["model"] or (recall.model_path if recall else None)
-    synth = load(path, options["device"], options["precision"])
+    try:
+        synth = load(path, options["device"], options["precision"])
+    except ModelError as error:
+        if recall is None or options["model"]:
+            raise
+        raise ModelError(f"{error} It is named in {options['recall']}; say --model.") from None
     warn(synth.warnings)
     sha256 = synth.model.digest()
     if recall is not None and recall.model_sha256 != sha256:
@@ -175,15 +200,14 @@ def _load(options: dict[str, Any], recall: Recording | None) -> tuple[Synth, dic
     if options["seed"] is None:
         options["seed"] = secrets.randbits(32)
     names = ("secs_per_instrument", "single", "per_track", "out_of_range", "precision")
-    kept = {name: options[name] for name in names}
-    origin = {
-        "gansynth": __version__,
-        "model": {"path": str(path), "sha256": sha256},
-        "seed": None if recall else options["seed"],
-        "midi": options["midi"],
-        "recall": options["recall"],
-        "options": kept,
-    }
+    origin = make_origin(
+        synth,
+        path,
+        seed=None if recall else options["seed"],
+        midi=options["midi"],
+        recall=options["recall"],
+        options={name: options[name] for name in names},
+    )
     return synth, origin
 
 
@@ -199,13 +223,15 @@ def _clip(
     from gansynth.performance.perform import make_plan
     from gansynth.performance.recording import record_clip
 
-    arrangement = "single" if options["single"] else "spaced"
+    arrangement = recall.arrangement if recall else "spaced"
+    for name in ("single", "per_track"):
+        arrangement = name.replace("_", "-") if options[name] else arrangement
     plan = make_plan(
         options["score"],
         synth,
         seed=options["seed"],
         secs_per_instrument=options["secs_per_instrument"],
-        arrangement="per-track" if options["per_track"] else arrangement,
+        arrangement=arrangement,
         latents=None if recall is None else recall.latents,
         out_of_range=options["out_of_range"],
     )
@@ -213,18 +239,17 @@ def _clip(
     if options["dry_run"]:
         click.echo(f"would write {folder / stem}{form.extension}")
         return
-    click.echo(
-        record_clip(
-            synth,
-            plan,
-            folder,
-            stem=stem,
-            form=form,
-            origin=origin,
-            overwrite=options["force"],
-            progress=True,
-        )
+    line = record_clip(
+        synth,
+        plan,
+        folder,
+        stem=stem,
+        form=form,
+        origin=origin,
+        overwrite=options["force"],
+        progress=True,
     )
+    click.echo(line)
 
 
 def _notes(
@@ -237,46 +262,20 @@ def _notes(
     stem: str | None,
     form: Format,
 ) -> None:
-    import numpy as np
+    from gansynth.performance.recording import check_targets, choose_notes, record_notes
 
-    from gansynth.pitches import describe_pitches
-
-    for pitch in wanted:
-        if pitch not in synth.pitches:
-            raise InputError(f"pitch={pitch}: the model knows {describe_pitches(synth.pitches)}.")
-    if recall is not None:
-        latents = recall.latents
-        if not wanted and len(recall.pitches) != len(latents):
-            raise InputError("--recall: this is a clip's .json; say --pitch, --pitches or --midi.")
-    else:
-        latents = synth.sample_latents(options["count"] or (1 if wanted else 8), options["seed"])
-    if wanted:
-        pitches = wanted * len(latents)
-        latents = np.repeat(latents, len(wanted), axis=0)
-    elif recall is not None:
-        pitches = recall.pitches
-    else:
-        pitches = synth.sample_pitches(len(latents), options["seed"]).tolist()
+    latents, pitches = choose_notes(
+        synth,
+        count=options["count"],
+        pitches=wanted,
+        recording=recall,
+        seed=options["seed"],
+    )
     if stem is not None and len(pitches) > 1:
         raise InputError(
             f"output={options['output']!r}: is one file for {len(pitches)} notes; give a folder."
         )
     stems = [stem] if stem else [f"generated_{index}" for index in range(len(pitches))]
-    _record_notes(options, synth, origin, latents, pitches, folder, stems, form)
-
-
-def _record_notes(
-    options: dict[str, Any],
-    synth: Synth,
-    origin: dict[str, Any],
-    latents: Any,
-    pitches: list[int],
-    folder: Path,
-    stems: list[str],
-    form: Format,
-) -> None:
-    from gansynth.performance.recording import check_targets, record_notes
-
     click.echo(f"{len(pitches)} note{'s'[: len(pitches) != 1]}{_seed_words(origin)}")
     if options["dry_run"]:
         check_targets(folder, stems, form, options["force"])

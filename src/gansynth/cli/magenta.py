@@ -55,33 +55,30 @@ def gansynth_generate(
     force: bool,
 ) -> None:
     """Generate sounds with the original's flags; `gansynth generate` can do more."""
-    from gansynth import __version__, load
+    from gansynth import load
     from gansynth.performance.midi import read_midi
     from gansynth.performance.perform import make_plan
     from gansynth.performance.recording import (
         CLIP_NAME,
         Format,
         check_targets,
+        choose_notes,
+        make_origin,
         record_clip,
         record_notes,
     )
 
     if tfds_data_dir is not None:
         click.echo("note: --tfds_data_dir is ignored; models carry their pitches with them.")
-    score = read_midi(midi_file) if midi_file else None
+    score = read_midi(os.path.expanduser(midi_file)) if midi_file else None
     folder, form = Path(os.path.expanduser(output_dir)), Format()
     stems = [CLIP_NAME] if score else [f"generated_{index}" for index in range(batch_size)]
-    check_targets(folder, stems, form, force, parents=True)
+    check_targets(folder, stems, form, force)
     model = Path(os.path.expanduser(ckpt_dir))
     synth = load(model)
     warn(synth.warnings)
     seed = secrets.randbits(32) if seed is None else seed
-    origin = {
-        "gansynth": __version__,
-        "model": {"path": str(model), "sha256": synth.model.digest()},
-        "seed": seed,
-        "midi": midi_file or None,
-    }
+    origin = make_origin(synth, model, seed=seed, midi=midi_file or None)
     if score is not None:
         plan = make_plan(score, synth, seed=seed, secs_per_instrument=secs_per_instrument)
         click.echo(f"{midi_file}: {plan.summary()}, seed {seed}")
@@ -97,14 +94,11 @@ def gansynth_generate(
         )
         click.echo(f"Saved to {line}")
         return
-    latents, pitches = (
-        synth.sample_latents(batch_size, seed),
-        synth.sample_pitches(batch_size, seed),
-    )
+    latents, pitches = choose_notes(synth, count=batch_size, seed=seed)
     lines = record_notes(
         synth,
         latents,
-        pitches.tolist(),
+        pitches,
         folder,
         stems=stems,
         form=form,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -16,6 +17,8 @@ MAX_NOTES = 100_000
 
 def run(command: click.Command) -> NoReturn:
     """Run a command with the process's arguments, and exit."""
+    # Being told to end cleans up just as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(command.main(standalone_mode=False) or 0)
     except GansynthError as error:

@@ -34,7 +34,7 @@ from gansynth.convert.names import (
 from gansynth.convert.tensorflow import Checkpoint, latest_prefix
 from gansynth.errors import ModelError
 from gansynth.files import open_regular
-from gansynth.model.file import Model, State, expected_shapes
+from gansynth.model.file import Model, State, check_model, expected_shapes
 from gansynth.networks import schedule
 from gansynth.networks.progressive import Discriminator, Generator
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
@@ -110,6 +110,7 @@ def read_magenta(
                 "images": reader.images(),
             },
         )
+    check_model(model, str(path))
     return model, warnings
 
 
@@ -117,7 +118,10 @@ def read_magenta(
 def _opened(path: Path) -> Iterator[Traversable]:
     """A folder, or the inside of a zip."""
     if os.path.isdir(path):
-        yield path
+        try:
+            yield path
+        except OSError as error:
+            raise ModelError(f"model={str(path)!r}: can't be read ({error}).") from None
         return
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,10 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gansynth import config as configs
-from gansynth.config import Config
+from gansynth.config import SOUND_NAMES, Config
 from gansynth.errors import ConfigError, ModelError, OutputError
 from gansynth.files import atomic_path
-from gansynth.networks import schedule
 from gansynth.networks.progressive import Discriminator, Generator
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
 
@@ -74,9 +72,10 @@ class Model:
         return 1 + max(int(name.split(".")[1]) for name in self.generator)
 
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) of all that shapes the sound, the same for any container."""
+        """SHA-256 (hexadecimal) of all that shapes the sound, and of nothing else."""
+        options = self.config.to_dict()
         shape = {
-            "config": self.config.to_dict(),
+            "config": {name: options[name] for name in SOUND_NAMES},
             "pitches": list(self.pitch_counts),
             "progress": self.progress,
         }
@@ -155,10 +154,13 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
     ------
     OutputError
         If the file exists (without `overwrite`) or can't be written.
+    ModelError
+        If the model's parts don't fit each other.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    check_model(model, f"path={str(path)!r}")
     tensors = {f"generator.{name}": tensor for name, tensor in model.generator.items()}
     for prefix in ("last_generator", "discriminator"):
         for name, tensor in (getattr(model, prefix) or {}).items():
@@ -221,9 +223,11 @@ def _read_metadata(text: str, where: str) -> dict[str, Any]:
         description = json.loads(text)
         version = description["format_version"]
         if version != FORMAT_VERSION:
+            newer = isinstance(version, int) and version > FORMAT_VERSION
+            remedy = "install a newer gansynth" if newer else "make the file again"
             raise ModelError(
                 f"{where}: format_version={version!r}: this gansynth reads {FORMAT_VERSION}; "
-                "install a newer gansynth."
+                f"{remedy}."
             )
         counts = {int(pitch): int(count) for pitch, count in description["pitch_counts"]}
         progress = float(description["progress"])
@@ -232,11 +236,8 @@ def _read_metadata(text: str, where: str) -> dict[str, Any]:
         raise ModelError(f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"{broken} ({type(error).__name__}: {error}).") from None
-    in_range = all(0 <= p <= 127 and c >= 0 for p, c in counts.items())
-    if not counts or not in_range or list(counts) != sorted(counts) or not any(counts.values()):
+    if list(counts) != [int(pitch) for pitch, _ in description["pitch_counts"]]:
         raise ModelError(f"{broken} (pitch_counts={description['pitch_counts']!r:.80}).")
-    if not (math.isfinite(progress) and 0 <= progress <= config.num_resolutions - 1):
-        raise ModelError(f"{broken} (progress={progress!r}).")
     source = description.get("source")
     return {
         "config": config,
@@ -256,31 +257,56 @@ def _assemble(description: dict[str, Any], tensors: State, where: str) -> Model:
             raise ModelError(f"{where}: tensor={name!r}: is not part of a model; make it again.")
         # A copy of its own: the last bits of a product depend on how memory is aligned.
         parts[prefix][rest] = tensor.float().clone()
-    blocks = {name.split(".")[1] for name in parts["generator"] if name.startswith("blocks.")}
-    config, counts = description["config"], description["pitch_counts"]
-    if not 1 <= len(blocks) <= config.num_resolutions:
-        raise ModelError(f"{where}: has {len(blocks)} of {config.num_resolutions} blocks.")
-    if schedule.blocks_needed(description["progress"]) > len(blocks):
-        raise ModelError(
-            f"{where}: progress={description['progress']}: needs more than {len(blocks)} blocks."
-        )
-    for prefix, state in parts.items():
-        if state or prefix == "generator":
-            kinds: dict[str, Any] = {"discriminator": Discriminator}
-            shapes = expected_shapes(kinds.get(prefix, Generator), config, len(counts), len(blocks))
-            _check_tensors(state, shapes, f"{where}: {prefix}")
-    normalizer = None if constants is None else constants.double().numpy()
-    try:
-        make_normalizer(config, normalizer)
-    except ModelError as error:
-        raise ModelError(f"{where}: {error}") from None
-    return Model(
+    model = Model(
         **description,
         generator=parts["generator"],
-        normalizer=normalizer,
+        normalizer=None if constants is None else constants.double().numpy(),
         last_generator=parts["last_generator"] or None,
         discriminator=parts["discriminator"] or None,
     )
+    check_model(model, where)
+    return model
+
+
+def check_model(model: Model, where: str) -> None:
+    """Check that a model's parts fit each other and hold finite numbers.
+
+    Raises
+    ------
+    ModelError
+        Naming the first part that doesn't; `where` begins the message.
+    """
+    config, counts = model.config, model.pitch_counts
+    in_range = all(0 <= pitch <= 127 and count >= 0 for pitch, count in counts.items())
+    if not in_range or list(counts) != sorted(counts) or not any(counts.values()):
+        raise ModelError(
+            f"{where}: pitch_counts={list(counts.items())!r:.80}: must be pitches from 0 to 127 in "
+            "order, with counts that are not all 0."
+        )
+    # Names are checked before anything is built from them.
+    numbers = {name.split(".")[1] for name in model.generator if name.startswith("blocks.")}
+    if not 1 <= len(numbers) <= config.num_resolutions:
+        raise ModelError(f"{where}: has {len(numbers)} of {config.num_resolutions} blocks.")
+    if not 0 <= model.progress <= len(numbers) - 1:
+        raise ModelError(
+            f"{where}: progress={model.progress}: must be from 0 to {len(numbers) - 1}, what its "
+            f"{len(numbers)} blocks can make."
+        )
+    states: dict[str, tuple[Any, State | None]] = {
+        "generator": (Generator, model.generator),
+        "last_generator": (Generator, model.last_generator),
+        "discriminator": (Discriminator, model.discriminator),
+    }
+    for name, (kind, state) in states.items():
+        if state is not None:
+            shapes = expected_shapes(kind, config, len(counts), len(numbers))
+            _check_tensors(state, shapes, f"{where}: {name}")
+    try:
+        make_normalizer(config, model.normalizer)
+    except ModelError as error:
+        raise ModelError(f"{where}: {error}") from None
+    if model.normalizer is not None and config.data_normalizer not in MEASURED_FILES:
+        raise ModelError(f"{where}: data_normalizer={config.data_normalizer}: has no constants.")
 
 
 def _check_tensors(state: State, shapes: dict[str, tuple[int, ...]], where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,9 @@ class Synth:
         A note that was made a short while ago (same latent, same pitch) is not made again.
         """
         z, labels = self._checked(latents, pitches)
+        return self._stream(z, labels)
+
+    def _stream(self, z: Floats, labels: NDArray[np.int64]) -> Iterator[Floats]:
         recent: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
         for start in range(0, len(z), self._batch):
             keys = [
@@ -159,41 +163,35 @@ class Synth:
     def _specgrams(self, latents: Floats, labels: NDArray[np.int64]) -> Iterator[Tensor]:
         """Denormalized specgrams, batch by batch, on the device."""
         for start in range(0, len(latents), self._batch):
-            # Copies: the last bits of a product depend on how memory is aligned.
-            z = torch.tensor(latents[start : start + self._batch])
-            label = torch.tensor(labels[start : start + self._batch])
-            used = len(z)
-            if used < self._batch:  # always the same shape, so always the same arithmetic
-                z = torch.cat([z, z[-1:].expand(self._batch - used, -1)])
-                label = torch.cat([label, label[-1:].expand(self._batch - used)])
-            with torch.inference_mode(), _exact_convolutions():
-                images = self._generate(z.to(self.device), label.to(self.device))[:used]
-                images = upscale(images, self._upscaling)
-                yield self._normalizer.denormalize(images.permute(0, 2, 3, 1))
+            stop = start + self._batch
+            yield self._make(latents[start:stop], labels[start:stop])
+
+    @torch.inference_mode()
+    def _make(self, latents: Floats, labels: NDArray[np.int64]) -> Tensor:
+        """Specgrams of at most a batch."""
+        # Copies: the last bits of a product depend on how memory is aligned.
+        z, label, used = torch.tensor(latents), torch.tensor(labels), len(latents)
+        if used < self._batch:  # always the same shape, so always the same arithmetic
+            z = torch.cat([z, z[-1:].expand(self._batch - used, -1)])
+            label = torch.cat([label, label[-1:].expand(self._batch - used)])
+        with _exact_convolutions(self.device):
+            images = self._generate(z.to(self.device), label.to(self.device))[:used]
+        images = upscale(images, self._upscaling)
+        return self._normalizer.denormalize(images.permute(0, 2, 3, 1))
 
     def _checked(self, latents: ArrayLike, pitches: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
         """Latents `[n, latent_size]` and labels `[n]`, or an InputError."""
-        if isinstance(latents, Tensor):
-            latents = latents.detach().cpu().numpy()
-        wanted = np.atleast_1d(
-            np.asarray(pitches.cpu() if isinstance(pitches, Tensor) else pitches)
-        )
+        try:
+            wanted = np.atleast_1d(np.asarray(pitches))
+        except (TypeError, ValueError):
+            raise InputError("pitches: must be one number or a list of numbers.") from None
         if wanted.ndim != 1:
             raise InputError(f"pitches: shape {wanted.shape}: must be one number or a list.")
-        try:
-            with np.errstate(over="ignore"):  # what is beyond float32 is told below
-                z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
-        except (TypeError, ValueError):
-            raise InputError("latents: must be numbers [n, latent_size].") from None
+        z = check_latents(latents, self.latent_size)
         if len(z) == 1 and len(wanted) > 1:
             z = np.repeat(z, len(wanted), axis=0)
-        if z.shape != (len(wanted), self.latent_size):
-            raise InputError(
-                f"latents: shape {z.shape}: must be [{len(wanted)}, {self.latent_size}], a vector "
-                f"of {self.latent_size} numbers for each of {len(wanted)} pitches."
-            )
-        if not np.isfinite(z).all():
-            raise InputError("latents: hold NaN or infinite values; every number must be finite.")
+        if len(z) != len(wanted):
+            raise InputError(f"latents: {len(z)} for {len(wanted)} pitches: give one for each.")
         known = {pitch: label for label, pitch in enumerate(self.pitches)}
         for pitch in wanted.tolist():
             if pitch not in known:
@@ -235,9 +233,39 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
     return synth
 
 
-def _exact_convolutions() -> contextlib.AbstractContextManager[None]:
-    """Without it CUDA rounds float32 convolutions to TF32, and picks algorithms by timing."""
-    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+def check_latents(latents: ArrayLike, size: int) -> Floats:
+    """Latents as float32 `[n, size]`; an InputError unless they are that, and finite."""
+    if isinstance(latents, Tensor):
+        latents = latents.detach().cpu().numpy()
+    try:
+        with np.errstate(over="ignore"):  # what is beyond float32 is told below
+            z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
+    except (TypeError, ValueError):
+        raise InputError(f"latents: must be numbers [n, {size}].") from None
+    if z.ndim != 2 or z.shape[1] != size:
+        raise InputError(f"latents: shape {z.shape}: the model needs [n, {size}].")
+    if not np.isfinite(z).all():
+        raise InputError("latents: hold NaN or infinite values; every number must be finite.")
+    return z
+
+
+_cudnn_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _exact_convolutions(device: torch.device) -> Iterator[None]:
+    """Keep CUDA from rounding float32 convolutions to TF32 and choosing algorithms by timing.
+
+    The switches belong to the whole process, hence the lock; a CPU has none.
+    """
+    if device.type == "cpu":
+        yield
+        return
+    with (
+        _cudnn_lock,
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+    ):
+        yield
 
 
 def choose_device(name: str) -> torch.device:

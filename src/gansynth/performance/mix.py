@@ -37,6 +37,11 @@ def absolute_peak(samples: NDArray) -> float:
     return float(np.abs(samples).max(initial=0.0))
 
 
+def longest_hold(note_samples: int, sample_rate: int) -> float:
+    """Seconds that a note can be held: 3 as in the original, or what a shorter note has."""
+    return max(0.0, min(LONGEST_HOLD, note_samples / sample_rate - RELEASE))
+
+
 def envelope(seconds: float, sample_rate: int, longest: float = LONGEST_HOLD) -> NDArray:
     """Linear attack, hold, linear release.
 
@@ -91,8 +96,8 @@ def mix_blocks(
     buffer = np.zeros(0)
     done = 0
     for note in notes:
-        longest = min(LONGEST_HOLD, len(note.wave) / sample_rate - RELEASE)
-        gain = envelope(note.end - note.start, sample_rate, max(longest, 0.0))[: len(note.wave)]
+        longest = longest_hold(len(note.wave), sample_rate)
+        gain = envelope(note.end - note.start, sample_rate, longest)[: len(note.wave)]
         sound = note.wave[: len(gain)] * gain
         level = peak(sound)
         start = int(note.start * sample_rate)

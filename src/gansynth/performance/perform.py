@@ -5,30 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gansynth.errors import InputError, MidiError
+from gansynth.model.synth import Synth, check_latents
 from gansynth.performance.instruments import instrument_times, latents_at, spaced_count
 from gansynth.performance.midi import Note, Score, read_midi
 from gansynth.performance.mix import (
-    LONGEST_HOLD,
     LevelledClip,
     PlayedNote,
     clip_samples,
+    longest_hold,
     mix_blocks,
 )
 from gansynth.pitches import describe_pitches
 
-if TYPE_CHECKING:
-    from gansynth.model.synth import Synth
-
 ARRANGEMENTS = ("spaced", "single", "per-track")
 OUT_OF_RANGE = ("octave", "drop", "error")
 SECS_PER_INSTRUMENT = 6.0
-MAX_INSTRUMENTS = 10_000
+MAX_INSTRUMENTS = 100_000
+
+# Latents of so many notes are held at a time.
+_NOTES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -44,23 +44,37 @@ class Plan:
     instruments : float32 [instruments, latent_size]
     times : float64 [instruments], or None
         When each instrument is heard pure; None where instruments don't change with time.
-    latents : float32 [notes, latent_size]
+    arrangement : str
+        How instruments are given to notes: one of `ARRANGEMENTS`.
+    parts : tuple of int, notes
+        Which instrument plays each note, where instruments don't change with time.
+    hold : float
+        Seconds that the model's notes can be held.
     moved, dropped, held : int
-        Notes moved by octaves, left out, and held longer than the model's notes last.
+        Notes moved by octaves, left out, and held longer than that.
     drums, unfinished : int
         From the MIDI file; see `Score`.
     """
 
     notes: tuple[Note, ...]
     duration: float
+    arrangement: str
     instruments: NDArray[np.float32]
     times: NDArray[np.float64] | None
-    latents: NDArray[np.float32]
+    parts: tuple[int, ...]
+    hold: float
     moved: int
     dropped: int
     held: int
     drums: int
     unfinished: int
+
+    def latents(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Latents of the notes from `start` to before `stop`: float32 [notes, latent_size]."""
+        if self.times is None:
+            return self.instruments[list(self.parts[start:stop])]
+        onsets = [note.start for note in self.notes[start:stop]]
+        return latents_at(onsets, self.instruments, self.times).astype(np.float32)
 
     def summary(self) -> str:
         """What will be played, and what was changed, in one line."""
@@ -71,7 +85,7 @@ class Plan:
             "out of range and dropped": self.dropped,
             "drum notes left out": self.drums,
             "without an end, ended with their track": self.unfinished,
-            f"held longer than {LONGEST_HOLD:g} s and released then": self.held,
+            f"held longer than {self.hold:g} s and released then": self.held,
         }
         parts += [f"{count} {words}" for words, count in changes.items() if count]
         return ", ".join(parts)
@@ -96,16 +110,13 @@ def make_plan(
         )
     if not (np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
         raise InputError(f"secs_per_instrument={secs_per_instrument!r}: must be above 0 seconds.")
-    if score.duration / secs_per_instrument > MAX_INSTRUMENTS:
-        raise InputError(
-            f"secs_per_instrument={secs_per_instrument!r}: {score.duration:.0f} s would need more "
-            f"than {MAX_INSTRUMENTS} instruments; use a larger value."
-        )
     notes, moved, dropped = _fit_pitches(score.notes, synth.pitches, out_of_range)
     duration = max(note.end for note in notes)
     keys = _instrument_keys(notes) if arrangement == "per-track" else [0] * len(notes)
     if latents is not None:
-        instruments = _checked_latents(latents, synth.latent_size)
+        instruments = check_latents(latents, synth.latent_size)
+        if len(instruments) == 0:
+            raise InputError("latents: none given; the piece needs one instrument at least.")
         if arrangement == "spaced" and len(instruments) == 1:
             arrangement = "single"
         if arrangement == "per-track" and len(instruments) < len(set(keys)):
@@ -113,20 +124,27 @@ def make_plan(
                 f"latents: {len(instruments)} given, but the piece has {len(set(keys))} tracks."
             )
     else:
-        spaced = spaced_count(duration, secs_per_instrument) if arrangement == "spaced" else 1
-        instruments = synth.sample_latents(max(spaced, len(set(keys))), seed)
-    times = None
-    if arrangement == "spaced":
-        times = instrument_times(len(instruments), duration)
-        chosen = latents_at([note.start for note in notes], instruments, times).astype(np.float32)
-    else:
-        order = {key: index for index, key in enumerate(dict.fromkeys(sorted(keys)))}
-        chosen = instruments[[order[key] for key in keys]]
-    held = sum(note.end - note.start > LONGEST_HOLD for note in notes)
+        wanted = len(set(keys))
+        if arrangement == "spaced":
+            wanted = _checked_count(duration, secs_per_instrument)
+        instruments = synth.sample_latents(wanted, seed)
+    times = instrument_times(len(instruments), duration) if arrangement == "spaced" else None
+    order = {key: index for index, key in enumerate(sorted(set(keys)))}
+    hold = longest_hold(synth.note_samples, synth.sample_rate)
     return Plan(
-        tuple(notes), duration, instruments, times, chosen, moved, dropped, held, score.drums,
-        score.unfinished,
-    )  # fmt: skip
+        notes=tuple(notes),
+        duration=duration,
+        arrangement=arrangement,
+        instruments=instruments,
+        times=times,
+        parts=tuple(order[key] for key in keys),
+        hold=hold,
+        moved=moved,
+        dropped=dropped,
+        held=sum(note.end - note.start > hold for note in notes),
+        drums=score.drums,
+        unfinished=score.unfinished,
+    )
 
 
 def render(plan: Plan, synth: Synth, progress: bool = False) -> LevelledClip:
@@ -176,7 +194,8 @@ def perform(
 
     Returns
     -------
-    float32 [samples] at `synth.sample_rate`, peak 0.5; the clip ends about 3 s after the piece
+    float32 [samples] at `synth.sample_rate`, peak 0.5; whole seconds, 2 to 3 s more than
+        the piece
 
     Raises
     ------
@@ -199,9 +218,22 @@ def perform(
 
 
 def _played(plan: Plan, synth: Synth) -> Iterator[PlayedNote]:
-    waves = synth.stream(plan.latents, [note.pitch for note in plan.notes])
-    for note, wave in zip(plan.notes, waves, strict=True):
-        yield PlayedNote(wave, note.start, note.end, note.velocity)
+    for start in range(0, len(plan.notes), _NOTES_AT_ONCE):
+        notes = plan.notes[start : start + _NOTES_AT_ONCE]
+        latents = plan.latents(start, start + len(notes))
+        waves = synth.stream(latents, [note.pitch for note in notes])
+        for note, wave in zip(notes, waves, strict=True):
+            yield PlayedNote(wave, note.start, note.end, note.velocity)
+
+
+def _checked_count(duration: float, secs_per_instrument: float) -> int:
+    """How many instruments a piece gets; an InputError if they are absurdly many."""
+    if duration / secs_per_instrument > MAX_INSTRUMENTS:
+        raise InputError(
+            f"secs_per_instrument={secs_per_instrument!r}: {duration:.0f} s would need more than "
+            f"{MAX_INSTRUMENTS} instruments; use a larger value."
+        )
+    return spaced_count(duration, secs_per_instrument)
 
 
 def _fit_pitches(
@@ -242,16 +274,3 @@ def _instrument_keys(notes: Sequence[Note]) -> list[int]:
     if len(tracks) > 1:
         return [note.track for note in notes]
     return [note.channel * 128 + note.program for note in notes]
-
-
-def _checked_latents(latents: ArrayLike, size: int) -> NDArray[np.float32]:
-    try:
-        with np.errstate(over="ignore"):  # what is beyond float32 is told below
-            z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
-    except (TypeError, ValueError):
-        raise InputError("latents: must be numbers [instruments, latent_size].") from None
-    if z.ndim != 2 or z.shape[1] != size or len(z) == 0:
-        raise InputError(f"latents: shape {z.shape}: the model needs [instruments, {size}].")
-    if not np.isfinite(z).all():
-        raise InputError("latents: hold NaN or infinite values; every number must be finite.")
-    return z

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gansynth.audio.files import choose_encoding, write_audio
+from gansynth import __version__
+from gansynth.audio.files import check_length, choose_encoding, write_audio
 from gansynth.audio.rainbowgram import save_rainbowgram
 from gansynth.errors import InputError, OutputError
 from gansynth.files import (
@@ -30,7 +31,9 @@ from gansynth.files import (
     write_text,
 )
 from gansynth.model.synth import Synth
+from gansynth.performance.mix import clip_samples
 from gansynth.performance.perform import Plan, render
+from gansynth.pitches import describe_pitches
 
 CLIP_NAME = "generated_clip"
 _LARGEST_RECORDING = 1 << 26
@@ -60,25 +63,79 @@ class Format:
 
 @dataclass(frozen=True)
 class Recording:
-    """What a sidecar says: enough to play its instruments again."""
+    """What a sidecar says: enough to play its instruments again.
 
+    Attributes
+    ----------
+    kind : str
+        "note" or "clip".
+    latents : float32 [instruments, latent_size]
+    pitches : list of int
+        The note's pitch, or all pitches of the clip.
+    arrangement : str
+        How a clip's instruments were given to notes; "spaced" for a note.
+    model_path, model_sha256 : str
+        The model that it was made with.
+    """
+
+    kind: str
     latents: NDArray[np.float32]
     pitches: list[int]
+    arrangement: str
     model_path: str
     model_sha256: str
 
 
-def is_sound_path(path: Path) -> bool:
-    """Whether a path names a sound file (otherwise it names a folder)."""
-    return not os.path.isdir(path) and bool(path.suffix)
+def make_origin(
+    synth: Synth, model_path: str | Path | None, *, seed: int | None, **details: Any
+) -> dict[str, Any]:
+    """What sidecars say about where a sound came from, besides latents and pitches."""
+    return {
+        "gansynth": __version__,
+        "model": {
+            "path": model_path and os.path.abspath(model_path),
+            "sha256": synth.model.digest(),
+        },
+        "seed": seed,
+        **details,
+    }
 
 
-def check_targets(
-    folder: Path, stems: Iterable[str], form: Format, overwrite: bool, parents: bool = False
-) -> None:
+def choose_notes(
+    synth: Synth,
+    *,
+    count: int | None = None,
+    pitches: list[int] | None = None,
+    recording: Recording | None = None,
+    seed: int = 0,
+) -> tuple[NDArray[np.float32], list[int]]:
+    """Latents `[n, latent_size]` and pitches `[n]` of notes to make.
+
+    Instruments come from `recording`, or are `count` random ones (default: 1 if pitches are given,
+    otherwise 8). Each plays all `pitches`; without them the recorded pitch, or one random pitch.
+
+    Raises
+    ------
+    InputError
+        For a pitch that the model doesn't know, and for a clip's recording without pitches.
+    """
+    for pitch in pitches or []:
+        if pitch not in synth.pitches:
+            raise InputError(f"pitch={pitch}: the model knows {describe_pitches(synth.pitches)}.")
+    if recording is not None:
+        if not pitches and recording.kind != "note":
+            raise InputError("--recall: this is a clip's .json; say --pitch, --pitches or --midi.")
+        latents, given = recording.latents, recording.pitches
+    else:
+        latents = synth.sample_latents(count or (1 if pitches else 8), seed)
+        given = synth.sample_pitches(len(latents), seed).tolist()
+    if not pitches:
+        return latents, given
+    return np.repeat(latents, len(pitches), axis=0), pitches * len(latents)
+
+
+def check_targets(folder: Path, stems: Iterable[str], form: Format, overwrite: bool) -> None:
     """Everything about the output that can be refused before work starts.
-
-    `parents`: folders above `folder` may be missing; they will be made.
 
     Raises
     ------
@@ -87,8 +144,9 @@ def check_targets(
     InputError
         If the format can't be written, or pictures can't be drawn.
     """
+    stems = list(stems)
     rate = 16000 if form.sample_rate is None else form.sample_rate
-    choose_encoding(f"x{form.extension}", rate, form.bits)
+    choose_encoding(f"{stems[0] if stems else 'x'}{form.extension}", rate, form.bits)
     if form.plot:
         import importlib.util
 
@@ -96,7 +154,7 @@ def check_targets(
             raise InputError("--plot: needs matplotlib; pip install gansynth[plot]")
     if not os.path.lexists(folder):
         # The folder that the first new one will lie in has to take a new entry.
-        check_writable(missing_folders(folder)[0] if parents else folder)
+        check_writable(missing_folders(folder)[0])
         return
     if not os.path.isdir(folder):
         raise OutputError(f"path={str(folder)!r}: is a file, not a folder; choose another place")
@@ -136,7 +194,7 @@ def record_notes(
     list of str
         A line for the user for every file.
     """
-    check_targets(folder, stems, form, overwrite, parents=True)
+    check_targets(folder, stems, form, overwrite)
     lines = []
     waves = synth.stream(latents, pitches)
     if progress and len(stems) > 1:
@@ -147,7 +205,12 @@ def record_notes(
         )
     with staged_folder(folder, overwrite=overwrite) as stage:
         for stem, latent, pitch, wave in zip(stems, latents, pitches, waves, strict=True):
-            sidecar = {**origin, "latents": [latent.tolist()], "pitches": [pitch]}
+            sidecar = {
+                **origin,
+                "kind": "note",
+                "latents": [latent.tolist()],
+                "pitches": [pitch],
+            }
             line = _write(stage, stem, [wave], synth.sample_rate, form, sidecar, f"pitch {pitch}")
             lines.append(f"{folder / stem}{form.extension}  pitch {pitch}{line}")
     return lines
@@ -165,9 +228,14 @@ def record_clip(
     progress: bool = False,
 ) -> str:
     """Play a plan and write the clip; returns a line for the user. Arguments as `record_notes`."""
-    check_targets(folder, [stem], form, overwrite, parents=True)
+    check_targets(folder, [stem], form, overwrite)
+    rate = form.sample_rate or synth.sample_rate
+    seconds = clip_samples(plan.duration, synth.sample_rate) // synth.sample_rate
+    check_length(f"{stem}{form.extension}", seconds * rate, rate, form.bits)
     sidecar = {
         **origin,
+        "kind": "clip",
+        "arrangement": plan.arrangement,
         "latents": plan.instruments.tolist(),
         "times": None if plan.times is None else plan.times.tolist(),
         "pitches": sorted({note.pitch for note in plan.notes}),
@@ -189,14 +257,15 @@ def _write(
     """One sound with its sidecar and picture; `sound` is blocks, or a function that gives them."""
     blocks = sound if callable(sound) else lambda: iter(sound)
     gain, note = 1.0, ""
-    _, subtype = choose_encoding(f"x{form.extension}", form.sample_rate or sample_rate, form.bits)
+    name = f"{stem}{form.extension}"
+    _, subtype = choose_encoding(name, form.sample_rate or sample_rate, form.bits)
     if subtype != "FLOAT":
         peak = max(float(np.abs(block).max(initial=0.0)) for block in blocks())
         if peak > 1:
             gain = 0.999 / peak
             note = f", peak {peak:.2f} scaled to fit this format"
     written = write_audio(
-        folder / f"{stem}{form.extension}",
+        folder / name,
         (block * np.float32(gain) for block in blocks()),
         sample_rate,
         output_rate=form.sample_rate,
@@ -204,7 +273,7 @@ def _write(
     )
     if written.clipped:
         note += f", {written.clipped} samples clipped"
-    record = {"file": f"{stem}{form.extension}", "gain": gain, **sidecar, "format": asdict(form)}
+    record = {"file": name, "gain": gain, **sidecar, "format": asdict(form)}
     write_text(folder / f"{stem}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     if form.plot:
         wave = np.concatenate(list(blocks()))
@@ -231,7 +300,8 @@ def read_recording(path: Path) -> Recording:
             latents = np.array(record["latents"], dtype=np.float32)
         pitches = [int(pitch) for pitch in record["pitches"]]
         model = record["model"]
-        recording = Recording(latents, pitches, str(model["path"]), str(model["sha256"]))
+        kind, arrangement = str(record["kind"]), str(record.get("arrangement", "spaced"))
+        path_and_hash = str(model["path"]), str(model["sha256"])
     except OSError as error:
         raise InputError(f"{where}: can't be read ({error.strerror or error}).") from None
     except InputError:
@@ -244,4 +314,6 @@ def read_recording(path: Path) -> Recording:
         raise InputError(f"{where}: latents have shape {latents.shape}, not [n, latent_size].")
     if not np.isfinite(latents).all():
         raise InputError(f"{where}: latents hold NaN or infinite values.")
-    return recording
+    if kind == "note" and len(pitches) != len(latents):
+        raise InputError(f"{where}: pitches={pitches!r:.40}: a note has one.")
+    return Recording(kind, latents, pitches, arrangement, *path_and_hash)

@@ -41,11 +41,6 @@ class Normalizer(nn.Module):
             values = torch.tensor(np.asarray([] if value is None else value, dtype=np.float32))
             self.register_buffer(name, values, persistent=False)
 
-    @property
-    def by_frequency(self) -> bool:
-        """Whether every frequency bin has its own constants."""
-        return self.slope.ndim == 2
-
     def normalize(self, specgrams: Tensor) -> Tensor:
         """To the networks' range, clipped to -1 … 1 (the identity does not clip)."""
         if self.identity:
