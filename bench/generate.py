@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,7 @@ def multiply_adds(config: Config, *, upscaled: bool) -> float:
     return total + pixels * channels * 2
 
 
-def bench_notes(model: Model) -> list[str]:
+def bench_notes(model: Model, runs: int = 5) -> list[str]:
     """Latent to waveform, per note, against the plain port and the operation count."""
     config = model.config
     full = multiply_adds(config, upscaled=True)
@@ -52,6 +54,8 @@ def bench_notes(model: Model) -> list[str]:
     synths = {name: Synth(model, "cpu", name) for name in ("float32", "bfloat16")}
     z = synths["float32"].sample_latents(BATCH)
     pitches = synths["float32"].sample_pitches(BATCH)
+    together = Synth(model, "cpu")
+    together._batch = BATCH
     labels = torch.from_numpy(pitches - synths["float32"].pitches[0])
     plain = {
         "float32": PlainPort(model.build_generator(), config, torch.float32),
@@ -62,18 +66,22 @@ def bench_notes(model: Model) -> list[str]:
     off = np.abs(plain["float32"](latents, labels).numpy() - exact).max() / np.abs(exact).max()
     assert off < 1e-2, f"the baseline makes other notes: {off}"
 
-    work = {}
+    work: dict[str, tuple[Callable[[], object], int]] = {}
     for name in synths:
         for batch in (1, BATCH):
             work[f"plain port, {name}, batch {batch}"] = (
-                lambda p=plain[name], n=batch: p(latents[:n], labels[:n]),
+                partial(plain[name], latents[:batch], labels[:batch]),
                 batch,
             )
             work[f"gansynth, {name}, batch {batch}"] = (
-                lambda s=synths[name], n=batch: s.notes(z[:n], pitches[:n]),
+                partial(synths[name].notes, z[:batch], pitches[:batch]),
                 batch,
             )
-    seconds = medians({name: run for name, (run, _) in work.items()}, runs=5)
+    work[f"gansynth, float32, {BATCH} at once and not one by one"] = (
+        partial(together.notes, z, pitches),
+        BATCH,
+    )
+    seconds = medians({name: run for name, (run, _) in work.items()}, runs)
     lines = [
         f"machine: {machine()}",
         f"matrix product: {rate / 1e9:.0f} GFLOP/s float32, "
@@ -114,7 +122,7 @@ def bench_precision(model: Model, name: str) -> list[str]:
     return [f"| {name} | {ratio(a, b):.1f} | {ratio(spectra(a), spectra(b)):.1f} |"]
 
 
-def bench_process(path: Path) -> list[str]:
+def bench_process(path: Path, runs: int = 5) -> list[str]:
     """Cold start and peak memory of whole processes."""
     command = [
         "-m",
@@ -129,10 +137,10 @@ def bench_process(path: Path) -> list[str]:
     lines = ["", "| whole process | seconds | peak memory |", "|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         for count in (1, BATCH):
-            runs = [run_process([*command, "--count", str(count), "-o", folder]) for _ in range(5)]
-            seconds, memory = sorted(runs)[len(runs) // 2]
+            arguments = [*command, "--count", str(count), "-o", folder]
+            seconds, memory = sorted(run_process(arguments) for _ in range(runs))[runs // 2]
             lines.append(f"| generate --count {count} | {seconds:.1f} | {memory:.0f} MB |")
-    imports = sorted(run_process(["-c", "import torch"]) for _ in range(5))[2]
+    imports = sorted(run_process(["-c", "import torch"]) for _ in range(runs))[runs // 2]
     lines.append(f"| (import torch alone) | {imports[0]:.1f} | {imports[1]:.0f} MB |")
     return lines
 

@@ -20,8 +20,8 @@ def main() -> None:
     path = Path(__file__).with_name("untrained-note.png")
     save_rainbowgram(path, np.asarray(wave), synth.sample_rate, title="pitch 47, untrained model",
                      overwrite=True)  # fmt: skip
-    picture = Image.open(path).convert("RGB").resize((1200, 675), Image.Resampling.LANCZOS)
-    picture.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture = Image.open(path).convert("RGB").resize((960, 540), Image.Resampling.LANCZOS)
+    picture.save(path, optimize=True)
 
 
 if __name__ == "__main__":

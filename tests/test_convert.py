@@ -13,6 +13,7 @@ from gansynth import config as configs
 from gansynth.convert.magenta import NSYNTH_COUNTS, is_magenta, read_magenta
 from gansynth.errors import ModelError
 from gansynth.model.file import Model, initial_model, read_model, save_model
+from gansynth.model.synth import load
 from magenta_writer import write_magenta
 
 PITCHES = list(range(24, 85))
@@ -206,6 +207,51 @@ def test_a_damaged_normalizer_is_told(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ModelError, match=r"normalizer\.npz is damaged"):
         read_magenta(folder)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"images": -5}, r"progress=.*: must be from 0 to 6"),
+        ({"seconds": float("nan")}, r"progress=nan: must be from 0 to 6"),
+    ],
+)
+def test_counters_that_cannot_be_are_told(
+    tmp_path: Path, broken: dict[str, float], message: str
+) -> None:
+    options = {"train_time_limit": 10.0} if "seconds" in broken else {}
+    folder = write_magenta(tmp_path / "m", small(**options), **broken)
+    with pytest.raises(ModelError, match=message):
+        read_magenta(folder)
+
+
+def test_weights_that_are_no_numbers_are_told(tmp_path: Path) -> None:
+    model = small()
+    model.generator["blocks.2.conv1.bias"][0] = float("nan")
+    folder = write_magenta(tmp_path / "m", model)
+    with pytest.raises(ModelError, match=r"generator\.blocks\.2\.conv1\.bias: holds NaN"):
+        read_magenta(folder)
+
+
+def test_broken_values_that_only_training_needs_do_not_stop_playing(tmp_path: Path) -> None:
+    model = small()
+    values = {**model.config.to_dict(), "train_root_dir": None, "fake_batch_size": -1}
+    read, warnings = read_magenta(write_magenta(tmp_path / "m", model, experiment=values))
+    assert read.digest() == model.digest()
+    assert "ignored fake_batch_size=-1, train_root_dir=None." in warnings[0]
+
+
+def test_a_full_size_archive_works_as_it_comes(tmp_path: Path) -> None:
+    """Published models: latent 256, up to 256 channels, 61 pitches, zipped with their folder."""
+    model = initial_model(configs.preset("mel_prog_hires"), PITCHES, seed=0)
+    folder = write_magenta(tmp_path / "unzipped" / "acoustic_only", model, images=10_400_000)
+    with zipfile.ZipFile(tmp_path / "acoustic_only.zip", "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(tmp_path / "unzipped"))
+    synth = load(tmp_path / "acoustic_only.zip", device="cpu")
+    assert synth.model.digest() == model.digest()
+    assert sum(tensor.numel() for tensor in synth.model.generator.values()) == 7_311_246
+    assert synth.notes(synth.sample_latents(1), 60).shape == (1, 64000)
 
 
 def test_two_models_in_one_place_are_not_guessed_between(tmp_path: Path) -> None:

@@ -283,3 +283,24 @@ def test_a_real_model_plays_the_same_clip_for_the_same_seed(
     assert np.abs(first).max() == pytest.approx(0.5, abs=1e-7)
     np.testing.assert_array_equal(first, perform(song, tiny_synth, seed=5))
     assert np.abs(first - perform(song, tiny_synth, seed=6)).max() > 0.01
+
+
+def test_notes_shorter_than_the_originals_are_held_as_long_as_they_last(
+    make_midi: MakeMidi,
+) -> None:
+    from gansynth import config
+    from gansynth.model.file import initial_model
+    from gansynth.model.synth import Synth
+
+    synth = Synth(
+        initial_model(config.preset("tiny").replace(audio_length=32_000), [60], seed=0), "cpu"
+    )
+    score = read_midi(make_midi([(60, 0.0, 2.9), (60, 3.0, 4.0)]))
+    plan = make_plan(score, synth)
+    assert plan.hold == pytest.approx(1.7)
+    assert "1 held longer than 1.7 s and released then" in plan.summary()
+
+
+def test_a_synth_that_is_none_is_told(make_midi: MakeMidi) -> None:
+    with pytest.raises(InputError, match=r"synth='m': must be a Synth; use gansynth\.load\('m'\)"):
+        perform(make_midi([(60, 0.0, 1.0)]), "m")  # type: ignore[arg-type]

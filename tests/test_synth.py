@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,23 @@ def test_every_kind_of_model_survives_its_file_and_plays(
     z = synth.sample_latents(2)
     assert np.array_equal(synth.notes(z, [50, 53]), Synth(model, "cpu").notes(z, [50, 53]))
     assert synth.notes(z, [50, 53]).shape == (2, 20)
+
+
+def test_threads_make_the_same_notes_and_leave_torch_as_it_was(synth: Synth) -> None:
+    switches = torch.backends.cudnn
+    before = switches.deterministic, switches.allow_tf32
+    z, pitches = synth.sample_latents(8, seed=5), list(range(40, 48))
+    expected = synth.notes(z, pitches)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda i: synth.notes(z[i], pitches[i])[0], range(8)))
+    assert np.array_equal(np.stack(made), expected)
+    assert (switches.deterministic, switches.allow_tf32) == before
+
+
+def test_streamed_notes_cannot_be_changed_under_the_next_one(synth: Synth) -> None:
+    wave = next(synth.stream(synth.sample_latents(1), [60]))
+    with pytest.raises(ValueError, match="read-only"):
+        wave *= 0
 
 
 def test_import_is_quick_and_brings_no_torch() -> None:

@@ -129,6 +129,8 @@ def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path
             added += [] if final.exists() else [final]
             os.replace(file, final)
         done = True
+    except OutputError as error:  # in the names that the user knows
+        raise OutputError(str(error).replace(str(stage), str(target))) from error
     except OSError as error:
         raise OutputError(
             f"folder={str(folder)!r}: can't be written: {_reason(error)}; nothing was added"

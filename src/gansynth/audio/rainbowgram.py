@@ -6,6 +6,7 @@ Hann-windowed complex exponentials applied in the frequency domain.
 """
 
 import math
+import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -241,8 +242,14 @@ def save_rainbowgram(
         ) from error
     figure = Figure(figsize=(10.0, 5.625), dpi=160, facecolor=_INK)
     FigureCanvasAgg(figure)
-    _draw(figure, rainbowgram(wave, sample_rate), len(wave) / sample_rate, title)
-    with atomic_path(path, overwrite=overwrite) as temporary:
+    _draw(
+        figure,
+        rainbowgram(wave, sample_rate),
+        len(wave) / sample_rate,
+        title and title.replace("$", r"\$"),
+    )
+    with atomic_path(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # shown as boxes
         figure.savefig(temporary, format="png")
 
 

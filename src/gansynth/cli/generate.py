@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gansynth.model.synth import Synth
     from gansynth.performance.recording import Format, Recording
 
+OUT_OF_RANGE = ("octave", "drop", "error")
+
 _EPILOG = """\b
 Examples:
   gansynth generate --model acoustic_only.zip --count 8 -o notes
@@ -31,16 +33,17 @@ Examples:
 @click.command(epilog=_EPILOG)
 @click.option(
     "--model",
-    type=click.Path(),
-    help="Model file, training run, or a folder or zip of the original GANSynth.",
+    type=click.Path(readable=False),
+    help="Model file, training run, or a folder or zip of the original GANSynth. Needed, except "
+    "with --recall.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(),
+    type=click.Path(readable=False),
     default="generated",
     show_default=True,
-    help="Folder of the notes; with --midi also the clip's file.",
+    help="Folder, or the file of a single note or clip (.wav, .flac, .ogg).",
 )
 @click.option(
     "--count",
@@ -56,7 +59,7 @@ Examples:
     help="MIDI numbers or names: 60, C4, 48-72, C3-C5,G5. Without it, one random pitch "
     "for each instrument.",
 )
-@click.option("--midi", type=click.Path(), help="Play this MIDI file.")
+@click.option("--midi", type=click.Path(readable=False), help="Play this MIDI file.")
 @click.option(
     "--secs-per-instrument",
     type=float,
@@ -72,13 +75,15 @@ Examples:
 )
 @click.option(
     "--out-of-range",
-    type=click.Choice(["octave", "drop", "error"]),
+    type=click.Choice(OUT_OF_RANGE),
     default="octave",
     show_default=True,
     help="With --midi: notes that the model doesn't know.",
 )
 @click.option(
-    "--recall", type=click.Path(), help="Take the instruments of an earlier result's .json."
+    "--recall",
+    type=click.Path(readable=False),
+    help="Take the instruments of an earlier result's .json.",
 )
 @click.option(
     "--seed",
@@ -125,9 +130,11 @@ def generate(**options: Any) -> None:
     from gansynth.performance import recording
 
     recall = recording.read_recording(Path(options["recall"])) if options["recall"] else None
+    if recall is not None:
+        _take_recorded(options, recall)
     folder, stem, extension = _target(options)
     form = recording.Format(extension, options["bits"], options["sample_rate"], options["plot"])
-    recording.check_targets(folder, [stem] if stem else [], form, options["force"])
+    recording.check_targets(folder, [stem or "generated_0"], form, options["force"])
     synth, origin = _load(options, recall)
     if options["midi"] is not None:
         _clip(options, synth, origin, recall, folder, stem or recording.CLIP_NAME, form)
@@ -161,6 +168,16 @@ def _check_combination(options: dict[str, Any]) -> None:
                 raise InputError(f"--{flag}: can't be used here, {why}; leave it out.")
 
 
+def _take_recorded(options: dict[str, Any], recall: Recording) -> None:
+    """Options that shaped a recording hold again, unless they are given anew."""
+    source = click.get_current_context().get_parameter_source
+    allowed = {"precision": ("auto", "float32", "bfloat16"), "out_of_range": OUT_OF_RANGE}
+    for name, values in allowed.items():
+        recorded = recall.options.get(name)
+        if source(name) is ParameterSource.DEFAULT and recorded in values:
+            options[name] = recorded
+
+
 def is_sound_name(output: str) -> bool:
     """Whether -o names a sound file; otherwise it names a folder."""
     return bool(Path(output).suffix) and not output.endswith("/") and not os.path.isdir(output)
@@ -168,11 +185,17 @@ def is_sound_name(output: str) -> bool:
 
 def _target(options: dict[str, Any]) -> tuple[Path, str | None, str]:
     """Folder, stem (None: numbered notes) and extension of the output."""
+    from gansynth.audio.files import ENCODINGS
     from gansynth.performance.recording import CLIP_NAME
 
     output = Path(options["output"])
     if is_sound_name(options["output"]):
-        return output.parent, output.stem, output.suffix.lower()
+        if output.suffix.lower() not in ENCODINGS:
+            raise InputError(
+                f"output={options['output']!r}: the extension {output.suffix!r} is no known sound "
+                f"format; use one of {', '.join(ENCODINGS)}, or end a folder's name with /."
+            )
+        return output.parent, output.stem, output.suffix
     stem = CLIP_NAME if options["midi"] is not None else None
     return output, stem, f".{options['extension']}"
 

@@ -16,17 +16,17 @@ from gansynth.cli.runner import MAX_NOTES, run, warn
     "--ckpt_dir",
     default="/tmp/gansynth/acoustic_only",
     show_default=True,
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="Folder with stage_000* folders (or a zip, or a model file).",
 )
 @click.option(
     "--output_dir",
     default="/tmp/gansynth/samples",
     show_default=True,
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="Folder for the sounds.",
 )
-@click.option("--midi_file", default="", type=click.Path(), help="MIDI file to play.")
+@click.option("--midi_file", default="", type=click.Path(readable=False), help="MIDI file to play.")
 @click.option(
     "--batch_size",
     default=8,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gansynth.errors import InputError
 from gansynth.pitches import describe_pitches, parse_pitches
 
 if TYPE_CHECKING:
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 _force = click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 
 
-@click.command()
-@click.argument("magenta", type=click.Path())
-@click.option("-o", "--output", type=click.Path(), required=True, help="Model file to write.")
+@click.command(epilog="Example: gansynth convert acoustic_only.zip -o acoustic_only.safetensors")
+@click.argument("magenta", type=click.Path(readable=False))
+@click.option(
+    "-o", "--output", type=click.Path(readable=False), required=True, help="Model file to write."
+)
 @click.option("--with-discriminator", is_flag=True, help="Keep what training needs to go on.")
 @click.option(
     "--pitches", help="Pitches of the training data, if they are not the published 24-84."
@@ -27,18 +30,14 @@ _force = click.option("--force", is_flag=True, help="Overwrite a file that exist
 def convert(
     magenta: str, output: str, with_discriminator: bool, pitches: str | None, force: bool
 ) -> None:
-    r"""Turn a folder or zip of the original GANSynth into one model file.
-
-    \b
-    Example:
-      gansynth convert acoustic_only.zip -o acoustic_only.safetensors
-    """
+    """Turn a folder or zip of the original GANSynth into one model file (.safetensors)."""
     from gansynth.cli.runner import warn
     from gansynth.convert.magenta import read_magenta
     from gansynth.files import check_writable
     from gansynth.model.file import save_model
 
     known = parse_pitches(pitches) if pitches else None
+    _check_model_name(output)
     check_writable(output, overwrite=force)
     model, warnings = read_magenta(magenta, pitches=known, with_discriminator=with_discriminator)
     warn(warnings)
@@ -48,7 +47,7 @@ def convert(
 
 
 @click.command()
-@click.argument("model", type=click.Path())
+@click.argument("model", type=click.Path(readable=False))
 @click.option("--json", "as_json", is_flag=True, help="Everything, hyperparameters included.")
 def info(model: str, as_json: bool) -> None:
     """Print what is in a model."""
@@ -74,7 +73,9 @@ def info(model: str, as_json: bool) -> None:
 @click.option("--hparams", help="JSON object of hyperparameters on top of the preset.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--pitches", default="24-84", show_default=True, help="Pitches it will know.")
-@click.option("-o", "--output", type=click.Path(), required=True, help="Model file to write.")
+@click.option(
+    "-o", "--output", type=click.Path(readable=False), required=True, help="Model file to write."
+)
 @_force
 def init(
     preset: str, hparams: str | None, seed: int, pitches: str, output: str, force: bool
@@ -87,12 +88,18 @@ def init(
     if hparams is not None:
         config = configs.from_json(hparams, config)
     known = parse_pitches(pitches)
+    _check_model_name(output)
     check_writable(output, overwrite=force)
 
     from gansynth.model.file import initial_model, save_model
 
     save_model(output, initial_model(config, known, seed), overwrite=force)
     click.echo(f"{output}  untrained, preset {preset}, seed {seed}")
+
+
+def _check_model_name(output: str) -> None:
+    if not output.endswith(".safetensors"):
+        raise InputError(f"output={output!r}: a model file's name ends in .safetensors.")
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -18,7 +18,9 @@ MAX_NOTES = 100_000
 def run(command: click.Command) -> NoReturn:
     """Run a command with the process's arguments, and exit."""
     # Being told to end cleans up just as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         sys.exit(command.main(standalone_mode=False) or 0)
     except GansynthError as error:
@@ -34,6 +36,9 @@ def run(command: click.Command) -> NoReturn:
         # Whoever read our output has gone; keep the interpreter's last flush from failing too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"error: {error.strerror or error}", err=True)
+        sys.exit(2)
 
 
 def warn(lines: list[str]) -> None:

@@ -183,7 +183,9 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
                 metadata={METADATA_KEY: json.dumps(metadata)},
             )
         except SafetensorError as error:
-            raise OutputError(f"path={str(path)!r}: can't be written ({error}).") from None
+            raise OutputError(
+                f"path={str(path)!r}: can't be written ({error}); make room or go elsewhere."
+            ) from None
 
 
 def read_model(path: str | Path) -> Model:

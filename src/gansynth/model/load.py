@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gansynth.errors import ModelError
-from gansynth.files import open_regular
+from gansynth.files import as_path, open_regular
 from gansynth.model.file import Model, read_model
 
 # The name under which a training run keeps its latest model file.
@@ -37,7 +37,7 @@ def load_model(path: str | Path) -> tuple[Model, list[str]]:
     """
     from gansynth.convert.magenta import is_magenta, read_magenta
 
-    path = Path(path)
+    path = as_path(path)
     where = f"model={str(path)!r}"
     if os.path.isdir(path):
         if (path / RUN_MODEL).is_file():

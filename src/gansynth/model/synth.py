@@ -66,7 +66,7 @@ class Synth:
     def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
         self.model = model
         self.device = choose_device(device)
-        if precision not in PRECISIONS:
+        if not isinstance(precision, str) or precision not in PRECISIONS:
             raise InputError(f"precision={precision!r}: must be one of {', '.join(PRECISIONS)}.")
         config = model.config
         self.pitches = tuple(model.pitch_counts)
@@ -125,7 +125,7 @@ class Synth:
         return waves
 
     def stream(self, latents: ArrayLike, pitches: ArrayLike) -> Iterator[Floats]:
-        """The same notes one by one, float32 `[note_samples]`, in bounded memory.
+        """The same notes one by one, read-only float32 `[note_samples]`, in bounded memory.
 
         A note that was made a short while ago (same latent, same pitch) is not made again.
         """
@@ -143,6 +143,7 @@ class Synth:
             if missing:
                 chosen = [start + keys.index(key) for key in missing]
                 made = self.notes(z[chosen], [self.pitches[labels[i]] for i in chosen])
+                made.setflags(write=False)  # the same array is given again
                 recent.update(zip(missing, made, strict=True))
             for key in keys:
                 recent.move_to_end(key)
@@ -194,7 +195,7 @@ class Synth:
             raise InputError(f"latents: {len(z)} for {len(wanted)} pitches: give one for each.")
         known = {pitch: label for label, pitch in enumerate(self.pitches)}
         for pitch in wanted.tolist():
-            if pitch not in known:
+            if not isinstance(pitch, int | float) or pitch not in known:
                 raise InputError(
                     f"pitch={pitch!r}: the model knows {describe_pitches(self.pitches)}."
                 )
@@ -236,7 +237,7 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
 def check_latents(latents: ArrayLike, size: int) -> Floats:
     """Latents as float32 `[n, size]`; an InputError unless they are that, and finite."""
     if isinstance(latents, Tensor):
-        latents = latents.detach().cpu().numpy()
+        latents = latents.detach().float().cpu().numpy()
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 is told below
             z = np.atleast_2d(np.asarray(latents, dtype=np.float32))

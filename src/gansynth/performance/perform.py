@@ -102,13 +102,18 @@ def make_plan(
     out_of_range: str = "octave",
 ) -> Plan:
     """Decide pitches and instruments of a piece; arguments and errors as for `perform`."""
+    if isinstance(synth, str | os.PathLike):
+        raise InputError(
+            f"synth={str(synth)!r}: must be a Synth; use gansynth.load({str(synth)!r})."
+        )
     if arrangement not in ARRANGEMENTS:
         raise InputError(f"arrangement={arrangement!r}: must be one of {', '.join(ARRANGEMENTS)}.")
     if out_of_range not in OUT_OF_RANGE:
         raise InputError(
             f"out_of_range={out_of_range!r}: must be one of {', '.join(OUT_OF_RANGE)}."
         )
-    if not (np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
+    number = isinstance(secs_per_instrument, int | float)
+    if not (number and np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
         raise InputError(f"secs_per_instrument={secs_per_instrument!r}: must be above 0 seconds.")
     notes, moved, dropped = _fit_pitches(score.notes, synth.pitches, out_of_range)
     duration = max(note.end for note in notes)
@@ -154,7 +159,13 @@ def render(plan: Plan, synth: Synth, progress: bool = False) -> LevelledClip:
         from tqdm import tqdm
 
         played = tqdm(
-            played, total=len(plan.notes), unit="note", desc="Rendering", leave=False, disable=None
+            played,
+            total=len(plan.notes),
+            unit="note",
+            desc="Rendering",
+            leave=False,
+            disable=None,
+            dynamic_ncols=True,
         )
     samples = clip_samples(plan.duration, synth.sample_rate)
     return LevelledClip(mix_blocks(played, samples, synth.sample_rate))

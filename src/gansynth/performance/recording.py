@@ -74,6 +74,8 @@ class Recording:
         The note's pitch, or all pitches of the clip.
     arrangement : str
         How a clip's instruments were given to notes; "spaced" for a note.
+    options : dict
+        Further options that it was made with.
     model_path, model_sha256 : str
         The model that it was made with.
     """
@@ -82,6 +84,7 @@ class Recording:
     latents: NDArray[np.float32]
     pitches: list[int]
     arrangement: str
+    options: dict[str, Any]
     model_path: str
     model_sha256: str
 
@@ -201,7 +204,13 @@ def record_notes(
         from tqdm import tqdm
 
         waves = tqdm(
-            waves, total=len(stems), unit="note", desc="Generating", leave=False, disable=None
+            waves,
+            total=len(stems),
+            unit="note",
+            desc="Generating",
+            leave=False,
+            disable=None,
+            dynamic_ncols=True,
         )
     with staged_folder(folder, overwrite=overwrite) as stage:
         for stem, latent, pitch, wave in zip(stems, latents, pitches, waves, strict=True):
@@ -259,11 +268,13 @@ def _write(
     gain, note = 1.0, ""
     name = f"{stem}{form.extension}"
     _, subtype = choose_encoding(name, form.sample_rate or sample_rate, form.bits)
+    peak = max(float(np.abs(block).max(initial=0.0)) for block in blocks())
     if subtype != "FLOAT":
-        peak = max(float(np.abs(block).max(initial=0.0)) for block in blocks())
         if peak > 1:
             gain = 0.999 / peak
             note = f", peak {peak:.2f} scaled to fit this format"
+    elif peak > 1:
+        note = f", peak {peak:.2f} is beyond full scale"
     written = write_audio(
         folder / name,
         (block * np.float32(gain) for block in blocks()),
@@ -302,6 +313,7 @@ def read_recording(path: Path) -> Recording:
         model = record["model"]
         kind, arrangement = str(record["kind"]), str(record.get("arrangement", "spaced"))
         path_and_hash = str(model["path"]), str(model["sha256"])
+        options = dict(record.get("options") or {})
     except OSError as error:
         raise InputError(f"{where}: can't be read ({error.strerror or error}).") from None
     except InputError:
@@ -316,4 +328,4 @@ def read_recording(path: Path) -> Recording:
         raise InputError(f"{where}: latents hold NaN or infinite values.")
     if kind == "note" and len(pitches) != len(latents):
         raise InputError(f"{where}: pitches={pitches!r:.40}: a note has one.")
-    return Recording(kind, latents, pitches, arrangement, *path_and_hash)
+    return Recording(kind, latents, pitches, arrangement, options, *path_and_hash)

@@ -1,0 +1,82 @@
+"""Files of one call appear together; what others do beside them stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gansynth.errors import OutputError
+from gansynth.files import staged_folder
+
+
+def test_staged_files_appear_together_in_new_folders(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "a" / "b") as stage:
+        (stage / "x.txt").write_text("x")
+        (stage / "y.txt").write_text("y")
+        assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == [stage.name]
+    assert sorted(p.name for p in (tmp_path / "a" / "b").iterdir()) == ["x.txt", "y.txt"]
+
+
+def test_a_failed_run_leaves_what_another_run_wrote(tmp_path: Path) -> None:
+    def fail() -> None:
+        with staged_folder(tmp_path / "runs" / "a") as stage:
+            (stage / "mine.txt").write_text("mine")
+            with staged_folder(tmp_path / "runs" / "b") as other:
+                (other / "theirs.txt").write_text("theirs")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == [
+        "runs", "runs/b", "runs/b/theirs.txt",
+    ]  # fmt: skip
+
+
+def test_a_taken_name_keeps_all_files_away(tmp_path: Path) -> None:
+    (tmp_path / "y.txt").write_text("precious")
+
+    def write() -> None:
+        with staged_folder(tmp_path) as stage:
+            (stage / "x.txt").write_text("x")
+            (stage / "y.txt").write_text("y")
+
+    with pytest.raises(OutputError, match=r"y\.txt': exists already; use --force"):
+        write()
+    assert [p.name for p in tmp_path.iterdir()] == ["y.txt"]
+    assert (tmp_path / "y.txt").read_text() == "precious"
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x.txt").symlink_to(tmp_path / "real.txt")
+    with staged_folder(tmp_path / "out", overwrite=True) as stage:
+        (stage / "x.txt").write_text("new")
+    assert (tmp_path / "real.txt").read_text() == "new"
+    assert (tmp_path / "out" / "x.txt").is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_render_leaves_nothing(
+    tmp_path: Path, tiny_model: Path, number: signal.Signals
+) -> None:
+    command = [
+        sys.executable, "-m", "gansynth", "generate", "--model", str(tiny_model),
+        "--count", "5000", "-o", str(tmp_path / "out"),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("out/.*/generated_2.wav")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == "stopped; nothing was written"
+    assert list(tmp_path.iterdir()) == []
