@@ -15,12 +15,15 @@ import torch
 
 
 def medians(work: dict[str, Callable[[], object]], runs: int = 7) -> dict[str, float]:
-    """Median seconds of each piece of work; one warm-up, then all in turn, so drift hits all."""
-    for run in work.values():
-        run()
+    """Median seconds of each piece of work, all in turn, so that drift hits all alike.
+
+    Each timed run follows an untimed one of the same work: caches and allocator then hold its own
+    data, as they do while many notes are made, and not that of the work before it.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(runs):
         for name, run in work.items():
+            run()
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)

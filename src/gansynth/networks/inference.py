@@ -77,11 +77,29 @@ def _upscaling_convolution(
     )
 
 
-def _pixel_norm_(x: Tensor) -> Tensor:
-    """`pixel_norm` in place."""
+def _latent_to_image(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Layer:
+    """`leaky_relu(LatentToImage(x))` for x [batch, in, 1, 1], as one matrix product."""
+    inputs, channels, time, freq = weight.shape
+    w = weight.detach().permute(2, 3, 1, 0).reshape(-1, inputs).to(dtype)
+    b = bias.detach().to(dtype).repeat(time * freq)
+
+    def layer(x: Tensor) -> Tensor:
+        pixels = F.linear(x[:, :, 0, 0], w, b).unflatten(1, (time, freq, channels))
+        return F.leaky_relu_(pixels, SLOPE).permute(0, 3, 1, 2)
+
+    return layer
+
+
+def _inverse_norm(x: Tensor) -> Tensor:
+    """What `pixel_norm` multiplies each pixel with: float32 [batch, 1, time, freq]."""
     # Summed in float32 whatever x is; asking for a float32 result would copy all of x first.
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True).float()
-    return x.mul_(torch.rsqrt(norm.square().div_(x.shape[1]).add_(1e-8)).to(x.dtype))
+    return torch.rsqrt(norm.square().div_(x.shape[1]).add_(1e-8))
+
+
+def _pixel_norm_(x: Tensor) -> Tensor:
+    """`pixel_norm` in place."""
+    return x.mul_(_inverse_norm(x).to(x.dtype))
 
 
 class _PackedBlock:
@@ -97,13 +115,16 @@ class _PackedBlock:
             below = [1, weight.shape[1], *schedule.block_shape(config, number - 1)]
             self.conv0 = _upscaling_convolution(weight, bias, dtype, below, block.scale)
         else:
-            w, b = _channels_last(weight, dtype), bias.detach().to(dtype)
-            self.conv0 = lambda x: F.leaky_relu_(F.conv_transpose2d(x, w, b), SLOPE)
+            self.conv0 = _latent_to_image(weight, bias, dtype)
         shape = [1, config.channels(number), *schedule.block_shape(config, number)]
         self.conv1 = _convolution(block.conv1.scaled_weight(), block.conv1.bias, dtype, shape)
 
+    def without_last_norm(self, x: Tensor) -> Tensor:
+        """The block's features before the pixel norm at its end."""
+        return self.conv1(_pixel_norm_(self.conv0(x)))
+
     def __call__(self, x: Tensor) -> Tensor:
-        return _pixel_norm_(self.conv1(_pixel_norm_(self.conv0(x))))
+        return _pixel_norm_(self.without_last_norm(x))
 
 
 class PackedGenerator:
@@ -142,19 +163,23 @@ class PackedGenerator:
             return self.generator(latents, labels, self.progress)
         one_hot = F.one_hot(labels, self.generator.num_pitches).to(latents.dtype)
         x = pixel_norm(torch.cat([latents, one_hot], dim=1))[:, :, None, None].to(self.dtype)
-        below = x
-        for block in self.blocks:
-            below, x = x, block(x)
+        for block in self.blocks[:-1]:
+            x = block(x)
         weight = schedule.blend_weight(self.progress)
-        image = self._to_image(len(self.blocks), x)
+        last = self.blocks[-1].without_last_norm(x)
+        # Scaling a pixel's features scales its image: two channels and not all of them.
+        image = self._to_image(len(self.blocks), last, _inverse_norm(last))
         if weight == 1.0:
             return image
-        low = self._to_image(len(self.blocks) - 1, below)
+        low = self._to_image(len(self.blocks) - 1, x, None)
         step = schedule.scale(self.generator.config)
         return (1 - weight) * upscale(low, step) + weight * image
 
-    def _to_image(self, number: int, features: Tensor) -> Tensor:
+    def _to_image(self, number: int, features: Tensor, gain: Tensor | None) -> Tensor:
+        """A block's features, times `gain` [batch, 1, time, freq], as an image."""
         layer: Any = self.generator.blocks[number - 1].to_rgb
         weight = layer.scaled_weight()[:, :, 0, 0]  # a product of channels, at every pixel
-        image = F.linear(features.permute(0, 2, 3, 1).float(), weight, layer.bias)
-        return self.generator.activate(image).permute(0, 3, 1, 2)
+        image = F.linear(features.permute(0, 2, 3, 1).float(), weight)
+        if gain is not None:
+            image = image * gain.permute(0, 2, 3, 1)
+        return self.generator.activate(image + layer.bias).permute(0, 3, 1, 2)
