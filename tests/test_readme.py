@@ -62,4 +62,4 @@ def test_every_command_and_the_python_code_work(
 def test_every_link_into_the_repository_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
-            assert os.path.exists(page.parent / target), f"{page.name}: {target}"
+            assert os.path.getsize(page.parent / target) > 0, f"{page.name}: {target}"
