@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -29,7 +35,7 @@ def test_plain_operators_and_fused_kernels_make_the_same_images(
     latents, labels = torch.randn(2, 5), torch.tensor([1, 6])
     expected = generator(latents, labels, progress)
     fused = PackedGenerator(generator, progress, torch.float32)(latents, labels)
-    monkeypatch.setattr(inference, "_fused_kernels", lambda device: None)
+    monkeypatch.setattr(inference, "_fused_kernels", lambda device, dtype: None)
     plain = PackedGenerator(generator, progress, torch.float32)(latents, labels)
     for images in (fused, plain):
         assert torch.allclose(images, expected, atol=1e-4)
@@ -43,3 +49,21 @@ def test_bfloat16_keeps_the_output_layer_in_float32() -> None:
     images = PackedGenerator(generator, 6.0, torch.bfloat16)(torch.randn(1, 16), torch.tensor([1]))
     assert images.dtype == torch.float32
     assert not torch.equal(images, images.bfloat16().float())
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="limits an x86 CPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_cpu_without_bfloat16_plays_both_precisions(tiny_model: Path, precision: str) -> None:
+    code = (
+        "import sys, gansynth, numpy;"
+        "s = gansynth.load(sys.argv[1], 'cpu', sys.argv[2]);"
+        "print(numpy.isfinite(s.notes(s.sample_latents(1), 60)).all())"
+    )
+    limited = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_model), precision],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **limited, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert result.stdout.strip() == "True", result.stderr

@@ -35,22 +35,29 @@ def _channels_last(weight: Tensor, dtype: torch.dtype) -> Tensor:
     return weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
 
 
-def _fused_kernels(device: torch.device) -> Any:
+def _fused_kernels(device: torch.device, dtype: torch.dtype) -> Any:
     """The kernels that torch.compile calls on x86 (convolution with rectifier, weights in order).
 
-    None where they are missing; the plain operators then do the same in more passes.
+    None where they are missing, or the CPU lacks bfloat16; the plain operators then do the same in
+    more passes.
     """
     kernels = torch.ops.mkldnn
-    names = ("_convolution_pointwise", "_convolution_transpose_pointwise")
+    names = ["_convolution_pointwise", "_convolution_transpose_pointwise"]
+    if dtype == torch.bfloat16:
+        names.append("_is_mkldnn_bf16_supported")
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     usable = device.type == "cpu" and x86 and torch.backends.mkldnn.is_available()
-    return kernels if usable and all(hasattr(kernels, name) for name in names) else None
+    if not (usable and all(hasattr(kernels, name) for name in names)):
+        return None
+    if dtype == torch.bfloat16 and not kernels._is_mkldnn_bf16_supported():
+        return None
+    return kernels
 
 
 def _convolution(weight: Tensor, bias: Tensor, dtype: torch.dtype, shape: list[int]) -> Layer:
     """`leaky_relu(conv_same(x))` for images of `shape` [1, in, time, freq]."""
     w, b = _channels_last(weight, dtype), bias.detach().to(dtype)
-    kernels = _fused_kernels(w.device)
+    kernels = _fused_kernels(w.device, dtype)
     padding, ones = [w.shape[2] // 2, w.shape[3] // 2], [1, 1]
     if kernels is None or w.shape[2] % 2 == 0 or w.shape[3] % 2 == 0:
         return lambda x: F.leaky_relu_(conv_same(x, w, b), SLOPE)
@@ -67,7 +74,7 @@ def _upscaling_convolution(
     padding, missing = upscaling_padding((weight.shape[2], weight.shape[3]), scale)
     w = _channels_last(upscaling_kernel(weight, scale), dtype)
     b = bias.detach().to(dtype)
-    kernels = _fused_kernels(w.device)
+    kernels = _fused_kernels(w.device, dtype)
     if kernels is None:
         return lambda x: F.leaky_relu_(F.conv_transpose2d(x, w, b, scale, padding, missing), SLOPE)
     sizes = (list(padding), list(missing), list(scale), [1, 1], 1)
