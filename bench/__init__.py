@@ -1,5 +1,6 @@
 """Speed and memory of gansynth, as ratios against baselines named in the table.
 
-make bench                          the whole table
-python -m bench --model PATH        with a trained model in the rows on precision
+make bench                          all tables
+python -m bench generate            generating alone; --model PATH adds a trained model's precision
+python -m bench train               training alone; --stages 0,4 chooses; --quick shows that it runs
 """

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import argparse
 
-from bench import generate
+from bench import generate, train
+from gansynth import config as configs
+
+
+def _stages(text: str) -> tuple[int, ...]:
+    last = configs.preset("mel_prog_hires").num_stages - 1
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) <= last for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"stages={text}: must be whole numbers from 0 to {last}, with commas between"
+        )
+    return tuple(int(part) for part in parts)
 
 
 def main() -> None:
     """Parse the arguments and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed and memory.")
-    parser.add_argument("--model", help="a trained model, for the rows on precision")
-    parser.add_argument("--notes", type=int, default=2000, help="notes of the MIDI file")
+    parser.add_argument(
+        "part", nargs="?", choices=("all", "generate", "train"), default="all", help="what to run"
+    )
+    parser.add_argument("--model", help="a trained model, for generate's rows on precision")
+    parser.add_argument("--notes", type=int, default=2000, help="notes of generate's MIDI file")
+    parser.add_argument(
+        "--stages", type=_stages, default=train.STAGES, help="stages of train, as in 0,4,8,12"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="train a tiny network, to see that all of it runs"
+    )
     options = parser.parse_args()
-    generate.bench(options.model, options.notes)
+    if options.quick and options.part != "train":
+        parser.error("--quick goes with train: say python -m bench train --quick")
+    if options.part != "train":
+        generate.bench(options.model, options.notes)
+    if options.part == "all":
+        print(flush=True)
+    if options.part != "generate":
+        train.bench(options.stages, quick=options.quick)
 
 
 if __name__ == "__main__":

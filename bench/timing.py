@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,13 +29,23 @@ def medians(work: dict[str, Callable[[], object]], runs: int = 7) -> dict[str, f
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def matmul_rate(dtype: torch.dtype) -> float:
+def matmul_rate(dtype: torch.dtype, device: torch.device | None = None) -> float:
     """Multiply-adds times two per second of the best of three matrix products."""
     shapes = [(2048, 2048, 2048), (4096, 1024, 1024), (1024, 4096, 1024)]
+    on_gpu = device is not None and device.type == "cuda"
+    if on_gpu:
+        shapes = [(8192, 8192, 8192), (16384, 4096, 4096), (4096, 16384, 4096)]
     rates = []
     for m, k, n in shapes:
-        a, b = torch.randn(m, k).to(dtype), torch.randn(k, n).to(dtype)
-        seconds = medians({"product": partial(torch.matmul, a, b)}, runs=9)["product"]
+        a = torch.randn(m, k, device=device).to(dtype)
+        b = torch.randn(k, n, device=device).to(dtype)
+
+        def product(a: torch.Tensor = a, b: torch.Tensor = b) -> None:
+            torch.matmul(a, b)
+            if on_gpu:
+                torch.cuda.synchronize(device)
+
+        seconds = medians({"product": product}, runs=9)["product"]
         rates.append(2 * m * k * n / seconds)
     return max(rates)
 

@@ -100,6 +100,14 @@ def toy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared notes of five synthetic instruments, for trainings of a second."""
+    from training_data import write_notes
+
+    return write_notes(tmp_path_factory.mktemp("prepared") / "notes")
+
+
+@pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder with the original's arrays; skips where it is missing."""
     folder = Path(os.environ.get("GANSYNTH_REFERENCE", ROOT / "../shared/reference"))

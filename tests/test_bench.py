@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from bench import generate
+from bench import __main__ as command
+from bench import generate, operations, train
+from bench.train_worker import Case, Result, measure, progress_at, synthetic_notes
 from gansynth import config as configs
 from gansynth.model.file import initial_model, save_model
+from gansynth.networks import schedule
+from gansynth.networks.progressive import Discriminator, Generator
+from gansynth.spectral.normalizers import make_normalizer
+from gansynth.training.losses import discriminator_losses, generator_losses
+from gansynth.training.space import ImageSpace
+
+TINY = configs.preset("tiny")
 
 
 def test_operation_counts_are_those_of_the_published_model() -> None:
@@ -17,8 +30,15 @@ def test_operation_counts_are_those_of_the_published_model() -> None:
     assert generate.multiply_adds(config, upscaled=False) / 1e9 == pytest.approx(9.16, abs=0.02)
 
 
+@pytest.mark.parametrize("upscaled", [True, False])
+def test_both_counts_of_the_generator_agree(upscaled: bool) -> None:
+    config = configs.preset("mel_prog_hires")
+    count = operations.generator_count(config, 6.0, 61, upscaled=upscaled)
+    assert count.forward == pytest.approx(generate.multiply_adds(config, upscaled=upscaled))
+
+
 def test_every_table_is_made(tmp_path: Path) -> None:
-    model = initial_model(configs.preset("tiny"), list(range(24, 85)), seed=0)
+    model = initial_model(TINY, list(range(24, 85)), seed=0)
     save_model(tmp_path / "m.safetensors", model)
     notes = "\n".join(generate.bench_notes(model, runs=1))
     assert "| gansynth, bfloat16, batch 8 |" in notes
@@ -28,3 +48,159 @@ def test_every_table_is_made(tmp_path: Path) -> None:
     assert "generate --count 1" in "\n".join(
         generate.bench_process(tmp_path / "m.safetensors", runs=1)
     )
+
+
+@pytest.mark.parametrize("stage", [0, 3, 4])
+def test_training_passes_are_those_that_a_step_runs(stage: int) -> None:
+    # In float64 nothing is fused, so that the operators can be counted.
+    torch.manual_seed(0)
+    batch, progress = 2, progress_at(TINY, stage)
+    missing = TINY.num_resolutions - schedule.blocks_needed(progress)
+    space = ImageSpace(make_normalizer(TINY), schedule.scale(TINY, missing))
+    generator, discriminator = Generator(TINY, 61).double(), Discriminator(TINY, 61).double()
+    latents = torch.randn(batch, TINY.latent_vector_size, dtype=torch.float64)
+    labels, mix = torch.arange(batch), torch.rand(batch, dtype=torch.float64)
+    with FlopCounterMode(display=False) as counter:
+        discriminator.requires_grad_(False)
+        images = generator(latents, labels, progress)
+        losses = generator_losses(
+            TINY, discriminator, space, images, labels, progress, dtype=torch.float64
+        )
+        losses["generator_loss"].backward()
+        discriminator.requires_grad_(True)
+        with torch.no_grad():
+            images = generator(latents, labels, progress)
+        real = torch.rand_like(images)
+        losses = discriminator_losses(
+            TINY, discriminator, space, real, labels, images, mix, progress, dtype=torch.float64
+        )
+        losses["discriminator_loss"].backward()
+    counted = operations.step_multiply_adds(TINY, progress, 61)
+    # Autograd may send zeros back through the layers behind the deviation; nothing needs them.
+    zeros = 2 * operations.discriminator_count(TINY, progress, 61).behind
+    ran = counter.get_total_flops() / (2 * batch)
+    assert 0.99 * counted < ran < 1.01 * (counted + zeros)
+
+
+@pytest.mark.parametrize("stage", [0, 4, 5])
+def test_the_plain_training_step_has_the_same_losses(stage: int) -> None:
+    ours = measure(Case("tiny", stage)).losses
+    plain = measure(Case("tiny", stage, plain=True)).losses
+    # All but the average norm, which is only for the log.
+    assert set(plain) == set(ours) - {"gradient_norm"}
+    assert plain == pytest.approx({name: ours[name] for name in plain}, rel=1e-4, abs=1e-5)
+
+
+def test_other_losses_than_the_baselines_stop_the_bench() -> None:
+    results = {
+        (4, "plain"): Result(1.0, 0.0, 0.0, 0.0, {"generator_loss": 40.0}),
+        (4, "float32"): Result(1.0, 0.0, 0.0, 0.0, {"generator_loss": 41.0}),
+    }
+    with pytest.raises(AssertionError, match="stage 4, generator_loss"):
+        train.check_same_losses(results, 4)
+
+
+def test_every_training_table_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "matmul_rate", lambda *_: 1e11)
+    lines = "\n".join(train.bench_steps("tiny", [0, 3], quick=True, run=measure))
+    assert "matrix product: 100 GFLOP/s float32, 100 bfloat16" in lines
+    for stage in (0, 3):
+        assert f"| {stage} | plain port, float32 |" in lines
+        assert f"| {stage} | gansynth, float32 |" in lines
+        assert f"| {stage} | gansynth, bfloat16 |" in lines
+    assert "real images, float32: spectrograms computed | remembered" in lines
+    assert "original" not in lines  # its figures are of another network
+
+
+def test_the_originals_column_is_marked_as_quoted() -> None:
+    result = Result(seconds=8 / 44.0, first_data=0.0, later_data=0.0, memory=0.0, losses={})
+    results = {(0, name): result for name in ("plain", "float32", "bfloat16")}
+    lines = train.original_table(results, rate=2 * train.ORIGINAL_RATE)
+    assert "is quoted" in lines[1]
+    assert "not measured here" in lines[1]
+    assert lines[-1] == "| 0 | 22 | 2.00 | 1.00 | 2.00 | 1.00 |"
+
+
+def test_shares_of_real_images_are_of_the_whole_step() -> None:
+    result = Result(seconds=1.1, first_data=1.0, later_data=0.1, memory=700.0, losses={})
+    results = {(4, name): result for name in ("plain", "float32", "bfloat16")}
+    assert train.data_table(results)[-1] == (
+        "| 4 | 50 % | 9.1 % | 50 % | 9.1 % | 700 MB | 700 MB | 700 MB |"
+    )
+
+
+def test_two_processes_are_compared_with_one() -> None:
+    lines = train.bench_processes("tiny", stage=0, quick=True)
+    assert "two processes of one thread, stage 0, batch 8 each:" in lines[-1]
+    assert "efficiency" in lines[-1]
+
+
+def test_a_failed_measurement_shows_its_error() -> None:
+    with pytest.raises(RuntimeError, match="preset='none'"):
+        train.run_alone(Case("none", 0))
+
+
+def test_steps_on_a_device_are_measured_at_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "matmul_rate", lambda *_: 1e12)
+    lines = train.bench_device(
+        "tiny", torch.device("cpu"), batches=(1, 2), stages=(0, 3), steps=(1, 1)
+    )
+    assert lines[1].startswith("training tiny on ")
+    assert lines[1].endswith("bfloat16; matrix product: 1 TFLOP/s")
+    assert [line.split("|")[1].strip() for line in lines[5:]] == ["0", "3", "peak memory"]
+    assert all(line.count("%") == 2 for line in lines[5:7])
+
+
+def test_all_stages_on_a_device_give_the_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "measure", lambda case: Result(0.5, 0.0, 0.0, 0.0, {}))
+    monkeypatch.setattr(train, "matmul_rate", lambda *_: 1e15)
+    lines = train.bench_device("mel_prog_hires", torch.device("cpu"), batches=(8, 50))
+    assert [line.split("|")[1].strip() for line in lines[5:18]] == [str(n) for n in range(13)]
+    assert lines[-1] == ("11,000,000 images of the recipe: 191 h at batch 8, 30.6 h at batch 50")
+
+
+def test_a_batch_that_does_not_fit_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(case: Case) -> Result:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(train, "measure", full)
+    monkeypatch.setattr(train, "matmul_rate", lambda *_: 1e12)
+    lines = train.bench_device("tiny", torch.device("cpu"), batches=(8,))
+    assert lines[5] == "| 0 | out of memory |"
+    assert not any("recipe" in line for line in lines)
+
+
+def test_hours_weigh_every_stage_by_its_images() -> None:
+    config = configs.preset("mel_prog_hires")
+    speeds = {(stage, 8): 1000.0 for stage in range(13)}
+    assert train.hours(config, speeds, 8) == pytest.approx(11e6 / 1000 / 3600)
+    speeds[12, 8] = 500.0  # the last 1.4 million images
+    assert train.hours(config, speeds, 8) == pytest.approx((11e6 + 1.4e6) / 1000 / 3600)
+
+
+def test_synthetic_notes_are_seeded_sounds() -> None:
+    waves = synthetic_notes(TINY, 3)
+    assert waves.shape == (3, TINY.audio_length)
+    np.testing.assert_array_equal(waves, synthetic_notes(TINY, 3))
+    assert (np.abs(waves.astype(float)).max(axis=1) > 3000).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--quick"], "--quick goes with train: say python -m bench train --quick"),
+        (["train", "--stages", "0,13"], "stages=0,13: must be whole numbers from 0 to 12"),
+        (["train", "--stages", "four"], "stages=four: must be whole numbers from 0 to 12"),
+    ],
+)
+def test_wrong_arguments_are_said(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        command.main()
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

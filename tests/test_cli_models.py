@@ -221,10 +221,11 @@ def test_the_originals_flags_play_a_piece(
 
 def test_console_scripts_run_as_processes_of_their_own(toy_model: Path, tmp_path: Path) -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert sorted(scripts) == ["gansynth", "gansynth_generate"]
+    assert sorted(scripts) == ["gansynth", "gansynth_generate", "gansynth_train"]
     flags = {
         "gansynth": ["generate", "--model", str(toy_model), "--count", "1", "-o", "one"],
         "gansynth_generate": [f"--ckpt_dir={toy_model}", "--output_dir=two", "--batch_size=1"],
+        "gansynth_train": ["--help"],
     }
     for script, entry in scripts.items():
         module, function = entry.split(":")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gansynth.errors import OutputError
-from gansynth.files import staged_folder
+from gansynth.files import atomic_path, remove_leftovers, staged_folder
 
 
 def test_staged_files_appear_together_in_new_folders(tmp_path: Path) -> None:
@@ -60,6 +60,36 @@ def test_links_are_followed(tmp_path: Path) -> None:
         (stage / "x.txt").write_text("new")
     assert (tmp_path / "real.txt").read_text() == "new"
     assert (tmp_path / "out" / "x.txt").is_symlink()
+
+
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    target = tmp_path / "x.txt"
+    fsync = os.fsync
+
+    def watched(file: int) -> None:
+        seen.append(target.exists())
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with atomic_path(target, durable=True) as temporary:
+        temporary.write_text("x")
+    assert seen[0] is False
+    assert seen[1:] in ([True], [])  # the folder, where folders can be waited for
+    assert target.read_text() == "x"
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    names = [".0123456789abcdef.part", ".tmpA1b2C3", ".hidden", ".tmp", "x.part", "x.txt"]
+    for name in names:
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".fedcba9876543210.part").mkdir()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".fedcba9876543210.part", *sorted(names[2:]),
+    ]  # fmt: skip
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

@@ -15,6 +15,7 @@ from gansynth.config import Config, preset
 from gansynth.networks import layers, schedule
 from gansynth.networks.inference import PackedGenerator
 from gansynth.networks.progressive import Discriminator, Generator
+from gansynth.networks.rectified import pixel_norm
 
 PITCHES = 5
 PROGRESS = [0, 0.3, 1, 1.75, 2]
@@ -306,12 +307,12 @@ kernels = st.integers(1, 5)
 
 @pytest.mark.parametrize("scale", [(1, 1), (2, 1), (2, 2), (3, 3), (4, 1), (4, 4)])
 @pytest.mark.parametrize("kernel", list(itertools.product(range(1, 6), repeat=2)))
-def test_upscale_conv_is_upscale_then_conv(kernel: Any, scale: Any) -> None:
+def test_upscaling_convolution_is_upscale_then_conv_then_rectifier(kernel: Any, scale: Any) -> None:
     tensors = [random(2, 3, 4, 5), random(6, 3, *kernel, seed=1), random(6, seed=2)]
     ours = [t.clone().requires_grad_() for t in tensors]
     theirs = [t.clone().requires_grad_() for t in tensors]
-    fused = layers.upscale_conv(ours[0], ours[1], ours[2], scale)
-    expected = plain_conv(repeat(theirs[0], scale), *theirs[1:])
+    fused = layers.upscale_conv_rectified(ours[0], ours[1], ours[2], scale)
+    expected = layers.leaky_relu(plain_conv(repeat(theirs[0], scale), *theirs[1:]))
     torch.testing.assert_close(fused, expected, atol=1e-10, rtol=1e-10)
     pull = random(*expected.shape, seed=3)
     torch.testing.assert_close(
@@ -383,17 +384,17 @@ def test_upscale_repeats_and_downscale_takes_the_mean(scale: tuple[int, int]) ->
 
 
 def test_pixel_norm_gives_every_pixel_a_mean_square_of_one() -> None:
-    normed = layers.pixel_norm(torch.tensor([[3.0, 4.0]]))
+    normed = pixel_norm(torch.tensor([[3.0, 4.0]]))
     torch.testing.assert_close(normed, torch.tensor([[3.0, 4.0]]) / math.sqrt(12.5))
     x = 50 * random(2, 6, 3, 4)
     torch.testing.assert_close(
-        layers.pixel_norm(x).square().mean(1), torch.ones(2, 3, 4, dtype=torch.float64)
+        pixel_norm(x).square().mean(1), torch.ones(2, 3, 4, dtype=torch.float64)
     )
 
 
 def test_pixel_norm_of_silence_is_silence_with_a_finite_gradient() -> None:
     x = torch.zeros(1, 4, 2, 2, requires_grad=True)
-    normed = layers.pixel_norm(x)
+    normed = pixel_norm(x)
     assert normed.count_nonzero() == 0
     normed.sum().backward()
     assert x.grad is not None

@@ -155,7 +155,7 @@ def test_files_are_kept_and_names_checked_before_drawing(tmp_path: Path) -> None
     (tmp_path / "a.png").write_text("precious")
     with pytest.raises(OutputError, match="exists already; use --force / overwrite=True"):
         save_rainbowgram(tmp_path / "a.png", tone(60), RATE)
-    with pytest.raises(InputError, match=r"a.jpg': a rainbowgram is a PNG file; end the name in"):
+    with pytest.raises(InputError, match=r"a.jpg': a picture is a PNG file; end the name in"):
         save_rainbowgram(tmp_path / "a.jpg", tone(60), RATE)
     assert (tmp_path / "a.png").read_text() == "precious"
     assert len(list(tmp_path.iterdir())) == 1

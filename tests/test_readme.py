@@ -13,6 +13,7 @@ from typing import Any
 import mido
 import numpy as np
 import pytest
+import soundfile
 
 from gansynth import config as configs
 from gansynth.cli.magenta import gansynth_generate
@@ -40,6 +41,13 @@ def test_every_command_and_the_python_code_work(
     del song.tracks[-1][80:]  # two bars are enough to read by
     song.save("song.mid")
 
+    for number, instrument in enumerate(("flute", "guitar", "organ")):
+        (tmp_path / "samples" / instrument).mkdir(parents=True)
+        for pitch in range(60, 65):
+            hertz = 440 * 2 ** ((pitch - 69) / 12) * np.arange(8000) / 16_000
+            place = tmp_path / "samples" / instrument / f"{instrument}_{pitch}.wav"
+            soundfile.write(place, 0.1 * (number + 1) * np.sin(2 * np.pi * hertz), 16_000)
+
     commands = [line for block in blocks("bash") for line in block.splitlines()]
     assert len(commands) >= 12
     for command in commands:
@@ -48,7 +56,8 @@ def test_every_command_and_the_python_code_work(
         assert result.code == 0, (command, result.err)
     for name in ("song.wav", "notes/generated_7.json", "scale/generated_4.png", "tracks.wav",
                  "again/generated_0.wav", "same-instrument.flac", "at-44100.ogg",
-                 "acoustic_only.safetensors", "out/generated_clip.wav"):  # fmt: skip
+                 "acoustic_only.safetensors", "out/generated_clip.wav", "data/notes.jsonl",
+                 "data.png"):  # fmt: skip
         assert (tmp_path / name).stat().st_size > 0, name
 
     names: dict[str, Any] = {}

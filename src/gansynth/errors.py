@@ -25,5 +25,9 @@ class MidiError(GansynthError):
     """A MIDI file can't be read, or holds nothing that can be played."""
 
 
+class TrainingError(GansynthError):
+    """A training can't go on: its losses are no numbers any more."""
+
+
 class OutputError(GansynthError):
     """A result can't be written: the place is taken, not writable, or the disk is full."""

@@ -2,11 +2,12 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,9 @@ from typing import BinaryIO
 from gansynth.errors import InputError, OutputError
 
 PathLike = str | os.PathLike[str]
+
+# Temporary names: ours, and those of safetensors.
+_LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part|\.tmp[A-Za-z0-9]{6}")
 
 
 def as_path(path: PathLike) -> Path:
@@ -50,7 +54,7 @@ def check_writable(path: PathLike, *, overwrite: bool = False) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         mode = 0
     except (OSError, ValueError) as error:
-        raise OutputError(f"{shown}: can't be written: {_reason(error)}") from error
+        raise OutputError(f"{shown}: can't be written: {reason(error)}") from error
     folder = f"the folder {str(target.parent)!r}"
     if stat.S_ISDIR(mode):
         raise OutputError(f"{shown}: is a folder; add a file name")
@@ -66,11 +70,14 @@ def check_writable(path: PathLike, *, overwrite: bool = False) -> Path:
 
 
 @contextmanager
-def atomic_path(path: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_path(
+    path: PathLike, *, overwrite: bool = False, durable: bool = False
+) -> Iterator[Path]:
     """Give a temporary path beside `path`; what the body writes there becomes `path` at the end.
 
     If the body raises, the temporary file is removed and `path` stays as it was. A symbolic link
-    is followed. Raises `OutputError` as `check_writable` does, and for an `OSError` of the body,
+    is followed. `durable` waits until the disk has it all, so that the promise outlives a power
+    failure too. Raises `OutputError` as `check_writable` does, and for an `OSError` of the body,
     which is taken for a failed write (disk full, quota…).
     """
     check_writable(path, overwrite=overwrite)
@@ -81,13 +88,35 @@ def atomic_path(path: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
             yield temporary
             check_writable(path, overwrite=overwrite)  # the name may have been taken meanwhile
             os.chmod(temporary, _usual_mode())  # some libraries write for the owner alone
+            if durable:
+                with open(temporary, "r+b") as file:
+                    os.fsync(file)
             os.replace(temporary, target)
+            if durable:
+                _sync_folder(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
-            f"path={str(path)!r}: can't be written: {_reason(error)}; nothing was left behind"
+            f"path={str(path)!r}: can't be written: {reason(error)}; nothing was left behind"
         ) from error
+
+
+def remove_leftovers(folder: PathLike) -> None:
+    """Remove temporary files of writers that were killed; nobody may be writing there now."""
+    for path in as_path(folder).glob(".*"):
+        if _LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a folder's new names last; systems that can't are left to do it in their own time."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 @lru_cache(maxsize=1)
@@ -133,7 +162,7 @@ def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path
         raise OutputError(str(error).replace(str(stage), str(target))) from error
     except OSError as error:
         raise OutputError(
-            f"folder={str(folder)!r}: can't be written: {_reason(error)}; nothing was added"
+            f"folder={str(folder)!r}: can't be written: {reason(error)}; nothing was added"
         ) from error
     finally:
         if not done:
@@ -168,7 +197,8 @@ def write_text(path: PathLike, text: str, *, overwrite: bool = False) -> None:
         temporary.write_bytes(data)
 
 
-def _reason(error: OSError | ValueError) -> str:
+def reason(error: OSError | ValueError) -> str:
+    """Why something can't be written, and what to do, in plain words."""
     plain = {
         errno.ENOSPC: "the disk is full; free some space or choose another place",
         errno.EDQUOT: "the disk quota is used up; free some space or choose another place",

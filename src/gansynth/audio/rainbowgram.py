@@ -15,7 +15,8 @@ import numpy as np
 
 from gansynth.audio.files import check_rate
 from gansynth.errors import InputError
-from gansynth.files import PathLike, as_path, atomic_path, check_writable
+from gansynth.files import PathLike, atomic_path
+from gansynth.pictures import check_picture
 
 # Centre frequency / width of one Fourier bin of the window. A Hann main lobe reaches two such
 # widths to either side, so with this value it ends one semitone above the centre.
@@ -230,16 +231,10 @@ def save_rainbowgram(
     Raises `InputError` for a bad wave (see `constant_q`), for a name without `.png` and where
     matplotlib isn't installed, and `OutputError` if the file can't be written.
     """
-    if as_path(path).suffix.lower() != ".png":
-        raise InputError(f"path={str(path)!r}: a rainbowgram is a PNG file; end the name in .png")
-    check_writable(path, overwrite=overwrite)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError(
-            "matplotlib=None: drawing needs it; install it with `pip install gansynth[plot]`"
-        ) from error
+    check_picture(path, overwrite=overwrite)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10.0, 5.625), dpi=160, facecolor=_INK)
     FigureCanvasAgg(figure)
     _draw(

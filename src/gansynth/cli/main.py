@@ -14,6 +14,8 @@ _COMMANDS = {
     "convert": ("gansynth.cli.models", "Turn a model of the original GANSynth into a model file."),
     "info": ("gansynth.cli.models", "Print what is in a model."),
     "init": ("gansynth.cli.models", "Make an untrained model file."),
+    "train": ("gansynth.cli.train", "Train a model on prepared notes."),
+    "dataset": ("gansynth.cli.dataset", "Prepare notes for training, and look at them."),
 }
 
 

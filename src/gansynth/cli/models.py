@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 _force = click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 
 
-@click.command(epilog="Example: gansynth convert acoustic_only.zip -o acoustic_only.safetensors")
-@click.argument("magenta", type=click.Path(readable=False))
+@click.command(
+    epilog="Examples: gansynth convert acoustic_only.zip -o acoustic_only.safetensors; "
+    "gansynth convert run -o piano.safetensors --with-discriminator"
+)
+@click.argument("source", type=click.Path(readable=False))
 @click.option(
     "-o", "--output", type=click.Path(readable=False), required=True, help="Model file to write."
 )
@@ -28,18 +31,29 @@ _force = click.option("--force", is_flag=True, help="Overwrite a file that exist
 )
 @_force
 def convert(
-    magenta: str, output: str, with_discriminator: bool, pitches: str | None, force: bool
+    source: str, output: str, with_discriminator: bool, pitches: str | None, force: bool
 ) -> None:
-    """Turn a folder or zip of the original GANSynth into one model file (.safetensors)."""
+    """Turn a model of the original GANSynth, or a training run, into one model file.
+
+    SOURCE is a folder or zip of the original, or the folder of a run, whose newest checkpoint is
+    taken.
+    """
     from gansynth.cli.runner import warn
     from gansynth.convert.magenta import read_magenta
     from gansynth.files import check_writable
     from gansynth.model.file import save_model
+    from gansynth.training.export import model_of_run
+    from gansynth.training.run_folder import is_run
 
     known = parse_pitches(pitches) if pitches else None
     _check_model_name(output)
     check_writable(output, overwrite=force)
-    model, warnings = read_magenta(magenta, pitches=known, with_discriminator=with_discriminator)
+    if is_run(source):
+        if known is not None:
+            raise InputError(f"pitches={pitches!r}: a training run knows its own; leave them out.")
+        model, warnings = model_of_run(source, with_discriminator=with_discriminator)
+    else:
+        model, warnings = read_magenta(source, pitches=known, with_discriminator=with_discriminator)
     warn(warnings)
     save_model(output, model, overwrite=force)
     click.echo(f"{output}  {Path(output).stat().st_size / 1e6:.1f} MB")

@@ -24,7 +24,9 @@ def run(command: click.Command) -> NoReturn:
     try:
         sys.exit(command.main(standalone_mode=False) or 0)
     except GansynthError as error:
-        click.echo(f"error: {error}", err=True)
+        # Of several processes that train together, one says what is wrong.
+        if os.environ.get("RANK", "0") == "0":
+            click.echo(f"error: {error}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()

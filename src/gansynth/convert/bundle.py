@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gansynth.convert.table import damaged, table_records, varint
+from gansynth import protobuf
+from gansynth.convert.table import damaged, table_records
 from gansynth.errors import ModelError
 
 MAX_TENSORS = 10_000
@@ -170,23 +171,9 @@ def _number(message: bytes, wanted: int) -> int:
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Each field as (tag, number, bytes), of which the wire type fills one."""
-    position = 0
-    while position < len(message):
-        tag, position = varint(message, position)
-        number, size = 0, 0
-        match tag & 7:
-            case 0:
-                number, position = varint(message, position)
-            case 1:
-                size = 8
-            case 2:
-                size, position = varint(message, position)
-            case 5:
-                size = 4
-            case wire_type:
-                raise damaged(f"a record has wire type {wire_type}")
-        content = message[position : position + size]
-        if len(content) < size:
-            raise damaged("a record is cut short")
-        position += size
-        yield tag, number, content
+    try:
+        for field, wire, value in protobuf.fields(memoryview(message)):
+            tag = field << 3 | wire
+            yield (tag, value, b"") if isinstance(value, int) else (tag, 0, bytes(value))
+    except protobuf.EncodingError as error:
+        raise damaged(str(error)) from None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import google_crc32c
 
+from gansynth import protobuf
 from gansynth.errors import ModelError
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
@@ -26,24 +27,12 @@ def damaged(what: str) -> ModelError:
     return ModelError(f"is damaged: {what}; download or copy it again")
 
 
-def masked_crc32c(crc: int) -> int:
-    """The form in which tables and tensors store a CRC32C: rotated right by 15 bits and offset."""
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
 def varint(data: bytes, position: int) -> tuple[int, int]:
-    """A base-128 number of at most 64 bits, least significant first, and the position after it.
-
-    Raises ModelError for one that is longer or that the data cuts short.
-    """
-    value = 0
-    for count, byte in enumerate(data[position : position + 10]):
-        value |= (byte & 0x7F) << 7 * count
-        if byte < 0x80:
-            if value >> 64:
-                break
-            return value, position + count + 1
-    raise damaged("a number is cut short or too long")
+    """`protobuf.varint`; what it can't read is a ModelError."""
+    try:
+        return protobuf.varint(data, position)
+    except protobuf.EncodingError as error:
+        raise damaged(str(error)) from None
 
 
 def table_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -89,7 +78,7 @@ def _block(data: bytes, offset: int, size: int, end: int) -> bytes:
     if stop + TRAILER_BYTES > end:
         raise damaged(f"a block at byte {offset} of {size} bytes lies outside the file")
     compression, crc = struct.unpack_from("<BI", data, stop)
-    if masked_crc32c(google_crc32c.value(data[offset : stop + 1])) != crc:
+    if protobuf.masked_crc32c(google_crc32c.value(data[offset : stop + 1])) != crc:
         raise damaged(f"the block at byte {offset} doesn't match its checksum")
     if compression == 0:
         return data[offset:stop]

@@ -20,8 +20,9 @@ import google_crc32c
 import numpy as np
 
 from gansynth.convert.bundle import STORED_AS, TensorEntry, read_index, shard_ends
-from gansynth.convert.table import MAX_TABLE_BYTES, damaged, masked_crc32c
+from gansynth.convert.table import MAX_TABLE_BYTES, damaged
 from gansynth.errors import ModelError
+from gansynth.protobuf import masked_crc32c
 
 __all__ = ["Checkpoint", "TensorEntry", "latest_prefix"]
 

@@ -7,7 +7,6 @@ channels last; rectifier and pixel norm work in place or inside the convolution.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -19,14 +18,12 @@ from gansynth.networks import schedule
 from gansynth.networks.layers import (
     Size,
     conv_same,
-    pixel_norm,
     upscale,
     upscaling_kernel,
     upscaling_padding,
 )
 from gansynth.networks.progressive import FirstBlock, Generator, GrowingBlock
-
-SLOPE = 0.2
+from gansynth.networks.rectified import SLOPE, fused_kernels, pixel_norm
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -36,22 +33,8 @@ def _channels_last(weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _fused_kernels(device: torch.device, dtype: torch.dtype) -> Any:
-    """The kernels that torch.compile calls on x86 (convolution with rectifier, weights in order).
-
-    None where they are missing, or the CPU lacks bfloat16; the plain operators then do the same in
-    more passes.
-    """
-    kernels = torch.ops.mkldnn
-    names = ["_convolution_pointwise", "_convolution_transpose_pointwise"]
-    if dtype == torch.bfloat16:
-        names.append("_is_mkldnn_bf16_supported")
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    usable = device.type == "cpu" and x86 and torch.backends.mkldnn.is_available()
-    if not (usable and all(hasattr(kernels, name) for name in names)):
-        return None
-    if dtype == torch.bfloat16 and not kernels._is_mkldnn_bf16_supported():
-        return None
-    return kernels
+    """`fused_kernels` where the weights are on a CPU."""
+    return fused_kernels(dtype) if device.type == "cpu" else None
 
 
 def _convolution(weight: Tensor, bias: Tensor, dtype: torch.dtype, shape: list[int]) -> Layer:

@@ -8,24 +8,23 @@ the odd one behind.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gansynth.networks.rectified import SLOPE, Geometry, conv_rectified
 
 Size = tuple[int, int]
 
 
 def leaky_relu(x: Tensor) -> Tensor:
     """Leaky rectifier with the slope of all progressive layers."""
-    return F.leaky_relu(x, 0.2)
-
-
-def pixel_norm(x: Tensor) -> Tensor:
-    """Scale each pixel's channels to a mean square of 1 (Karras et al. 2018, section 4.2)."""
-    mean_square = torch.linalg.vector_norm(x, dim=1, keepdim=True).square() / x.shape[1]
-    return x * torch.rsqrt(mean_square + 1e-8)
+    return F.leaky_relu(x, SLOPE)
 
 
 def upscale(x: Tensor, scale: Size) -> Tensor:
@@ -40,10 +39,20 @@ def downscale(x: Tensor, scale: Size) -> Tensor:
     return x if scale == (1, 1) else F.avg_pool2d(x, scale)
 
 
-def minibatch_stddev(x: Tensor) -> Tensor:
-    """Append one channel: the standard deviation over the batch, averaged over all else."""
-    deviation = torch.sqrt(x.var(dim=0, correction=0) + 1e-6).mean()
-    return torch.cat([x, deviation.expand(x.shape[0], 1, *x.shape[2:])], dim=1)
+def minibatch_stddev(x: Tensor, group: int | None = None) -> Tensor:
+    """Append one channel: the standard deviation over the batch, averaged over all else.
+
+    `group` notes that follow each other share one deviation; None takes the whole batch. Computed
+    in float32 where x is shorter.
+    """
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    groups = exact.unflatten(0, (-1, group or x.shape[0]))
+    # The original holds the mean fixed when it differentiates: the gradient is the same, but the
+    # second derivative, which the gradient penalty's gradient has a part of, is not.
+    centred = groups - groups.mean(dim=1, keepdim=True).detach()
+    deviation = torch.sqrt(centred.square().mean(dim=1) + 1e-6).flatten(1).mean(dim=1)
+    each = deviation.repeat_interleave(groups.shape[1]).to(x.dtype)
+    return torch.cat([x, each[:, None, None, None].expand(-1, 1, *x.shape[2:])], dim=1)
 
 
 def same_padding(size: int, kernel: int, stride: int = 1) -> tuple[int, int]:
@@ -67,6 +76,14 @@ def conv_same(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Size = (1,
     if stride == (1, 1) and kernel[0] % 2 and kernel[1] % 2:
         return F.conv2d(x, weight, bias, padding=(kernel[0] // 2, kernel[1] // 2))
     return F.conv2d(pad_same(x, kernel, stride), weight, bias, stride=stride)
+
+
+def conv_same_rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`leaky_relu(conv_same(x, weight, bias))`, computed in x's type."""
+    kernel = (weight.shape[2], weight.shape[3])
+    if kernel[0] % 2 and kernel[1] % 2:
+        return conv_rectified(x, weight, bias, Geometry((kernel[0] // 2, kernel[1] // 2)))
+    return conv_rectified(pad_same(x, kernel), weight, bias, Geometry())
 
 
 def upscaling_kernel(weight: Tensor, scale: Size) -> Tensor:
@@ -100,18 +117,74 @@ def upscaling_padding(kernel: Size, scale: Size) -> tuple[Size, Size]:
     return padding, (missing[0], missing[1])
 
 
-def upscale_conv(x: Tensor, weight: Tensor, bias: Tensor | None, scale: Size) -> Tensor:
-    """`conv_same(upscale(x, scale), weight, bias)` in fewer multiplications."""
+def upscale_conv_rectified(x: Tensor, weight: Tensor, bias: Tensor, scale: Size) -> Tensor:
+    """`leaky_relu(conv_same(upscale(x, scale), weight, bias))` in fewer multiplications."""
     kernel = (weight.shape[2], weight.shape[3])
     padding, missing = upscaling_padding(kernel, scale)
     if any(m and s == 1 for m, s in zip(missing, scale, strict=True)):
-        return conv_same(upscale(x, scale), weight, bias)  # no room for output_padding
-    return F.conv_transpose2d(
-        x, upscaling_kernel(weight, scale), bias, scale, padding, output_padding=missing
-    )
+        return conv_same_rectified(upscale(x, scale), weight, bias)  # no room for output_padding
+    at = Geometry(padding, scale, missing, transposed=True)
+    return conv_rectified(x, upscaling_kernel(weight, scale), bias, at)
 
 
-class EqualizedConv2d(nn.Module):
+class _EqualizedLayer(nn.Module):
+    """A layer with a unit-normal weight that is scaled when used."""
+
+    weight: nn.Parameter
+    scale: float
+    held: dict[tuple[torch.dtype, float, bool], Tensor] | None = None
+
+    def scaled_weight(self, dtype: torch.dtype | None = None) -> Tensor:
+        """The weight that is really used, in the type asked for."""
+        return self._as_used(dtype or self.weight.dtype, self.scale)
+
+    def unit_weight(self, dtype: torch.dtype) -> Tensor:
+        """The weight before it is scaled, for layers that scale their input instead."""
+        return self._as_used(dtype, 1.0)
+
+    def _as_used(self, dtype: torch.dtype, scale: float) -> Tensor:
+        if self.held is None:
+            return (self.weight if scale == 1.0 else self.weight * scale).to(dtype)
+        learning = self.weight.requires_grad and torch.is_grad_enabled()
+        if (dtype, scale, False) not in self.held:
+            with torch.no_grad():
+                values = (self.weight if scale == 1.0 else self.weight * scale).to(dtype)
+            self.held[dtype, scale, False] = values
+        if learning and (dtype, scale, True) not in self.held:
+            values = self.held[dtype, scale, False]
+            self.held[dtype, scale, True] = _HeldWeight.apply(self.weight, values, scale)
+        return self.held[dtype, scale, learning]
+
+
+class _HeldWeight(torch.autograd.Function):
+    """`(weight * scale).to(values' type)`, when `values` are that already."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, values: Tensor, scale: float) -> Tensor:
+        ctx.scale, ctx.dtype = scale, weight.dtype
+        return values.detach()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = gradient.to(ctx.dtype)
+        return (gradient if ctx.scale == 1.0 else gradient * ctx.scale), None, None
+
+
+@contextmanager
+def weights_held(network: nn.Module) -> Iterator[None]:
+    """Scale and convert each weight once for all passes inside, which must not change any."""
+    layers = [layer for layer in network.modules() if isinstance(layer, _EqualizedLayer)]
+    for layer in layers:
+        layer.held = {}
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.held = None
+
+
+class EqualizedConv2d(_EqualizedLayer):
     """Convolution ("same") whose unit-normal weight is scaled by He's constant when used.
 
     Parameters
@@ -129,20 +202,23 @@ class EqualizedConv2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.scale = math.sqrt(2 / ((1 + slope**2) * inputs * kernel[0] * kernel[1]))
 
-    def scaled_weight(self) -> Tensor:
-        """The weight that the convolution really uses."""
-        return self.weight * self.scale
-
     def forward(self, x: Tensor) -> Tensor:
-        return conv_same(x, self.scaled_weight(), self.bias)
+        return conv_same(x, self.scaled_weight(x.dtype), self.bias.to(x.dtype))
+
+    def rectified(self, x: Tensor) -> Tensor:
+        """The same, and a leaky rectifier."""
+        return conv_same_rectified(x, self.scaled_weight(x.dtype), self.bias)
 
     def after_upscale(self, x: Tensor, scale: Size) -> Tensor:
         """The same on an image that is first upscaled."""
-        return upscale_conv(x, self.scaled_weight(), self.bias, scale)
+        return upscale_conv_rectified(x, self.scaled_weight(x.dtype), self.bias, scale)
 
-    def valid(self, x: Tensor) -> Tensor:
-        """The same without padding."""
-        return F.conv2d(x, self.scaled_weight(), self.bias)
+    def whole(self, x: Tensor) -> Tensor:
+        """One rectified vector `[batch, out]` of an image as large as the kernel."""
+        # Both flattened as they lie in memory, with channels last; and the small one is scaled.
+        pixels = x.permute(0, 2, 3, 1).flatten(1) * self.scale
+        weight = self.unit_weight(x.dtype).permute(0, 2, 3, 1).flatten(1)
+        return conv_rectified(pixels, weight, self.bias, Geometry())
 
 
 class EqualizedLinear(nn.Module):
@@ -158,7 +234,7 @@ class EqualizedLinear(nn.Module):
         return F.linear(x, self.weight * self.scale, self.bias)
 
 
-class LatentToImage(nn.Module):
+class LatentToImage(_EqualizedLayer):
     """First layer of the generator: a vector to an image of the first resolution.
 
     The original pads the vector, as one pixel, with zeros and convolves it with a kernel as large
@@ -171,12 +247,13 @@ class LatentToImage(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.scale = math.sqrt(2 / (inputs * size[0] * size[1]))
 
-    def scaled_weight(self) -> Tensor:
-        """The weight that is really used."""
-        return self.weight * self.scale
-
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv_transpose2d(x[:, :, None, None], self.scaled_weight(), self.bias)
+        """Float [batch, inputs] to [batch, outputs, time, freq], channels last, rectified."""
+        pixels = self.weight.permute(0, 2, 3, 1)  # the order in memory
+        # In the weight's type: converting so large a weight costs more than using it once.
+        image = torch.mm(x.to(self.weight.dtype) * self.scale, pixels.flatten(1))
+        image = image.unflatten(1, pixels.shape[1:]) + self.bias
+        return leaky_relu(image).to(x.dtype).permute(0, 3, 1, 2)
 
 
 def he_normal_(weight: Tensor, fan_in: int) -> nn.Parameter:
@@ -198,7 +275,8 @@ class SimpleConv2d(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv_same(x, self.weight, self.bias, self.stride)
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return conv_same(x, weight, bias, self.stride)
 
 
 class SimpleUpscale(nn.Module):
@@ -212,7 +290,7 @@ class SimpleUpscale(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        whole = F.conv_transpose2d(x, self.weight, stride=self.stride)
+        whole = F.conv_transpose2d(x, self.weight.to(x.dtype), stride=self.stride)
         for axis in (2, 3):
             size, stride = x.shape[axis] * self.stride[axis - 2], self.stride[axis - 2]
             front, _ = same_padding(size, self.weight.shape[axis], stride)
@@ -220,7 +298,7 @@ class SimpleUpscale(nn.Module):
             missing = max(0, front + size - whole.shape[axis])
             whole = F.pad(whole, (0, 0, 0, missing) if axis == 2 else (0, missing))
             whole = whole.narrow(axis, front, size)
-        return whole + self.bias[:, None, None]
+        return whole + self.bias.to(x.dtype)[:, None, None]
 
 
 class SimpleLinear(nn.Linear):
@@ -230,3 +308,6 @@ class SimpleLinear(nn.Linear):
         super().__init__(inputs, outputs)
         self.weight = he_normal_(torch.empty(outputs, inputs), inputs)
         nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))

@@ -22,13 +22,16 @@ from gansynth.networks.layers import (
     SimpleLinear,
     SimpleUpscale,
     downscale,
-    leaky_relu,
     minibatch_stddev,
-    pixel_norm,
     upscale,
 )
+from gansynth.networks.rectified import pixel_norm
 
 COLORS = 2
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class FirstBlock(nn.Module):
@@ -43,8 +46,8 @@ class FirstBlock(nn.Module):
         self.to_rgb = EqualizedConv2d(channels, COLORS, (1, 1), slope=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pixel_norm(leaky_relu(self.conv0(pixel_norm(x))))
-        return pixel_norm(leaky_relu(self.conv1(x)))
+        x = pixel_norm(self.conv0(pixel_norm(x)))
+        return pixel_norm(self.conv1.rectified(x))
 
 
 class GrowingBlock(nn.Module):
@@ -60,8 +63,8 @@ class GrowingBlock(nn.Module):
         self.to_rgb = EqualizedConv2d(channels, COLORS, (1, 1), slope=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pixel_norm(leaky_relu(self.conv0.after_upscale(x, self.scale)))
-        return pixel_norm(leaky_relu(self.conv1(x)))
+        x = pixel_norm(self.conv0.after_upscale(x, self.scale))
+        return pixel_norm(self.conv1.rectified(x))
 
 
 class SimpleFirstBlock(nn.Module):
@@ -123,7 +126,8 @@ class Generator(nn.Module):
 
         Parameters
         ----------
-        latents : float32 [batch, latent_vector_size]
+        latents : float [batch, latent_vector_size]
+            Their type (float32, bfloat16) is the type of all layers; images are float32.
         labels : int64 [batch]
             Index of each note's pitch among the model's pitches.
         progress : float
@@ -149,7 +153,7 @@ class Generator(nn.Module):
 
     def to_image(self, block: nn.Module, features: Tensor) -> Tensor:
         """A block's features as an image."""
-        return self.activate(block.to_rgb(features))  # type: ignore[operator]
+        return self.activate(_at_least_float32(block.to_rgb(features)))  # type: ignore[operator]
 
     def activate(self, image: Tensor) -> Tensor:
         """The activation of the output layers."""
@@ -169,10 +173,10 @@ class ShrinkingBlock(nn.Module):
         self.conv1 = EqualizedConv2d(channels, outputs, kernel)
 
     def from_image(self, x: Tensor) -> Tensor:
-        return leaky_relu(self.from_rgb(x))
+        return self.from_rgb.rectified(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return downscale(leaky_relu(self.conv1(leaky_relu(self.conv0(x)))), self.scale)
+        return downscale(self.conv1.rectified(self.conv0.rectified(x)), self.scale)
 
 
 class LastBlock(nn.Module):
@@ -188,11 +192,11 @@ class LastBlock(nn.Module):
         self.logits: nn.Module = EqualizedLinear(config.channels(0), 1)
 
     def from_image(self, x: Tensor) -> Tensor:
-        return leaky_relu(self.from_rgb(x))
+        return self.from_rgb.rectified(x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = leaky_relu(self.conv0(minibatch_stddev(x)))
-        return leaky_relu(self.conv1.valid(x)).flatten(1)
+    def forward(self, x: Tensor, group: int | None = None) -> Tensor:
+        x = self.conv0.rectified(minibatch_stddev(x, group))
+        return self.conv1.whole(x)
 
 
 class SimpleShrinkingBlock(nn.Module):
@@ -226,9 +230,10 @@ class SimpleLastBlock(nn.Module):
     def from_image(self, x: Tensor) -> Tensor:
         return torch.relu(self.from_rgb(x))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, group: int | None = None) -> Tensor:
         # The original flattens with channels last.
-        return torch.relu(self.dense(minibatch_stddev(x).permute(0, 2, 3, 1).flatten(1)))
+        x = minibatch_stddev(x, group)
+        return torch.relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)))
 
 
 class Discriminator(nn.Module):
@@ -255,19 +260,24 @@ class Discriminator(nn.Module):
         self.blocks = nn.ModuleList([last, *blocks])
         self.pitch_logits = EqualizedLinear(config.channels(0), num_pitches)
 
-    def forward(self, images: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, progress: float, group: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Judge images.
 
         Parameters
         ----------
         images : float [batch, 2, time, freq]
-            At the resolution of block ceil(progress) + 1, as the generator makes them.
+            At the resolution of block ceil(progress) + 1, as the generator makes them. Their type
+            (float32, bfloat16) is the type of all but the last layers.
         progress : float
+        group : int or None
+            Neighbours in the batch that share a minibatch deviation; None takes the whole batch.
 
         Returns
         -------
-        scores : float [batch]
-        pitch_logits : float [batch, num_pitches]
+        scores : float32 [batch]
+        pitch_logits : float32 [batch, num_pitches]
         """
         used: list[Any] = list(self.blocks[: schedule.blocks_needed(progress)])[::-1]
         step = schedule.scale(self.config)
@@ -277,5 +287,5 @@ class Discriminator(nn.Module):
             x = block(x)
             if depth == 0 and weight < 1.0:
                 x = (1 - weight) * below.from_image(downscale(images, step)) + weight * x
-        vector = used[-1](x)
+        vector = _at_least_float32(used[-1](x, group))
         return used[-1].logits(vector).squeeze(1), self.pitch_logits(vector)

@@ -1,0 +1,330 @@
+"""`gansynth train` and `gansynth_train`: words to calls of the training room."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gansynth.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gansynth.config import Config
+    from gansynth.model.file import Model
+
+DEFAULT_PRESET = "mel_prog_hires"
+
+# Exit codes of a run that was told to end, as shells count signals.
+_SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
+
+_EXAMPLES = """\b
+Examples:
+  gansynth train notes -o run                        the published recipe
+  gansynth train notes -o run --preset tiny --max-minutes 2
+  gansynth train --resume run                        go on where it stopped
+  gansynth train notes -o run --from model.safetensors --max-images 20000
+  gansynth train notes -o run --set batch_size_schedule=[16,8] --set fmap_max=128
+  torchrun --nproc-per-node 2 -m gansynth.cli train notes -o run
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("data", required=False, type=click.Path(readable=False))
+@click.option("-o", "--output", type=click.Path(readable=False), help="Run folder to make.")
+@click.option("--resume", type=click.Path(readable=False), help="Run folder to go on with.")
+@click.option(
+    "--from", "source", type=click.Path(readable=False),
+    help="Model to go on from: a model file, a run folder, or one of the original's.",
+)  # fmt: skip
+@click.option("--preset", help=f"Hyperparameters to begin with.  [default: {DEFAULT_PRESET}]")
+@click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change one hyperparameter."
+)
+@click.option("--pitches", help="Pitches to learn, as in 24-84.  [default: all of the data]")
+@click.option("--seed", type=click.IntRange(min=0), help="[default: 0]")
+@click.option("--precision", help="auto, float32 or bfloat16.  [default: auto]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--max-minutes", type=float, help="Stop in time and save.")
+@click.option("--max-images", type=int, help="Stop after this many more images and save.")
+@click.option("--save-minutes", type=float, default=10.0, show_default=True,
+              help="Minutes between checkpoints.")  # fmt: skip
+@click.option("--keep", type=int, default=3, show_default=True,
+              help="Checkpoints to keep besides one for each stage.")  # fmt: skip
+@click.option(
+    "--cache-gigabytes", type=float,
+    help="Memory for spectrograms of real notes.  [default: a share of the free]",
+)  # fmt: skip
+@click.option(
+    "--stddev-group", type=int,
+    help="Notes that share a minibatch deviation.  [default: a process's batch]",
+)  # fmt: skip
+@click.option("--allow-one-instrument", is_flag=True, help="Train on a single instrument.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show the plan.")
+def train(
+    data: str | None,
+    output: str | None,
+    resume: str | None,
+    source: str | None,
+    preset: str | None,
+    changes: tuple[str, ...],
+    pitches: str | None,
+    seed: int | None,
+    precision: str | None,
+    device: str,
+    max_minutes: float | None,
+    max_images: int | None,
+    save_minutes: float,
+    keep: int,
+    cache_gigabytes: float | None,
+    stddev_group: int | None,
+    allow_one_instrument: bool,
+    dry_run: bool,
+) -> None:
+    """Train a model on notes that `gansynth dataset build` prepared."""
+    from gansynth.training.options import TrainOptions
+
+    lasting: dict[str, Any] = {
+        name: value
+        for name, value in {
+            "seed": seed, "precision": precision, "stddev_group": stddev_group,
+            "allow_one_instrument": allow_one_instrument or None,
+        }.items()
+        if value is not None
+    }  # fmt: skip
+    options = TrainOptions(
+        **lasting, device=device, save_minutes=save_minutes, keep=keep, max_minutes=max_minutes,
+        max_images=max_images, cache_gigabytes=cache_gigabytes,
+    )  # fmt: skip
+    values = _parse_changes(changes)
+    if resume is not None:
+        for name, value in (("output", output), ("from", source), ("pitches", pitches)):
+            if value is not None:
+                raise InputError(
+                    f"{name}={value!r}: doesn't go with --resume, which keeps the run's own."
+                )
+        _resume(resume, data, options, preset, values, lasting, dry_run)
+        return
+    if data is None or output is None:
+        name = "data" if data is None else "output"
+        raise InputError(
+            f"{name}=none: give prepared notes and a run folder, as in gansynth train notes -o "
+            "run; or go on with --resume run."
+        )
+    _begin(data, output, source, preset, values, pitches, options, dry_run)
+
+
+def _begin(
+    data: str, output: str, source: str | None, preset: str | None, values: dict[str, Any],
+    pitches: str | None, options: Any, dry_run: bool,
+) -> None:  # fmt: skip
+    from gansynth.data.store import open_notes
+    from gansynth.pitches import parse_pitches
+    from gansynth.training.notes import choose_notes
+    from gansynth.training.run_folder import is_run
+    from gansynth.training.start import train as begin
+
+    model, warnings = _load_source(source) if source is not None else (None, [])
+    if model is not None and preset is not None:
+        raise InputError(f"preset={preset!r}: doesn't go with --from, whose model has its own.")
+    notes = open_notes(data)
+    if model is None:
+        geometry = {"sample_rate": notes.sample_rate, "audio_length": notes.samples}
+        config = _config(preset, {**geometry, **values}, None)
+    else:
+        config = _config(None, values, model.config)
+    wanted = parse_pitches(pitches) if pitches is not None else None
+    if is_run(output):
+        raise InputError(
+            f"output={output!r}: is a run already; go on with gansynth train --resume {output}, or "
+            "use another folder."
+        )
+    if dry_run:
+        options.check(config)
+        chosen = choose_notes(
+            notes, config, pitches=wanted, allow_one_instrument=options.allow_one_instrument
+        )
+        click.echo(plan(config, len(chosen.rows), list(chosen.pitch_counts)))
+        return
+    say = _speaker()
+    for line in warnings:
+        say(f"warning: {line}")
+    with _left_at_once(output):
+        why = begin(data, output, config, options, pitches=wanted, model=model, say=say)
+    _end(why, output)
+
+
+def _resume(
+    run: str, data: str | None, options: Any, preset: str | None, values: dict[str, Any],
+    lasting: dict[str, Any], dry_run: bool,
+) -> None:  # fmt: skip
+    from gansynth.training.run_folder import read_settings
+    from gansynth.training.start import resume as go_on
+
+    settings = read_settings(run)
+    config = settings.config
+    if preset is not None:
+        geometry = {n: getattr(config, n) for n in ("sample_rate", "audio_length")}
+        config = _config(preset, {**geometry, **values}, None)
+    elif values:
+        config = config.replace(**values)
+    if dry_run:
+        click.echo(plan(config, sum(settings.pitch_counts.values()), list(settings.pitch_counts)))
+        return
+    with _left_at_once(run):
+        why = go_on(run, options, data=data, config=config, lasting=lasting, say=_speaker())
+    _end(why, run)
+
+
+def _load_source(path: str) -> tuple[Model, list[str]]:
+    """The model to go on from, with its discriminator where there is one."""
+    from gansynth.convert.magenta import is_magenta, read_magenta
+    from gansynth.files import as_path
+    from gansynth.model.load import load_model
+    from gansynth.training.export import model_of_run
+    from gansynth.training.run_folder import is_run
+
+    place = as_path(path)
+    if place.is_dir() and is_run(place):
+        return model_of_run(place, with_discriminator=True)
+    if (place.is_dir() or place.suffix == ".zip") and is_magenta(place):
+        return read_magenta(place, with_discriminator=True)
+    return load_model(place)
+
+
+def _config(preset: str | None, values: dict[str, Any], base: Config | None) -> Config:
+    from gansynth import config as configs
+
+    return configs.from_dict(values, base or configs.preset(preset or DEFAULT_PRESET))
+
+
+def _parse_changes(changes: tuple[str, ...]) -> dict[str, Any]:
+    """`name=value` pairs; values are JSON, or else text."""
+    values = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"set={change!r}: must be NAME=VALUE, as in --set fmap_max=128.")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values
+
+
+def plan(config: Config, notes: int, pitches: list[int]) -> str:
+    """What a training will do, stage by stage."""
+    from gansynth.networks import schedule
+    from gansynth.pitches import describe_pitches
+
+    lines = [f"{notes:,} notes, pitches {describe_pitches(pitches)}"]
+    lines.append("stage  image         batch  until image")
+    stages = range(config.num_stages) if config.train_progressive else [config.num_stages - 1]
+    for stage in stages:
+        time, freq = schedule.block_shape(config, schedule.blocks_at_stage(config, stage))
+        until = schedule.images_until(config, stage) if config.train_progressive else (
+            config.total_num_images
+        )  # fmt: skip
+        lines.append(
+            f"{stage:5}  {f'{time} x {freq}':12}  {schedule.batch_size(config, stage):5}  "
+            f"{until:11,}{'  (blending in)' if stage % 2 else ''}"
+        )
+    if config.train_time_limit is not None:
+        lines.append(f"The clock ends each stage: {config.train_time_limit:g} s in all.")
+    return "\n".join(lines)
+
+
+def _is_first() -> bool:
+    """Whether this is the one of several processes that speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _speaker() -> Callable[[str], None]:
+    return lambda line: click.echo(line, err=True) if _is_first() else None
+
+
+@contextmanager
+def _left_at_once(run: str) -> Iterator[None]:
+    """Say what remains where a second Ctrl-C, or one before the first step, ends it all."""
+    from gansynth.training.run_folder import is_run
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not is_run(run):
+            raise
+        if _is_first():
+            click.echo(
+                f"stopped at once; go on from the last save with: gansynth train --resume {run}",
+                err=True,
+            )
+        sys.exit(130)
+
+
+def _end(why: str, run: str) -> None:
+    if not _is_first():
+        return
+    model = os.path.join(run, "model.safetensors")
+    click.echo(f"{why}: {model}")
+    if why != "finished":
+        click.echo(f"go on with: gansynth train --resume {run}", err=True)
+    for name, code in _SIGNALS.items():
+        if name in why:
+            sys.exit(code)
+
+
+# The original's command
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help", "--helpfull"]})
+@click.option("--config", "preset", default="", help="mel_prog_hires, or nothing for a quick test.")
+@click.option("--hparams", default="{}", show_default=True, help="JSON object of hyperparameters.")
+def gansynth_train(preset: str, hparams: str) -> None:
+    """Train with the original's flags; `gansynth train` can do more.
+
+    Notes come from the hyperparameter train_data_path (a TFRecord file) or tfds_data_dir, and are
+    prepared in the folder train_root_dir first, which also becomes the run's folder. The same
+    command again goes on where it stopped.
+    """
+    from gansynth import config as configs
+    from gansynth.data.build import prepare_nsynth
+    from gansynth.data.store import is_prepared
+    from gansynth.files import as_path
+    from gansynth.training.run_folder import is_run
+    from gansynth.training.start import resume as go_on
+    from gansynth.training.start import train as begin
+
+    base = configs.preset(preset) if preset else configs.preset("quick_test")
+    config = configs.from_json(hparams, base)
+    run = as_path(config.train_root_dir)
+    source = config.train_data_path or config.tfds_data_dir
+    if not source:
+        raise ConfigError(
+            "train_data_path='': name a TFRecord file in --hparams, as in "
+            '\'{"train_data_path":"/path/to/nsynth-train.tfrecord"}\'; or a folder of TensorFlow '
+            "data sets as tfds_data_dir."
+        )
+    say = _speaker()
+    notes = run / "notes"
+    with _left_at_once(str(run)):
+        if is_run(run):
+            why = go_on(run, config=config, say=say)
+        else:
+            # Prepared already where an earlier call was stopped in between.
+            if not is_prepared(notes):
+                length = {"sample_rate": config.sample_rate, "samples": config.audio_length}
+                prepare_nsynth(source, notes, **length, say=say)
+            why = begin(notes, run, config, say=say)
+    _end(why, str(run))
+
+
+def train_main() -> None:
+    """Entry point of the console script `gansynth_train`."""
+    from gansynth.cli.runner import run
+
+    run(gansynth_train)

@@ -1,0 +1,369 @@
+"""What is in a SoundFont (.sf2, .sf3): presets, the keys they cover, the samples they play.
+
+    RIFF "sfbk"
+      LIST "sdta"   smpl: the recordings, 16 bit (.sf2) or Ogg Vorbis streams (.sf3)
+      LIST "pdta"   phdr -> pbag -> pgen : presets -> zones -> generators -> an instrument
+                    inst -> ibag -> igen : instruments -> zones -> generators -> a sample
+                    shdr                 : samples
+
+Each table ends with a terminal record, and a row's zones run up to the first zone of the next row.
+Structure as in the SoundFont 2.04 specification; nothing here makes sound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.errors import InputError
+from gansynth.files import PathLike, as_path, open_regular
+
+# Generator numbers (section 8.1.3); all the others shape the sound and are left to the engine.
+_INSTRUMENT, _KEY_RANGE, _VELOCITY_RANGE, _SAMPLE = 41, 43, 44, 53
+# Bits of a sample's type (section 7.10; the Vorbis bit is the .sf3 extension).
+_VORBIS, _ROM = 0x10, 0x8000
+
+_NAME = ("name", "S20")
+_TABLES = {
+    "phdr": [_NAME, ("program", "<u2"), ("bank", "<u2"), ("bag", "<u2"), ("_", "V12")],
+    "pbag": [("first", "<u2"), ("_", "V2")],
+    "pgen": [("kind", "<u2"), ("amount", "<u2")],
+    "inst": [_NAME, ("bag", "<u2")],
+    "ibag": [("first", "<u2"), ("_", "V2")],
+    "igen": [("kind", "<u2"), ("amount", "<u2")],
+    "shdr": [
+        *(_NAME, ("start", "<u4"), ("end", "<u4"), ("_", "V8"), ("rate", "<u4")),
+        *(("key", "u1"), ("cents", "i1"), ("link", "<u2"), ("type", "<u2")),
+    ],
+}
+# Damaged files can point every zone at the largest instrument; real fonts have some ten thousand.
+_MAX_ZONES = 1_000_000
+_MAX_TABLE_BYTES = 1 << 26
+
+Table = NDArray[np.void]
+
+
+class Zone(NamedTuple):
+    """One sample of a preset and where it sounds; the ends of both ranges belong to it."""
+
+    low_key: int
+    high_key: int
+    low_velocity: int
+    high_velocity: int
+    sample: int
+
+    def sounds(self, key: int, velocity: int) -> bool:
+        """Whether this zone is played by such a note."""
+        return (
+            self.low_key <= key <= self.high_key
+            and self.low_velocity <= velocity <= self.high_velocity
+        )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A sound that can be chosen: bank 0-128, General MIDI program 0-127, what its zones play."""
+
+    bank: int
+    program: int
+    name: str
+    zones: tuple[Zone, ...]
+
+    def plays(self, key: int, velocity: int) -> bool:
+        """Whether any zone is made for this note."""
+        return any(zone.sounds(key, velocity) for zone in self.zones)
+
+    @property
+    def samples(self) -> frozenset[int]:
+        """Numbers of the samples that this preset uses."""
+        return frozenset(zone.sample for zone in self.zones)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A recording: where it lies in the data (frames; bytes if `vorbis`), its stereo partner."""
+
+    name: str
+    start: int
+    end: int
+    link: int | None
+    vorbis: bool
+
+
+@dataclass(frozen=True)
+class SoundFont:
+    """The structure of one file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    presets : tuple of Preset
+        By bank, then program; of several with one address the first counts, as engines do.
+    samples : tuple of Sample
+        All samples, in the file's order.
+    origins : tuple of int
+        For each sample, the first sample that shares recorded sound with it: the same stretch
+        of data or a copy of it, or the other side of the stereo pair.
+    """
+
+    path: Path
+    presets: tuple[Preset, ...]
+    samples: tuple[Sample, ...]
+    origins: tuple[int, ...]
+
+    def groups(self, presets: tuple[Preset, ...]) -> list[int]:
+        """Number the given presets by what they share: one number a preset, from 0.
+
+        Two presets have the same number where a chain of shared recordings joins them.
+        """
+        users = _Sets(len(presets))
+        seen: dict[int, int] = {}
+        for index, preset in enumerate(presets):
+            for sample in preset.samples:
+                users.join(index, seen.setdefault(self.origins[sample], index))
+        numbers: dict[int, int] = {}
+        return [
+            numbers.setdefault(users.first(index), len(numbers)) for index in range(len(presets))
+        ]
+
+
+def is_soundfont(path: PathLike) -> bool:
+    """Whether the file starts as a SoundFont does; False for what can't be read."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head[:4] == b"RIFF" and head[8:] == b"sfbk"
+
+
+def read_soundfont(path: PathLike) -> SoundFont:
+    """Read the structure of a SoundFont; the recordings are only looked at to find copies.
+
+    Raises `InputError` for a file that can't be read, is no SoundFont, is cut short or damaged.
+    """
+    place = as_path(path)
+    try:
+        with open_regular(place) as file:
+            return _read(place, file)
+    except OSError as error:
+        raise InputError(
+            f"path={str(place)!r}: can't be read: {error.strerror or error}; check the name"
+        ) from error
+    except _DamagedError as error:
+        raise InputError(
+            f"path={str(place)!r}: {error}; get a fresh copy of this SoundFont"
+        ) from None
+
+
+class _DamagedError(Exception):
+    """What is wrong with the bytes."""
+
+
+def _read(path: Path, file: BinaryIO) -> SoundFont:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"sfbk":
+        raise InputError(
+            f"path={str(path)!r}: is not a SoundFont; give a .sf2 or .sf3 file "
+            "(RIFF of the form 'sfbk')"
+        )
+    chunks: dict[str, tuple[int, int]] = {}
+    for name, start, end in _chunks(file, 12, size):
+        if name == b"LIST":
+            file.seek(start)
+            kind = file.read(4)
+            if kind in (b"sdta", b"pdta"):
+                for inner, first, last in _chunks(file, start + 4, end):
+                    chunks.setdefault(inner.decode("latin-1"), (first, last))
+    if missing := [name for name in (*_TABLES, "smpl") if name not in chunks]:
+        raise _DamagedError(f"has no {missing[0]!r} chunk; it is cut short or damaged")
+    tables = {name: _table(file, name, *chunks[name]) for name in _TABLES}
+    samples = _samples(tables["shdr"])
+    presets = _presets(tables, len(samples))
+    return SoundFont(path, presets, samples, _origins(file, samples, *chunks["smpl"]))
+
+
+def _chunks(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of the chunks between two places in the file.
+
+    Odd chunks should be padded with a zero byte; writers of .sf3 leave it out. A name never
+    starts with a zero byte, which tells the two apart.
+    """
+    while position + 8 <= end:
+        file.seek(position)
+        head = file.read(8)
+        if head[:1] == b"\0":
+            position += 1
+            continue
+        start = position + 8
+        position = start + int.from_bytes(head[4:], "little")
+        if position > end:
+            name = head[:4].decode("latin-1")
+            raise _DamagedError(
+                f"is cut short: chunk {name!r} needs {position - start} bytes, "
+                f"{end - start} are left"
+            )
+        yield head[:4], start, position
+
+
+def _table(file: BinaryIO, name: str, start: int, end: int) -> Table:
+    """The records of a table, the terminal one included."""
+    record = np.dtype(_TABLES[name])
+    count, rest = divmod(end - start, record.itemsize)
+    if rest or not count or end - start > _MAX_TABLE_BYTES:
+        raise _DamagedError(
+            f"is damaged: {name}={end - start} bytes, a whole number of "
+            f"{record.itemsize}-byte records is needed"
+        )
+    file.seek(start)
+    return np.frombuffer(file.read(end - start), record)
+
+
+def _samples(table: Table) -> tuple[Sample, ...]:
+    """All samples but the terminal record."""
+    count = len(table) - 1
+    return tuple(
+        Sample(
+            name=_text(row["name"]),
+            start=int(row["start"]),
+            end=int(row["end"]),
+            link=int(row["link"]) if row["type"] & 0xE and row["link"] < count else None,
+            vorbis=bool(row["type"] & _VORBIS),
+        )
+        if not row["type"] & _ROM
+        else Sample(_text(row["name"]), 0, 0, None, False)  # lies in a sound card, not in the file
+        for row in table[:-1]
+    )
+
+
+def _presets(tables: dict[str, Table], samples: int) -> tuple[Preset, ...]:
+    instruments = _zones(tables, "inst", "ibag", "igen", _SAMPLE, samples)
+    parts = _zones(tables, "phdr", "pbag", "pgen", _INSTRUMENT, len(instruments))
+    presets: dict[tuple[int, int], Preset] = {}
+    total = 0
+    for row, zones in zip(tables["phdr"][:-1], parts, strict=True):
+        total += sum(len(instruments[zone.sample]) for zone in zones)
+        if total > _MAX_ZONES:
+            raise _DamagedError(f"is damaged: its presets have over {_MAX_ZONES} zones")
+        both = [_both(outer, inner) for outer in zones for inner in instruments[outer.sample]]
+        preset = Preset(
+            bank=int(row["bank"]),
+            program=int(row["program"]),
+            name=_text(row["name"]),
+            zones=tuple(zone for zone in both if zone),
+        )
+        presets.setdefault((preset.bank, preset.program), preset)
+    return tuple(presets[address] for address in sorted(presets))
+
+
+def _zones(
+    tables: dict[str, Table], heads: str, bags: str, generators: str, target: int, limit: int
+) -> list[list[Zone]]:
+    """For each row of a table, its zones; `sample` is what the `target` generator names."""
+    kinds = tables[generators]["kind"].tolist()
+    amounts = tables[generators]["amount"].tolist()
+    firsts = _ascending(bags, tables[bags]["first"], len(kinds))
+    starts = _ascending(heads, tables[heads]["bag"], len(firsts) - 1)
+    rows = []
+    for start, stop in pairwise(starts):
+        zones, whole = [], (0, 127, 0, 127)
+        for bag in range(start, stop):
+            keys, velocities, found = whole[:2], whole[2:], None
+            for at in range(firsts[bag], firsts[bag + 1]):
+                kind, amount = kinds[at], amounts[at]
+                if kind == _KEY_RANGE:
+                    keys = (amount & 0xFF, amount >> 8)
+                elif kind == _VELOCITY_RANGE:
+                    velocities = (amount & 0xFF, amount >> 8)
+                elif kind == target:
+                    found = amount
+                    break  # what follows the target is to be ignored (section 7.5)
+            if found is None:
+                if bag == start:  # a first zone without a target holds for all zones
+                    whole = (*keys, *velocities)
+            elif found >= limit:
+                raise _DamagedError(
+                    f"is damaged: {generators} names number {found} of {limit} "
+                    f"{'samples' if target == _SAMPLE else 'instruments'}"
+                )
+            else:
+                zones.append(Zone(*keys, *velocities, found))
+        rows.append(zones)
+    return rows
+
+
+def _ascending(name: str, column: NDArray[np.uint16], limit: int) -> list[int]:
+    """A column of first indices, which must rise and stay within the table they point into."""
+    values: list[int] = column.tolist()
+    if values[-1] > limit or any(a > b for a, b in pairwise(values)):
+        raise _DamagedError(f"is damaged: the indices of {name} don't rise up to {limit}")
+    return values
+
+
+def _both(outer: Zone, inner: Zone) -> Zone | None:
+    """Where a preset's zone and its instrument's zone both sound."""
+    low_key, high_key = max(outer[0], inner[0]), min(outer[1], inner[1])
+    low_velocity, high_velocity = max(outer[2], inner[2]), min(outer[3], inner[3])
+    if low_key > high_key or low_velocity > high_velocity:
+        return None
+    return Zone(low_key, high_key, low_velocity, high_velocity, inner.sample)
+
+
+def _origins(file: BinaryIO, samples: tuple[Sample, ...], start: int, end: int) -> tuple[int, ...]:
+    """For each sample, the first one that shares recorded sound with it."""
+    sets = _Sets(len(samples))
+    first_with: dict[bytes, int] = {}
+    reach, owner = -1, 0
+    spans = []
+    for index, sample in enumerate(samples):
+        width = 1 if sample.vorbis else 2
+        low, high = start + width * sample.start, min(start + width * sample.end, end)
+        if low < high:
+            spans.append((low, high, index))
+        if sample.link is not None and samples[sample.link].link == index:
+            sets.join(index, sample.link)  # careless writers link all to the first sample
+    for low, high, index in sorted(spans):
+        if low < reach:  # overlaps what lies before it
+            sets.join(index, owner)
+        else:
+            # Overlapping stretches are one already, so every byte is hashed once at most.
+            file.seek(low)
+            digest = hashlib.blake2b(file.read(high - low), digest_size=16).digest()
+            sets.join(index, first_with.setdefault(digest, index))
+        if high > reach:
+            reach, owner = high, index
+    return tuple(sets.first(index) for index in range(len(samples)))
+
+
+def _text(name: bytes) -> str:
+    """A fixed-width name: up to the first zero, control characters as spaces."""
+    text = bytes(name).split(b"\0")[0].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+class _Sets:
+    """Numbers joined into sets; each set is known by its smallest member."""
+
+    def __init__(self, count: int) -> None:
+        self._above = list(range(count))
+
+    def first(self, index: int) -> int:
+        while self._above[index] != index:
+            self._above[index] = self._above[self._above[index]]
+            index = self._above[index]
+        return index
+
+    def join(self, one: int, other: int) -> None:
+        low, high = sorted((self.first(one), self.first(other)))
+        self._above[high] = low

@@ -1,0 +1,236 @@
+"""Writes a prepared folder (see `data.store`): whole, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.data.store import (
+    FIELDS,
+    FORMAT_VERSION,
+    NOTES,
+    NPY_MAGIC,
+    SUMMARY,
+    WAVEFORMS,
+    NoteRecord,
+)
+from gansynth.errors import InputError, OutputError
+from gansynth.files import PathLike, as_path, missing_folders, reason
+from gansynth.locks import BusyError, Lock
+
+_STAGE = ".building"  # inside the folder, which may be a mounted disk of its own
+_HEADER = 128  # bytes of the .npy header, rewritten when the number of notes is known
+
+
+class NotesWriter:
+    """Writes a prepared folder; it appears whole, when `publish` is called, or not at all.
+
+    with NotesWriter(folder, sample_rate=16000, samples=64000) as writer:
+        writer.add(record, waveform)    # as often as there are notes
+        writer.publish(summary)
+
+    Everything lies in a hidden folder inside until then. A build that was killed leaves only that
+    one, and the next writer removes it. `OutputError` is raised for a folder that holds something
+    already (unless `overwrite`, which replaces the three files and touches no others), for one
+    that another process is writing at this time, and where the disk is full.
+    """
+
+    def __init__(
+        self, folder: PathLike, *, sample_rate: int, samples: int, overwrite: bool = False
+    ) -> None:
+        self.folder = as_path(folder)
+        self.sample_rate = sample_rate
+        self.samples = samples
+        self.overwrite = overwrite
+        self.records: list[NoteRecord] = []
+        self._stage = self.folder / _STAGE
+        self._digest = hashlib.sha256()
+        self._made: list[Path] = []
+        self._lock: Lock | None = None
+        self._file: BinaryIO | None = None
+        self._owns_stage = self._publishing = False
+
+    def __enter__(self) -> NotesWriter:
+        check_target(self.folder, overwrite=self.overwrite)
+        try:
+            self._made = missing_folders(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _clear_leftovers(self.folder)
+            self._stage.mkdir()
+            self._lock = _take_lock(self.folder)
+            self._owns_stage = True
+            self._file = open(self._stage / WAVEFORMS, "wb", buffering=1 << 20)
+            self._file.write(bytes(_HEADER))
+        except BaseException as error:
+            self._clean()
+            if isinstance(error, OSError):
+                raise _cannot_write(self.folder, error) from error
+            raise
+        return self
+
+    def add(self, record: NoteRecord, waveform: NDArray[np.int16]) -> None:
+        """Append one note; `waveform` is int16 `[samples]`."""
+        if waveform.shape != (self.samples,) or waveform.dtype != np.int16:
+            raise InputError(
+                f"waveform={waveform.dtype} of shape {list(waveform.shape)}: must be int16 of "
+                f"shape [{self.samples}]"
+            )
+        if self._file is None:
+            raise OutputError(f"folder={str(self.folder)!r}: isn't open for writing")
+        data = np.ascontiguousarray(waveform, "<i2")
+        try:
+            self._file.write(data.data)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+        self._digest.update(data.data)
+        self.records.append(record)
+
+    def publish(self, summary: Mapping[str, Any], splits: Sequence[str] | None = None) -> None:
+        """Make the folder appear; nothing can be added after.
+
+        `summary` holds JSON values; what this class knows (rate, counts, digest) is added in
+        front. `splits` replaces the records' split, one for each note added.
+        """
+        if self._file is None or not self.records:
+            raise OutputError(f"folder={str(self.folder)!r}: there are no notes to publish")
+        known = {
+            "format_version": FORMAT_VERSION,
+            "sample_rate": self.sample_rate,
+            "samples": self.samples,
+            "notes": len(self.records),
+        }
+        extra = {name: value for name, value in summary.items() if name not in known}
+        full = {**known, **extra, "waveforms_sha256": self._digest.hexdigest()}
+        try:
+            self._file.seek(0)
+            self._file.write(_npy_header(len(self.records), self.samples))
+            _finish(self._file)
+            with open(self._stage / NOTES, "wb") as notes:
+                for line in _record_lines(self.records, splits):
+                    notes.write(line)
+                _finish(notes)
+            with open(self._stage / SUMMARY, "wb") as file:
+                file.write(
+                    json.dumps(full, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+                )
+                _finish(file)
+            check_target(self.folder, overwrite=self.overwrite)
+            # The summary goes first and comes last: without it nobody takes the folder for whole.
+            self._publishing = True
+            (self.folder / SUMMARY).unlink(missing_ok=True)
+            for name in (WAVEFORMS, NOTES, SUMMARY):
+                os.replace(self._stage / name, self.folder / name)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from error
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._clean()
+
+    def _clean(self) -> None:
+        """Remove whatever isn't published."""
+        for file in (self._file, self._lock):
+            with suppress(OSError):  # a full disk again, while buffers are flushed
+                if file is not None:
+                    file.close()
+        self._file = self._lock = None
+        if self._publishing and not (self.folder / SUMMARY).exists():
+            for name in (NOTES, WAVEFORMS):
+                (self.folder / name).unlink(missing_ok=True)
+        if self._owns_stage:
+            shutil.rmtree(self._stage, ignore_errors=True)
+        for folder in reversed(self._made):
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+        self._owns_stage = self._publishing = False
+        self._made = []
+
+
+def check_target(folder: PathLike, *, overwrite: bool = False) -> None:
+    """Raise `OutputError` unless a data set can be written to `folder`; creates nothing."""
+    target = as_path(folder)
+    shown = f"folder={str(target)!r}"
+    try:
+        if target.exists() and not target.is_dir():
+            raise OutputError(f"{shown}: is a file; choose a folder's name")
+        there = {entry.name for entry in target.iterdir()} if target.exists() else set()
+        above = target if target.exists() else missing_folders(target)[0].parent
+        writable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+    except (OSError, ValueError) as error:
+        raise _cannot_write(target, error) from error
+    if not writable:
+        raise OutputError(f"{shown}: {str(above)!r} is not writable; choose another place")
+    if _STAGE in there and SUMMARY not in there:  # killed while it was published
+        there -= {NOTES, WAVEFORMS}
+    there.discard(_STAGE)
+    if there and not overwrite:
+        what = "holds a data set" if SUMMARY in there else f"isn't empty ({min(there)})"
+        raise OutputError(f"{shown}: {what}; use --force / overwrite=True or another name")
+    for name in {NOTES, WAVEFORMS, SUMMARY} & there:
+        if not (target / name).is_file():
+            raise OutputError(f"{shown}: {name} in it is no file; choose another name")
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what a killed build left behind."""
+    stage = folder / _STAGE
+    if not os.path.lexists(stage):
+        return
+    _take_lock(folder).close()
+    if not (folder / SUMMARY).exists():
+        for name in (NOTES, WAVEFORMS):
+            (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(stage)
+
+
+def _take_lock(folder: Path) -> Lock:
+    try:
+        return Lock(folder / _STAGE / "lock")
+    except BusyError as error:
+        raise OutputError(
+            f"folder={str(folder)!r}: another build is writing here now{error.holder}; wait for "
+            "its end, or choose another name"
+        ) from None
+
+
+def _cannot_write(folder: Path, error: OSError | ValueError) -> OutputError:
+    return OutputError(
+        f"folder={str(folder)!r}: can't be written: {reason(error)}; nothing was left behind"
+    )
+
+
+def _npy_header(notes: int, samples: int) -> bytes:
+    """The header of a .npy file, version 1.0, of a fixed length."""
+    words = f"{{'descr': '<i2', 'fortran_order': False, 'shape': ({notes}, {samples}), }}"
+    text = words.ljust(_HEADER - 11) + "\n"
+    return NPY_MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii")
+
+
+def _record_lines(records: Sequence[NoteRecord], splits: Sequence[str] | None) -> Iterator[bytes]:
+    own = [record.split for record in records]
+    for record, split in zip(records, own if splits is None else splits, strict=True):
+        values = {name: getattr(record, name) for name in FIELDS} | {"split": split}
+        yield json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _finish(file: BinaryIO) -> None:
+    """Close a file when all of it has reached the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()

@@ -1,0 +1,214 @@
+"""Convolution and leaky rectifier as one operation, with exactly the derivatives training needs.
+
+A convolution behind which a leaky rectifier stands is linear wherever the rectifier's sign stays.
+So its gradient with respect to the input depends on the output's signs and the weight alone, and
+the second derivative that a gradient penalty asks for has no part through the input. Automatic
+differentiation does not know this: it sends zeros through the whole network once more.
+
+    forward       y  = rectify(conv(x, w) + b)
+    backward      gz = gy * slope(y),  gx = conv_T(gz, w),  gw = corr(x, gz),  gb = sum(gz)
+    twice         of gx only: for a direction v,  d gy = slope(y) * conv(v, w),  d w = corr(v, gz)
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SLOPE = 0.2
+
+# One switch for the process: backward passes on a GPU run in a thread of autograd's own.
+_weights_wanted = True
+
+
+@contextmanager
+def input_gradients_only() -> Iterator[None]:
+    """Leave weights and biases out of the first derivatives taken inside.
+
+    For a gradient penalty: its first backward pass needs the images' gradient alone, and
+    autograd doesn't tell an operation which of its inputs' gradients are asked for.
+    """
+    global _weights_wanted
+    before, _weights_wanted = _weights_wanted, False
+    try:
+        yield
+    finally:
+        _weights_wanted = before
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a convolution lies on its image: (time, freq) padding, stride, output padding."""
+
+    padding: tuple[int, int] = (0, 0)
+    stride: tuple[int, int] = (1, 1)
+    output_padding: tuple[int, int] = (0, 0)
+    transposed: bool = False
+
+
+@lru_cache(maxsize=2)
+def fused_kernels(dtype: torch.dtype) -> Any:
+    """The CPU kernels that torch.compile calls on x86 (convolution and rectifier in one pass).
+
+    None where they are missing, or the CPU lacks bfloat16; the plain operators then do the same in
+    more passes.
+    """
+    kernels = torch.ops.mkldnn
+    names = ["_convolution_pointwise", "_convolution_transpose_pointwise"]
+    if dtype == torch.bfloat16:
+        names.append("_is_mkldnn_bf16_supported")
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    usable = x86 and torch.backends.mkldnn.is_available()
+    if not (usable and all(hasattr(kernels, name) for name in names)):
+        return None
+    if dtype == torch.bfloat16 and not kernels._is_mkldnn_bf16_supported():
+        return None
+    return kernels
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, at: Geometry) -> Tensor:
+    if weight.dim() == 2:
+        return F.linear(x, weight, bias)
+    if at.transposed:
+        return F.conv_transpose2d(x, weight, bias, at.stride, at.padding, at.output_padding)
+    return F.conv2d(x, weight, bias, at.stride, at.padding)
+
+
+def _rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
+    kernels = None
+    if weight.dim() == 4 and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16):
+        kernels = fused_kernels(x.dtype)
+    if kernels is None:
+        return F.leaky_relu_(_convolution(x, weight, bias, at), SLOPE)
+    behind = ("leaky_relu", [SLOPE], "")
+    if at.transposed:
+        y = kernels._convolution_transpose_pointwise(
+            x, weight, bias, at.padding, at.output_padding, at.stride, [1, 1], 1, *behind
+        )
+    else:
+        y = kernels._convolution_pointwise(
+            x, weight, bias, at.padding, at.stride, [1, 1], 1, *behind
+        )
+    return y
+
+
+def _convolution_gradients(
+    gz: Tensor, x: Tensor, weight: Tensor, at: Geometry, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of a convolution with respect to (input, weight, bias), where wanted."""
+    if not any(wanted):
+        return None, None, None
+    if weight.dim() == 2:
+        return (
+            gz @ weight if wanted[0] else None,
+            gz.t() @ x if wanted[1] else None,
+            gz.sum(dim=0) if wanted[2] else None,
+        )
+    channels = weight.shape[1 if at.transposed else 0]
+    gradients = torch.ops.aten.convolution_backward(
+        gz, x, weight, [channels], at.stride, at.padding, [1, 1], at.transposed,
+        at.output_padding, 1, list(wanted),
+    )  # fmt: skip
+    return tuple(gradients)
+
+
+class _ConvRectified(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
+        y = _rectified(x, weight, bias, at)
+        ctx.save_for_backward(x, weight, y)
+        ctx.at = at
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, y = ctx.saved_tensors
+        needs_x, needs_w, needs_b, _ = ctx.needs_input_grad
+        if not _weights_wanted:
+            needs_w = needs_b = False
+        wanted = (needs_x, needs_w, needs_b)
+        return (*_ConvRectifiedBackward.apply(gy, x, weight, y, ctx.at, wanted), None)
+
+
+class _ConvRectifiedBackward(torch.autograd.Function):
+    """The backward pass as an operation of its own, differentiable in `gy` and `weight`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, gy: Tensor, x: Tensor, weight: Tensor, y: Tensor, at: Geometry,
+        wanted: tuple[bool, bool, bool],
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+        gz = torch.ops.aten.leaky_relu_backward(gy, y, SLOPE, True)
+        ctx.save_for_backward(gz, weight, y)
+        ctx.at = at
+        ctx.set_materialize_grads(False)
+        return _convolution_gradients(gz, x, weight, at, wanted)
+
+    @staticmethod
+    def backward(
+        ctx: Any, v: Tensor | None, vw: Tensor | None, vb: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        if vw is not None or vb is not None:
+            raise NotImplementedError("second derivatives of weight gradients are not provided")
+        if v is None:
+            return None, None, None, None, None, None
+        gz, weight, y = ctx.saved_tensors
+        d_gy = d_weight = None
+        if ctx.needs_input_grad[0]:
+            d_gz = _convolution(v, weight, None, ctx.at)
+            d_gy = torch.ops.aten.leaky_relu_backward(d_gz, y, SLOPE, True)
+        if ctx.needs_input_grad[2]:
+            _, d_weight, _ = _convolution_gradients(gz, v, weight, ctx.at, (False, True, False))
+        return d_gy, None, d_weight, None, None, None
+
+
+def conv_rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
+    """`leaky_relu(conv(x, weight) + bias)`, differentiable twice with respect to `x`.
+
+    Parameters
+    ----------
+    x : float [batch, in, time, freq] or [batch, in], float32 or bfloat16, best with channels last
+    weight : float [out, in, kt, kf] ([in, out, kt, kf] when transposed), or [out, in]
+    bias : float [out]
+    at : Geometry
+
+    Returns
+    -------
+    float [batch, out, time', freq'] or [batch, out] of x's type
+    """
+    return _ConvRectified.apply(x, weight.to(x.dtype), bias.to(x.dtype), at)
+
+
+class _PixelNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        # Summed in float32 whatever x is; asking for a float32 result would copy all of x first.
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        norm = norm.to(torch.promote_types(x.dtype, torch.float32))
+        inverse = torch.rsqrt(norm.square_().div_(x.shape[1]).add_(1e-8)).to(x.dtype)
+        y = x * inverse
+        ctx.save_for_backward(y, inverse)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gy: Tensor) -> Tensor:
+        y, inverse = ctx.saved_tensors
+        along = (gy * y).mean(dim=1, keepdim=True)
+        return torch.addcmul(gy, y, along, value=-1).mul_(inverse)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Scale each pixel's channels to a mean square of 1 (Karras et al. 2018, section 4.2).
+
+    Differentiable once: the generator is never differentiated twice.
+    """
+    return _PixelNorm.apply(x)

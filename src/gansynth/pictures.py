@@ -1,0 +1,23 @@
+"""What every picture needs before it is drawn."""
+
+from __future__ import annotations
+
+from gansynth.errors import InputError
+from gansynth.files import PathLike, as_path, check_writable
+
+
+def check_picture(path: PathLike, *, overwrite: bool = False) -> None:
+    """Refuse a picture that could not be drawn or written.
+
+    Raises `InputError` for a name without `.png` and where matplotlib isn't installed, and
+    `OutputError` as `files.check_writable` does.
+    """
+    if as_path(path).suffix.lower() != ".png":
+        raise InputError(f"path={str(path)!r}: a picture is a PNG file; end the name in .png")
+    check_writable(path, overwrite=overwrite)
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "matplotlib=None: drawing needs it; install it with `pip install gansynth[plot]`"
+        ) from error

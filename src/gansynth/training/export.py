@@ -1,0 +1,177 @@
+"""From the state of a training to a model, and from a model to a state to go on from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gansynth.config import Config
+from gansynth.errors import ConfigError
+from gansynth.files import PathLike, as_path
+from gansynth.model.file import Model
+from gansynth.networks import schedule
+from gansynth.training.checkpoint import Checkpoints, State
+from gansynth.training.run_folder import CHECKPOINTS, read_settings
+from gansynth.training.step import Trainer
+
+NORMALIZER = "normalizer.constants"
+
+# The layer that sees the pitch, in both architectures.
+_CONV0 = {False: "blocks.0.conv0", True: "blocks.0.dense"}
+
+
+def model_of_state(
+    config: Config,
+    pitch_counts: dict[int, int],
+    tensors: State,
+    facts: dict[str, Any],
+    *,
+    with_discriminator: bool = False,
+) -> Model:
+    """The model in a checkpoint: averaged weights of the blocks that exist so far."""
+    blocks = schedule.blocks_at_stage(config, int(facts["stage"]))
+
+    def part(prefix: str) -> State:
+        later = tuple(f"blocks.{index}." for index in range(blocks, config.num_resolutions))
+        start = prefix + "."
+        return {
+            name[len(start) :]: tensor.detach().float().cpu().contiguous().clone()
+            for name, tensor in tensors.items()
+            if name.startswith(start) and not name[len(start) :].startswith(later)
+        }
+
+    constants = tensors.get(NORMALIZER)
+    return Model(
+        config,
+        dict(pitch_counts),
+        progress_of(config, facts),
+        part("average"),
+        None if constants is None else constants.double().cpu().numpy(),
+        part("generator") if with_discriminator else None,
+        part("discriminator") if with_discriminator else None,
+        source={
+            "kind": "trained",
+            "images": int(facts["images"]),
+            "stage": int(facts["stage"]),
+            **{name: facts[name] for name in ("data", "from") if facts.get(name)},
+        },
+    )
+
+
+def progress_of(config: Config, facts: dict[str, Any]) -> float:
+    """Progress at a checkpoint."""
+    blocks = schedule.blocks_at_stage(config, int(facts["stage"]))
+    if not config.train_progressive:
+        return blocks - 1.0
+    if config.train_time_limit is not None:
+        return schedule.progress_at_seconds(config, float(facts["seconds"]), blocks)
+    return schedule.progress_at_images(config, int(facts["images"]), blocks)
+
+
+def model_of_run(path: PathLike, *, with_discriminator: bool = False) -> tuple[Model, list[str]]:
+    """The model in a run's newest checkpoint, and warnings.
+
+    Raises
+    ------
+    InputError, ModelError
+        If there is no run, or no checkpoint that can be read.
+    """
+    settings = read_settings(path)
+    loaded = Checkpoints(as_path(path) / CHECKPOINTS).latest()
+    model = model_of_state(
+        settings.config, settings.pitch_counts, loaded.tensors, loaded.facts,
+        with_discriminator=with_discriminator,
+    )  # fmt: skip
+    return model, loaded.warnings
+
+
+def begin_from(trainer: Trainer, model: Model, pitches: list[int]) -> list[str]:
+    """Put a model's weights into a fresh training, at the model's place in the schedule.
+
+    Pitches that the model doesn't know begin with the weights of the nearest one that it knows.
+
+    Returns
+    -------
+    list of str
+        Warnings for the user.
+    """
+    warnings = []
+    config = trainer.config
+    known = list(model.pitch_counts)
+    nearest = [min(range(len(known)), key=lambda i: (abs(known[i] - p), known[i])) for p in pitches]
+    stage, trainer.images, trainer.seconds = _place(config, model)
+    trainer.begin_stage(stage)
+
+    def fitted(state: State) -> State:
+        return _with_pitches(state, config, nearest)
+
+    average = fitted(model.generator)
+    last = fitted(model.last_generator or model.generator)
+    _copy(trainer.generator.state_dict(), last)
+    _copy(trainer.average, average)
+    if model.discriminator is None:
+        warnings.append(
+            "the model was saved without its discriminator, so a fresh one has to learn first; "
+            "convert or export it with --with-discriminator if you can."
+        )
+    else:
+        _copy(trainer.discriminator.state_dict(), fitted(model.discriminator))
+    if new := [p for p in pitches if p not in model.pitch_counts]:
+        warnings.append(
+            f"{len(new)} pitches are new to the model; each begins as the nearest one it knows."
+        )
+    return warnings
+
+
+def check_sound(config: Config, model: Model) -> None:
+    """Check that a configuration describes the model's own sound.
+
+    Raises `ConfigError` naming the first hyperparameter that differs.
+    """
+    from gansynth.config import SOUND_NAMES
+
+    for name in SOUND_NAMES:
+        ours, theirs = getattr(config, name), getattr(model.config, name)
+        if ours != theirs:
+            raise ConfigError(
+                f"{name}={ours!r}: the model has {theirs!r}, and its weights mean nothing with "
+                "another; leave it as it is."
+            )
+
+
+def _copy(target: State, source: State) -> None:
+    with torch.no_grad():
+        for name, tensor in source.items():
+            target[name].copy_(tensor)
+
+
+def _with_pitches(state: State, config: Config, nearest: list[int]) -> State:
+    """A network's weights with inputs or outputs for other pitches."""
+    result = dict(state)
+    first = f"{_CONV0[config.simple_arch]}.weight"
+    inputs = 1 if config.simple_arch else 0
+    latent = config.latent_vector_size
+    places = torch.tensor([*range(latent), *(latent + index for index in nearest)])
+    if "pitch_logits.weight" in state:
+        rows = torch.tensor(nearest)
+        for name in ("pitch_logits.weight", "pitch_logits.bias"):
+            result[name] = state[name][rows]
+    else:
+        # Pixel norm and the layer's scale depend on the number of inputs in opposite ways.
+        result[first] = state[first].index_select(inputs, places)
+    return result
+
+
+def _place(config: Config, model: Model) -> tuple[int, int, float]:
+    """The stage, images and seconds at which a model's training goes on."""
+    if not config.train_progressive:
+        return config.num_stages - 1, 0, 0.0
+    whole = int(model.progress)
+    blend = model.progress - whole
+    stage = 2 * whole + (1 if blend > 0 else 0)
+    if config.train_time_limit is not None:
+        lengths = schedule.stage_seconds(config)
+        return stage, 0, float(lengths[:stage].sum() + blend * lengths[stage])
+    images = schedule.images_until(config, stage - 1) if stage else 0
+    return stage, images + round(blend * config.transition_stage_num_images), 0.0

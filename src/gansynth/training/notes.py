@@ -1,0 +1,96 @@
+"""The prepared notes that a training takes, checked against its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.config import Config
+from gansynth.data.store import PreparedNotes
+from gansynth.errors import ConfigError, InputError
+from gansynth.networks import schedule
+from gansynth.pitches import describe_pitches
+from gansynth.training.reals import RealNotes
+
+
+@dataclass(frozen=True)
+class TrainingNotes:
+    """Rows of a prepared folder to train on.
+
+    Attributes
+    ----------
+    rows : int64 array [notes]
+    labels : int64 array [notes]
+        Pitches as numbers from 0, in the order of `pitch_counts`.
+    pitch_counts : dict of int to int
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    pitch_counts: dict[int, int]
+
+
+def choose_notes(
+    notes: PreparedNotes,
+    config: Config,
+    *,
+    pitches: Sequence[int] | None = None,
+    allow_one_instrument: bool = False,
+) -> TrainingNotes:
+    """The training split's notes of some pitches (None: all that it has).
+
+    Raises
+    ------
+    InputError
+        If pitches are missing, there are fewer notes than a batch, or all are of one instrument.
+    ConfigError
+        If the notes have another length or sample rate than the configuration.
+    """
+    where = f"data={str(notes.path)!r}"
+    for name, theirs in (("sample_rate", notes.sample_rate), ("audio_length", notes.samples)):
+        ours = getattr(config, name)
+        if ours != theirs:
+            raise ConfigError(
+                f"{name}={ours}: {where} has {theirs}; set {name}={theirs}, or build the data "
+                f"again with {ours}."
+            )
+    rows = notes.rows("train", pitches)
+    numbers, counts = np.unique(notes.pitches[rows], return_counts=True)
+    pitch_counts = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    if missing := sorted(set(pitches or ()) - set(pitch_counts)):
+        there = list(notes.pitch_counts("train"))
+        raise InputError(
+            f"pitches={describe_pitches(sorted(set(pitches or ())))}: {where} has no training note "
+            f"of {describe_pitches(missing)}; it has {describe_pitches(there) or 'none at all'}."
+        )
+    stages = range(config.num_stages) if config.train_progressive else [config.num_stages - 1]
+    largest = max(schedule.batch_size(config, stage) for stage in stages)
+    if len(rows) < largest:
+        raise InputError(
+            f"{where}: has {len(rows)} training notes, fewer than a batch of {largest}; add notes, "
+            "build with a smaller --test-share, or set batch_size_schedule=[N] to fewer."
+        )
+    instruments = {notes.records[row].instrument for row in rows}
+    if len(instruments) == 1 and not allow_one_instrument:
+        raise InputError(
+            f"{where}: all {len(rows)} training notes are of one instrument "
+            f"({next(iter(instruments))!r}), so every latent would mean the same; add others, or "
+            "say --allow-one-instrument."
+        )
+    return TrainingNotes(rows, np.searchsorted(numbers, notes.pitches[rows]), pitch_counts)
+
+
+def measured_range(reals: RealNotes, order: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Least and greatest specgram values over some notes, `[2, time, freq, 2]`."""
+    low = high = None
+    for start in range(0, len(order), 8):
+        specgrams = reals.specgrams(order[start : start + 8])
+        least, most = specgrams.amin(dim=0), specgrams.amax(dim=0)
+        low = least if low is None else low.minimum(least)
+        high = most if high is None else high.maximum(most)
+    assert low is not None
+    assert high is not None
+    return np.stack([low.cpu().numpy(), high.cpu().numpy()])
