@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo    render Bach's Prelude in C to demo/clip.wav, with a picture"
 	@echo "make test    lint, type check and all tests"
-	@echo "make bench   speed and memory, as ratios (about 6 minutes)"
+	@echo "make bench   speed and memory, as ratios (about 12 minutes)"
 	@echo "make clean   remove the environment and what the demo made"
 
 $(READY): pyproject.toml constraints.txt

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,15 +18,23 @@ from torch import Tensor
 
 from gansynth import config as configs
 from gansynth.config import Config
-from gansynth.data.store import NoteRecord
+from gansynth.data.store import NoteRecord, PreparedNotes
 from gansynth.data.writer import NotesWriter
+from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.checkpoint import Checkpoints, load_checkpoint
+from gansynth.training.notes import choose_notes
 from gansynth.training.options import TrainOptions
+from gansynth.training.processes import Processes
+from gansynth.training.reals import RealNotes
 from gansynth.training.start import resume, train
+from gansynth.training.step import Trainer
 
 SAMPLE_RATE = 4000
 SAMPLES = 320
 NOTE_PITCHES = (60, 62, 62, 64)  # of each instrument: 62 is twice as frequent
+
+CPU = torch.device("cpu")
+ENOUGH = 1 << 24  # bytes: all images of the small notes
 
 # Three resolutions, 2 x 16 to 8 x 64; five stages of four steps each.
 SMALL = {
@@ -94,6 +101,19 @@ def write_notes(
     return folder
 
 
+def reals_of(notes: PreparedNotes, cache: int = ENOUGH, **changes: Any) -> RealNotes:
+    """Real notes of the training split."""
+    config = small(**changes)
+    chosen = choose_notes(notes, config)
+    return RealNotes(config, notes.waveforms, chosen.rows, chosen.labels, CPU, cache)
+
+
+def trainer_of(dtype: torch.dtype = torch.float32, **changes: Any) -> Trainer:
+    """A fresh training of three pitches."""
+    config = small(**changes)
+    return Trainer(config, 3, make_normalizer(config), Processes(CPU), dtype=dtype)
+
+
 def options(**changes: Any) -> TrainOptions:
     """Options of a small training: on the CPU, saved only where the recipe saves."""
     return TrainOptions(**{"device": "cpu", **changes})
@@ -134,6 +154,14 @@ def assert_no_leftovers(run: Path) -> None:
     """No temporary file is left anywhere in a run."""
     names = [path.name for path in run.rglob("*")]
     assert [name for name in names if name.startswith(".") or name.endswith(".part")] == []
+
+
+def assert_refused(result: Any, text: str) -> None:
+    """A command line ended with exit code 2 and one line on the error stream, holding `text`."""
+    assert (result.code, result.out) == (2, "")
+    assert text in result.err
+    assert "Traceback" not in result.err
+    assert len([line for line in result.err.splitlines() if line]) == 1, result.err
 
 
 # Real processes
@@ -178,11 +206,8 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
 
 
 def launcher(processes: int) -> list[str]:
-    """PyTorch's own launcher of several processes on this machine, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """PyTorch's own launcher of several processes on this machine, which finds a free port."""
     return [
-        sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}",
-        "--master-addr=127.0.0.1", f"--master-port={port}",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1",
+        f"--nproc-per-node={processes}",
     ]  # fmt: skip

@@ -153,7 +153,9 @@ class Config:
     p_normalizer_b: float = _real(0.0, "", lambda v: True, "Offset for phase.")
 
     # Losses
-    gradient_penalty_target: float = _weight(1.0, "Gradient norm aimed at (WGAN-GP).")
+    gradient_penalty_target: float = _real(
+        1.0, "above 0", lambda v: v > 0, "Gradient norm aimed at (WGAN-GP)."
+    )
     gradient_penalty_weight: float = _weight(10.0, "Weight of the gradient penalty.")
     real_score_penalty_weight: float = _weight(0.001, "Weight that keeps real scores near 0.")
     generator_ac_loss_weight: float = _weight(1.0, "Weight of the generator's pitch loss.")
