@@ -21,9 +21,7 @@ from gansynth.errors import InputError, ModelError, OutputError
 from gansynth.training.checkpoint import (
     Checkpoints,
     load_checkpoint,
-    random_states,
     read_facts,
-    restore_random_states,
     save_checkpoint,
 )  # fmt: skip
 
@@ -110,17 +108,6 @@ def test_shared_strided_and_tracked_tensors_are_saved_as_they_look(tmp_path: Pat
     found, _ = load_checkpoint(tmp_path / "state")
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
     assert not any(tensor.requires_grad for tensor in found.values())
-
-
-def test_random_states_continue_their_sequence(tmp_path: Path) -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        torch.randn(3)
-        save_checkpoint(tmp_path / "state", random_states(), {})
-        expected = torch.randn(7)
-        torch.manual_seed(6)
-        restore_random_states(load_checkpoint(tmp_path / "state")[0])
-        assert torch.equal(torch.randn(7), expected)
 
 
 @given(position=st.integers(min_value=0), bit=st.integers(0, 7))

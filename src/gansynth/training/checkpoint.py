@@ -1,7 +1,7 @@
 """A training's state on disk: whole, checked, and never the only copy.
 
     RUN/checkpoints/images_000012345.safetensors
-        tensors                     networks, averages, optimizers, random states …
+        tensors                     networks, averages, optimizers …
         metadata["format_version"]  "1"
         metadata["facts"]           JSON: images seen, stage, seconds …
         metadata["sha256"]          of the facts and of every tensor's name, type, shape and bytes
@@ -235,23 +235,6 @@ class Checkpoints:
             if path not in kept:
                 with suppress(OSError):  # one checkpoint too many does no harm
                     path.unlink()
-
-
-def random_states(device: torch.device | str = "cpu") -> State:
-    """States of PyTorch's random generators: the CPU's, and the device's if it is a GPU (uint8)."""
-    states = {"random.cpu": torch.get_rng_state()}
-    if torch.device(device).type == "cuda":
-        states["random.cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def restore_random_states(
-    tensors: Mapping[str, Tensor], device: torch.device | str = "cpu"
-) -> None:
-    """Put back what `random_states` took; a GPU without a stored state keeps its own."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if torch.device(device).type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
 def _facts_text(facts: Mapping[str, Any]) -> str:

@@ -268,9 +268,9 @@ def first_stage(config: Config) -> int:
     return 0 if config.train_progressive else config.num_stages - 1
 
 
-def _names(network: nn.Module, num_blocks: int) -> dict[nn.Parameter, str]:
+def _names(network: Generator | Discriminator, num_blocks: int) -> dict[nn.Parameter, str]:
     """Parameters of the blocks that exist, and of what belongs to no block."""
-    later = tuple(f"blocks.{index}." for index in range(num_blocks, 100))
+    later = tuple(f"blocks.{index}." for index in range(num_blocks, len(network.blocks)))
     return {p: name for name, p in network.named_parameters() if not name.startswith(later)}
 
 
