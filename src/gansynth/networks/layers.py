@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansynth.networks.rectified import SLOPE, Geometry, conv_rectified
+from gansynth.networks.rectified import SLOPE, Geometry, conv_rectified, matrix_product
 
 Size = tuple[int, int]
 
@@ -251,7 +251,7 @@ class LatentToImage(_EqualizedLayer):
         """Float [batch, inputs] to [batch, outputs, time, freq], channels last, rectified."""
         pixels = self.weight.permute(0, 2, 3, 1)  # the order in memory
         # In the weight's type: converting so large a weight costs more than using it once.
-        image = torch.mm(x.to(self.weight.dtype) * self.scale, pixels.flatten(1))
+        image = matrix_product(x.to(self.weight.dtype) * self.scale, pixels.flatten(1))
         image = image.unflatten(1, pixels.shape[1:]) + self.bias
         return leaky_relu(image).to(x.dtype).permute(0, 3, 1, 2)
 

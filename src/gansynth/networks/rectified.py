@@ -62,7 +62,7 @@ def fused_kernels(dtype: torch.dtype) -> Any:
     more passes.
     """
     kernels = torch.ops.mkldnn
-    names = ["_convolution_pointwise", "_convolution_transpose_pointwise"]
+    names = ["_convolution_pointwise", "_convolution_transpose_pointwise", "_linear_pointwise"]
     if dtype == torch.bfloat16:
         names.append("_is_mkldnn_bf16_supported")
     x86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -74,30 +74,41 @@ def fused_kernels(dtype: torch.dtype) -> Any:
     return kernels
 
 
+def _kernels_for(x: Tensor) -> Any:
+    on_cpu = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+    return fused_kernels(x.dtype) if on_cpu else None
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    # With few rows in float32, the usual library takes twice as long; bfloat16 has this one anyway.
+    kernels = _kernels_for(a) if a.dtype == torch.float32 else None
+    if kernels is None:
+        return a @ b
+    return kernels._linear_pointwise(a, b.t(), None, "none", [], "")
+
+
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, at: Geometry) -> Tensor:
     if weight.dim() == 2:
-        return F.linear(x, weight, bias)
+        return _product(x, weight.t()) if bias is None else F.linear(x, weight, bias)
     if at.transposed:
         return F.conv_transpose2d(x, weight, bias, at.stride, at.padding, at.output_padding)
     return F.conv2d(x, weight, bias, at.stride, at.padding)
 
 
 def _rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
-    kernels = None
-    if weight.dim() == 4 and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16):
-        kernels = fused_kernels(x.dtype)
+    kernels = _kernels_for(x)
     if kernels is None:
         return F.leaky_relu_(_convolution(x, weight, bias, at), SLOPE)
     behind = ("leaky_relu", [SLOPE], "")
+    if weight.dim() == 2:
+        return kernels._linear_pointwise(x, weight, bias, *behind)
     if at.transposed:
-        y = kernels._convolution_transpose_pointwise(
+        return kernels._convolution_transpose_pointwise(
             x, weight, bias, at.padding, at.output_padding, at.stride, [1, 1], 1, *behind
         )
-    else:
-        y = kernels._convolution_pointwise(
-            x, weight, bias, at.padding, at.stride, [1, 1], 1, *behind
-        )
-    return y
+    return kernels._convolution_pointwise(
+        x, weight, bias, at.padding, at.stride, [1, 1], 1, *behind
+    )
 
 
 def _convolution_gradients(
@@ -108,8 +119,8 @@ def _convolution_gradients(
         return None, None, None
     if weight.dim() == 2:
         return (
-            gz @ weight if wanted[0] else None,
-            gz.t() @ x if wanted[1] else None,
+            _product(gz, weight) if wanted[0] else None,
+            _product(gz.t(), x) if wanted[1] else None,
             gz.sum(dim=0) if wanted[2] else None,
         )
     channels = weight.shape[1 if at.transposed else 0]
@@ -185,6 +196,27 @@ def conv_rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Ten
     float [batch, out, time', freq'] or [batch, out] of x's type
     """
     return _ConvRectified.apply(x, weight.to(x.dtype), bias.to(x.dtype), at)
+
+
+class _MatrixProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return _product(a, b)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = ctx.saved_tensors
+        return (
+            _product(g, b.t()) if ctx.needs_input_grad[0] else None,
+            _product(a.t(), g) if ctx.needs_input_grad[1] else None,
+        )
+
+
+def matrix_product(a: Tensor, b: Tensor) -> Tensor:
+    """`a @ b` of two matrices, differentiable once."""
+    return _MatrixProduct.apply(a, b)
 
 
 class _PixelNorm(torch.autograd.Function):
