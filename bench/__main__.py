@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import generate, train
+from bench import evaluate, generate, train
 from gansynth import config as configs
 
 
@@ -22,7 +22,11 @@ def main() -> None:
     """Parse the arguments and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed and memory.")
     parser.add_argument(
-        "part", nargs="?", choices=("all", "generate", "train"), default="all", help="what to run"
+        "part",
+        nargs="?",
+        choices=("all", "generate", "train", "evaluate"),
+        default="all",
+        help="what to run",
     )
     parser.add_argument("--model", help="a trained model, for generate's rows on precision")
     parser.add_argument("--notes", type=int, default=2000, help="notes of generate's MIDI file")
@@ -30,17 +34,23 @@ def main() -> None:
         "--stages", type=_stages, default=train.STAGES, help="stages of train, as in 0,4,8,12"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="train a tiny network, to see that all of it runs"
+        "--quick",
+        action="store_true",
+        help="train or evaluate a tiny network, to see that all of it runs",
     )
     options = parser.parse_args()
-    if options.quick and options.part != "train":
-        parser.error("--quick goes with train: say python -m bench train --quick")
-    if options.part != "train":
+    if options.quick and options.part not in ("train", "evaluate"):
+        parser.error("--quick goes with train or evaluate: say python -m bench train --quick")
+    if options.part in ("all", "generate"):
         generate.bench(options.model, options.notes)
     if options.part == "all":
         print(flush=True)
-    if options.part != "generate":
+    if options.part in ("all", "train"):
         train.bench(options.stages, quick=options.quick)
+    if options.part == "all":
+        print(flush=True)
+    if options.part in ("all", "evaluate"):
+        evaluate.bench(quick=options.quick)
 
 
 if __name__ == "__main__":

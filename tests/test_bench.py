@@ -188,7 +188,7 @@ def test_synthetic_notes_are_seeded_sounds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--quick"], "--quick goes with train: say python -m bench train --quick"),
+        (["--quick"], "--quick goes with train or evaluate: say python -m bench train"),
         (["train", "--stages", "0,13"], "stages=0,13: must be whole numbers from 0 to 12"),
         (["train", "--stages", "four"], "stages=four: must be whole numbers from 0 to 12"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansynth.audio.rainbowgram import constant_q, rainbowgram, save_rainbowgram
+from gansynth.audio.rainbowgram import constant_q, rainbow_image, rainbowgram, save_rainbowgram
 from gansynth.errors import InputError, OutputError
 
 RATE = 16_000
@@ -126,6 +126,17 @@ def test_bad_waves_and_options_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         constant_q(wave, **{"sample_rate": RATE, **options})
+
+
+def test_the_image_is_bright_at_the_tone_and_black_far_under_it() -> None:
+    picture = rainbowgram(tone(60), RATE)
+    image = rainbow_image(picture)
+    assert image.shape == (*picture.magnitude.shape, 3)
+    assert image.min() == 0
+    assert image.max() <= 1
+    brightest = np.unravel_index(picture.magnitude.argmax(), picture.magnitude.shape)
+    assert image[brightest].max() > 0.9
+    assert (image[picture.magnitude <= -72] == 0).all()
 
 
 def test_the_picture_is_a_coloured_png_with_the_tone_in_its_place(tmp_path: Path) -> None:

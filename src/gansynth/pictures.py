@@ -1,9 +1,11 @@
-"""What every picture needs before it is drawn."""
+"""What every picture needs: its colours, and a check before it is drawn."""
 
 from __future__ import annotations
 
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path, check_writable
+
+INK, CHALK, LINE = "#0b0c10", "#c9ccd6", "#3a3d47"  # background, lettering, frames of panels
 
 
 def check_picture(path: PathLike, *, overwrite: bool = False) -> None:

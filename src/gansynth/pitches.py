@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gansynth.errors import InputError
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _SHIFTS = {"": 0, "#": 1, "b": -1}
 _PITCH = r"(?:\d{1,3}|[A-Ga-g][#b]?-?\d)"
 _RANGE = re.compile(rf"({_PITCH})(?:-({_PITCH}))?")
@@ -28,6 +29,11 @@ def parse_pitch(text: str) -> int:
             f"pitch={text!r}: must be a MIDI number from 0 to 127 or a name such as C4 or F#3."
         )
     return pitch
+
+
+def pitch_name(pitch: int) -> str:
+    """A MIDI pitch as a note name with sharps: "C4" for 60."""
+    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
 
 
 def parse_pitches(text: str) -> list[int]:

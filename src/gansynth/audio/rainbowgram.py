@@ -16,7 +16,7 @@ import numpy as np
 from gansynth.audio.files import check_rate
 from gansynth.errors import InputError
 from gansynth.files import PathLike, atomic_path
-from gansynth.pictures import check_picture
+from gansynth.pictures import CHALK, INK, LINE, check_picture
 
 # Centre frequency / width of one Fourier bin of the window. A Hann main lobe reaches two such
 # widths to either side, so with this value it ends one semitone above the centre.
@@ -25,7 +25,6 @@ _Q = 2 / (2 ** (1 / 12) - 1)
 _LOBES = 8.0  # the kernels are cut here [Fourier bins of the window], 65 dB below their peak
 _FLOOR_DB = -100.0
 _SHOWN_DB = -72.0  # black in the picture
-_INK, _CHALK = "#0b0c10", "#c9ccd6"  # the picture's margins and its lettering
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def save_rainbowgram(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.0, 5.625), dpi=160, facecolor=_INK)
+    figure = Figure(figsize=(10.0, 5.625), dpi=160, facecolor=INK)
     FigureCanvasAgg(figure)
     _draw(
         figure,
@@ -248,11 +247,17 @@ def save_rainbowgram(
         figure.savefig(temporary, format="png")
 
 
-def _rainbow(deviation: np.ndarray, brightness: np.ndarray) -> np.ndarray:
-    """Return colours `[..., 3]` in 0..1 from deviations in -1..1 and brightness in 0..1.
+def rainbow_image(picture: Rainbowgram) -> np.ndarray:
+    """Return the picture as colours `[bins, frames, 3]` in 0..1, red, green and blue.
 
-    Hue goes from violet (the sound lies below the bin) over green to red (above).
+    Brightness falls with the magnitude, to black at -72 dB. Hue goes from violet (the sound lies
+    below the bin) over green to red (above).
     """
+    return _rainbow(picture.deviation, np.clip(1 - picture.magnitude / _SHOWN_DB, 0, 1))
+
+
+def _rainbow(deviation: np.ndarray, brightness: np.ndarray) -> np.ndarray:
+    """Return colours `[..., 3]` in 0..1 from deviations in -1..1 and brightness in 0..1."""
     stretched = np.sign(deviation) * np.sqrt(np.abs(deviation))  # most sound is near the centre
     angle = np.pi * (0.38 - 0.44 * stretched[..., None] + np.array([0.5, 1 / 6, -1 / 6]))
     return (0.12 + 0.88 * np.sin(angle) ** 2) * brightness[..., None]
@@ -265,7 +270,7 @@ def _draw(figure: Any, picture: Rainbowgram, seconds: float, title: str | None) 
     pitches = 69 + 12 * np.log2(picture.frequencies / 440.0)
     half = (pitches[1] - pitches[0]) / 2
     axes.imshow(
-        _rainbow(picture.deviation, np.clip(1 - picture.magnitude / _SHOWN_DB, 0, 1)),
+        rainbow_image(picture),
         extent=(0.0, seconds, pitches[0] - half, pitches[-1] + half),
         origin="lower",
         aspect="auto",
@@ -274,7 +279,7 @@ def _draw(figure: Any, picture: Rainbowgram, seconds: float, title: str | None) 
     names = [f"C{pitch // 12 - 1}  {_pitch_to_hz(pitch):4.0f} Hz" for pitch in octaves]
     axes.set_yticks(list(octaves), names, fontfamily="monospace")
     axes.set_xlabel("time [s]")
-    axes.grid(axis="y", color=_CHALK, alpha=0.12, linewidth=0.6)
+    axes.grid(axis="y", color=CHALK, alpha=0.12, linewidth=0.6)
     hues = np.linspace(-1, 1, 256)[:, None]
     scale.imshow(
         _rainbow(hues, np.ones_like(hues)), extent=(0, 1, -100, 100), origin="lower", aspect="auto"
@@ -284,10 +289,10 @@ def _draw(figure: Any, picture: Rainbowgram, seconds: float, title: str | None) 
     scale.yaxis.set_label_position("right")
     scale.set_ylabel("sound minus bin centre [cents]")
     if title is not None:
-        axes.set_title(title, color=_CHALK, parse_math=False)
+        axes.set_title(title, color=CHALK, parse_math=False)
     for panel in (axes, scale):
         panel.set_facecolor("black")
-        panel.tick_params(colors=_CHALK, labelsize=9)
-        panel.xaxis.label.set_color(_CHALK)
-        panel.yaxis.label.set_color(_CHALK)
-        panel.spines[:].set_color("#3a3d47")
+        panel.tick_params(colors=CHALK, labelsize=9)
+        panel.xaxis.label.set_color(CHALK)
+        panel.yaxis.label.set_color(CHALK)
+        panel.spines[:].set_color(LINE)

@@ -15,6 +15,7 @@ _COMMANDS = {
     "info": ("gansynth.cli.models", "Print what is in a model."),
     "init": ("gansynth.cli.models", "Make an untrained model file."),
     "train": ("gansynth.cli.train", "Train a model on prepared notes."),
+    "evaluate": ("gansynth.cli.evaluate", "Judge models against real notes."),
     "dataset": ("gansynth.cli.dataset", "Prepare notes for training, and look at them."),
 }
 

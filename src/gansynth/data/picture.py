@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from gansynth.data.progress import notes_bar
 from gansynth.data.store import SPLITS, PreparedNotes
 from gansynth.files import PathLike, atomic_path
-from gansynth.pictures import check_picture
+from gansynth.pictures import CHALK, INK, LINE, check_picture
 from gansynth.pitches import describe_pitches
 
 _FLOOR_DB = -96.0  # below one step of 16 bits
 _ROWS = 20  # families drawn; the rest share a row
-_INK, _CHALK, _LINE = "#0b0c10", "#c9ccd6", "#3a3d47"
 _QUANTILES = {"lowest": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "highest": 1.0}
 
 
@@ -141,7 +140,7 @@ def save_picture(
     rows, counts = _drawn_rows(facts)
     height = 0.9 + 0.26 * len(rows)
     sizes = [height] * len(facts.splits) + [2.4]
-    figure = Figure(figsize=(11.0, sum(sizes) + 0.8), dpi=140, facecolor=_INK, layout="constrained")
+    figure = Figure(figsize=(11.0, sum(sizes) + 0.8), dpi=140, facecolor=INK, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(sizes), 1, height_ratios=sizes)
     used = np.flatnonzero(facts.counts.sum(axis=(0, 1)))
@@ -152,7 +151,7 @@ def save_picture(
     for panel in axes:
         _colour(panel)
     if title is not None:
-        figure.suptitle(title.replace("$", r"\$"), color=_CHALK)
+        figure.suptitle(title.replace("$", r"\$"), color=CHALK)
     with atomic_path(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # shown as boxes
         figure.savefig(temporary, format="png")
@@ -185,24 +184,24 @@ def _draw_counts(
         cmap="viridis",
         vmin=0,
     )
-    panel.set_title(f"{split}: {table.sum():,} notes", color=_CHALK, loc="left", fontsize=10)
+    panel.set_title(f"{split}: {table.sum():,} notes", color=CHALK, loc="left", fontsize=10)
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name in rows]
     panel.set_yticks(range(len(rows)), [name.replace("$", r"\$") for name in names])
     octaves = list(range(12 * -(-low // 12), high + 1, 12)) or [low]
     panel.set_xticks(octaves, [f"{pitch}\nC{pitch // 12 - 1}" for pitch in octaves])
     panel.set_xlabel("MIDI pitch")
     bar = figure.colorbar(image, ax=panel, pad=0.01, aspect=12)
-    bar.ax.tick_params(colors=_CHALK, labelsize=8)
+    bar.ax.tick_params(colors=CHALK, labelsize=8)
     bar.ax.yaxis.get_major_locator().set_params(integer=True)
-    bar.set_label("notes", color=_CHALK, fontsize=8)
-    bar.outline.set_edgecolor(_LINE)
+    bar.set_label("notes", color=CHALK, fontsize=8)
+    bar.outline.set_edgecolor(LINE)
 
 
 def _draw_peaks(panel: Any, peaks: NDArray[np.float32]) -> None:
     lowest = max(_FLOOR_DB, min(-24.0, float(np.floor(np.quantile(peaks, 0.01)))))
     edges = np.arange(lowest, 0.5, 0.5)
     panel.hist(np.clip(peaks, lowest, 0), bins=edges, color="#5ec0a8")
-    panel.set_title("peaks of all waveforms", color=_CHALK, loc="left", fontsize=10)
+    panel.set_title("peaks of all waveforms", color=CHALK, loc="left", fontsize=10)
     panel.set_xlim(lowest, 0)
     panel.set_xlabel("highest sample of a note [dB below full scale; lower ones at the left edge]")
     panel.set_ylabel("notes")
@@ -210,11 +209,11 @@ def _draw_peaks(panel: Any, peaks: NDArray[np.float32]) -> None:
 
 def _colour(panel: Any) -> None:
     panel.set_facecolor("black")
-    panel.tick_params(colors=_CHALK, labelsize=8)
+    panel.tick_params(colors=CHALK, labelsize=8)
     for axis in (panel.xaxis, panel.yaxis):
-        axis.label.set_color(_CHALK)
+        axis.label.set_color(CHALK)
         axis.label.set_fontsize(9)
-    panel.spines[:].set_color(_LINE)
+    panel.spines[:].set_color(LINE)
 
 
 def _to_decibels(values: NDArray[Any]) -> NDArray[np.float32]:

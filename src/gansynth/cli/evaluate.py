@@ -1,0 +1,182 @@
+"""`gansynth evaluate`, and `gansynth evaluate train-classifier`: words to calls."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gansynth.cli.runner import warn
+from gansynth.errors import InputError
+
+if TYPE_CHECKING:
+    from gansynth.model.synth import Synth
+
+_EPILOG = """\b
+Examples:
+  gansynth evaluate model.safetensors --data notes
+  gansynth evaluate early.safetensors late.safetensors --data notes -o comparison
+  gansynth evaluate --wavs other-system/ --data notes --notes 1000
+  gansynth evaluate run/ --data notes --through all --extrapolate
+  gansynth evaluate train-classifier notes -o classifier.safetensors
+"""
+
+_TRAINING = "train-classifier"
+_DATA_TYPES = ("mel", "linear", "phase", "wave")
+
+
+class _WithTraining(click.Command):
+    """A command one of whose first words is a command of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:  # fmt: skip
+        if args[:1] == [_TRAINING]:
+            name = f"{info_name} {_TRAINING}"
+            return train_classifier.make_context(name, args[1:], parent=parent, **extra)
+        return super().make_context(info_name, args, parent=parent, **extra)
+
+
+@click.command(cls=_WithTraining, epilog=_EPILOG, no_args_is_help=True)
+@click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path(readable=False))
+@click.option(
+    "--data", type=click.Path(readable=False), required=True,
+    help="Prepared notes with a held-out split (gansynth dataset build).",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(readable=False), default="evaluation", show_default=True,
+    help="Folder for the report, its pictures and its sounds.",
+)  # fmt: skip
+@click.option(
+    "--wavs", type=click.Path(readable=False), multiple=True, metavar="DIR",
+    help="A folder of sound files to judge as a model is; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--notes", type=click.IntRange(1),
+    help="Notes of a model for each seed.  [default: as many as are held out, at most 10,000]",
+)  # fmt: skip
+@click.option(
+    "--seeds", type=click.IntRange(1, 100), default=3, show_default=True,
+    help="Rounds of notes of a model, for the spread of its numbers.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first one.")
+@click.option(
+    "--split", type=click.Choice(["test", "valid"]),
+    help="Which notes are the real ones.  [default: test, where there is one]",
+)  # fmt: skip
+@click.option(
+    "--through", type=click.Choice([*_DATA_TYPES, "all"]), multiple=True,
+    help="Pass the real notes through these representations too; the models' own always are.",
+)  # fmt: skip
+@click.option(
+    "--cells", type=click.IntRange(2, 10_000), default=50, show_default=True, help="k of NDB."
+)
+@click.option(
+    "--extrapolate", is_flag=True, help="Give the Fréchet distance for endlessly many notes too."
+)
+@click.option(
+    "--crepe/--no-crepe", default=None,
+    help="Whether CREPE listens to 100 notes of each row.  [default: where it is installed]",
+)  # fmt: skip
+@click.option(
+    "--musicnn", is_flag=True, help="Give the Fréchet distance in musicnn's embedding too."
+)
+@click.option(
+    "--classifier", type=click.Path(readable=False),
+    help="A classifier of your own.  [default: the one that ships with gansynth]",
+)  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="Where models play.")
+@click.option(
+    "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
+    show_default=True, help="Of the models.",
+)  # fmt: skip
+@click.option(
+    "--cache", type=click.Path(readable=False), metavar="DIR",
+    help="Where what was heard of real notes is kept.  [default: gansynth in the user's cache]",
+)  # fmt: skip
+@click.option("--no-cache", is_flag=True, help="Keep nothing.")
+@click.option("--force", is_flag=True, help="Replace a report that is there.")
+def evaluate(**options: Any) -> None:
+    """Judge models against real notes that they haven't seen.
+
+    Writes the table that it prints, pictures, and a page with sounds. What each number means is in
+    the page and in docs/evaluation.md.
+    """
+    from gansynth.evaluation.cache import default_folder
+    from gansynth.evaluation.evaluate import evaluate as run
+    from gansynth.evaluation.plan import EvaluateOptions
+    from gansynth.evaluation.report import PAGE, to_table
+    from gansynth.model.synth import load
+
+    if not options["models"] and not options["wavs"]:
+        raise InputError("model=none: give a model to judge, or a folder of sounds (--wavs DIR).")
+    if options["no_cache"] and options["cache"] is not None:
+        raise InputError(f"cache={options['cache']!r}: doesn't go with --no-cache; leave one out.")
+    through = _DATA_TYPES if "all" in options["through"] else options["through"]
+    names = ("notes", "seeds", "seed", "split", "cells", "extrapolate", "crepe", "musicnn")
+    wanted = EvaluateOptions(through=tuple(through), **{name: options[name] for name in names})
+    for place, path in enumerate(options["models"]):
+        if path in options["models"][:place]:
+            raise InputError(f"model={path!r}: is given twice; leave one out.")
+    models: dict[str, Synth] = {}
+    for path in options["models"]:
+        synth = load(path, options["device"], options["precision"])
+        warn(synth.warnings)
+        models[_name(path, models)] = synth
+    cache = None if options["no_cache"] else options["cache"] or default_folder()
+    report = run(
+        models, options["data"], options["output"], wavs=options["wavs"],
+        classifier=options["classifier"], options=wanted, cache=cache,
+        overwrite=options["force"], progress=True, say=lambda line: warn([line]),
+    )  # fmt: skip
+    click.echo(to_table(report, shutil.get_terminal_size((100, 24)).columns))
+    click.echo(f"report: {Path(options['output']) / PAGE}")
+
+
+def _name(path: str, taken: dict[str, Any]) -> str:
+    """A model's name in the table: its file's or folder's, or the path where that is taken."""
+    place = Path(path)
+    name = place.stem if place.suffix in (".safetensors", ".zip") else place.resolve().name
+    if place.name == "model.safetensors":
+        name = place.resolve().parent.name
+    return path if name in taken else name
+
+
+@click.command(name=_TRAINING)
+@click.argument("data", type=click.Path(readable=False))
+@click.option(
+    "-o", "--output", type=click.Path(readable=False), required=True,
+    help="File to make, such as classifier.safetensors.",
+)  # fmt: skip
+@click.option(
+    "--epochs", type=click.IntRange(1), help="How often every note is heard.  [default: 16]",
+)  # fmt: skip
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True),
+    help="Stop after so long; the same command goes on where it was.",
+)  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
+def train_classifier(data: str, output: str, force: bool, **options: Any) -> None:
+    """Train the pitch classifier that evaluations rest on, on the training split of DATA.
+
+    Needed for other pitches or another sample rate than the classifier that ships with gansynth.
+    Numbers compare only between evaluations by one classifier. Stopped at any moment, the same
+    command goes on.
+    """
+    from gansynth.data.store import open_notes
+    from gansynth.evaluation.train_classifier import train_classifier as train
+
+    given = {name: value for name, value in options.items() if value is not None}
+    record = train(open_notes(data), output, overwrite=force, **given)
+    if record is None:
+        click.echo("stopped: the time is over; the same command goes on")
+        return
+    click.echo(f"classifier: {output}")
+    for name, value in record.items():
+        click.echo(f"  {name}: {json.dumps(value)}")

@@ -1,0 +1,246 @@
+"""What an evaluation judges; all that can be refused is refused here, before the long work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.data.store import PreparedNotes
+from gansynth.errors import InputError
+from gansynth.evaluation import frechet
+from gansynth.evaluation.classifier import PitchClassifier, check_fits
+from gansynth.evaluation.music_embedding import DIMENSIONS
+from gansynth.evaluation.subjects import (
+    ModelNotes,
+    RealNotes,
+    Subject,
+    ThroughRepresentation,
+    WavNotes,
+    representation_config,
+)
+from gansynth.files import PathLike
+from gansynth.model.synth import Synth
+from gansynth.pitches import describe_pitches
+
+NOTES = 10_000
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How to evaluate.
+
+    Attributes
+    ----------
+    notes : int or None
+        Notes of a model for each seed, and of the real rows at most. None: as many as are held
+        out, at most 10,000.
+    seeds : int
+        Rounds of notes of a model; the spread is taken over them.
+    seed : int
+        The first one.
+    split : str or None
+        Where the real notes come from: "test" or "valid"; None is "test" where there is one.
+    through : tuple of data types
+        More representations to pass the real notes through, beside those of the models.
+    cells : int
+        k of NDB.
+    extrapolate : bool
+        Whether to give the Fréchet distance for endlessly many notes too.
+    crepe : bool or None
+        Whether CREPE listens too; None: where it is installed.
+    musicnn : bool
+        Whether to give the Fréchet distance in its embedding.
+    """
+
+    notes: int | None = None
+    seeds: int = 3
+    seed: int = 0
+    split: str | None = None
+    through: tuple[str, ...] = ()
+    cells: int = 50
+    extrapolate: bool = False
+    crepe: bool | None = None
+    musicnn: bool = False
+
+
+class Plan:
+    """What is judged, and with how many notes.
+
+    Parameters
+    ----------
+    models : mapping of name to Synth
+    notes : PreparedNotes
+    wavs : folders of sound files
+    classifier : PitchClassifier
+    options : EvaluateOptions
+
+    Attributes
+    ----------
+    pitches : list of int
+        MIDI pitches that all rows have, rising.
+    training, held : RealNotes
+    judged : list of Subject
+        Models and folders.
+    subjects : list of Subject
+        The rows of the table in order.
+    count : int
+        Notes of each row that are compared as a set.
+    remarks : list of str
+
+    Raises
+    ------
+    InputError
+        If they don't fit each other, or there are too few notes.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Synth],
+        notes: PreparedNotes,
+        wavs: Sequence[PathLike],
+        classifier: PitchClassifier,
+        options: EvaluateOptions,
+    ) -> None:
+        self.options, self.notes = options, notes
+        self.remarks: list[str] = []
+        _check_options(options)
+        self.split = _held_out(notes, options.split)
+        self.pitches = self._common_pitches(models)
+        check_fits(classifier, notes.sample_rate, notes.samples, self.pitches)
+        self.training = RealNotes("training notes", notes, self._rows("train"))
+        held = self._rows(self.split)
+        count = min(len(held), options.notes or NOTES)
+        self.held = RealNotes(f"held out ({self.split})", notes, held[:count])
+        counts = notes.pitch_counts("train")
+        seeds = tuple(range(options.seed, options.seed + options.seeds))
+        made = [
+            ModelNotes(
+                name, synth, options.notes or count, seeds,
+                {pitch: counts[pitch] for pitch in self.pitches},
+            )
+            for name, synth in models.items()
+        ]  # fmt: skip
+        folders = [WavNotes(w, notes.sample_rate, notes.samples, self.pitches) for w in wavs]
+        self.judged: list[Subject] = [*made, *folders]
+        self.subjects: list[Subject] = [self.held, *self._through(models), *self.judged]
+        _check_names(self.subjects)
+        self.count = min(subject.notes for subject in self.subjects)
+        self._check_counts(classifier)
+
+    def _common_pitches(self, models: Mapping[str, Synth]) -> list[int]:
+        """Pitches that training notes, held-out notes and all models have."""
+        there = self.notes.pitch_counts("train")
+        held = self.notes.pitch_counts(self.split)
+        common = [pitch for pitch in there if pitch in held]
+        if not common:
+            raise InputError(
+                f"data={str(self.notes.path)!r}: no pitch is in both the training notes "
+                f"({describe_pitches(list(there))}) and those held out "
+                f"({describe_pitches(list(held))}); divide the data in another way."
+            )
+        for name, synth in models.items():
+            self._check_geometry(name, synth)
+            known = [pitch for pitch in common if pitch in synth.pitches]
+            if not known:
+                raise InputError(
+                    f"model={name!r}: knows {describe_pitches(synth.pitches)}, the data has "
+                    f"{describe_pitches(common)}: no pitch is in both; use data of its pitches."
+                )
+            common = known
+        left_out = sorted(set(there) - set(common))
+        if left_out:
+            self.remarks.append(
+                f"Judged at pitches {describe_pitches(common)}, which all rows have; "
+                f"{describe_pitches(left_out)} are left out."
+            )
+        return common
+
+    def _check_geometry(self, name: str, synth: Synth) -> None:
+        notes = self.notes
+        if (synth.sample_rate, synth.note_samples) != (notes.sample_rate, notes.samples):
+            raise InputError(
+                f"model={name!r}: makes notes of {synth.note_samples} samples at "
+                f"{synth.sample_rate} Hz; those of data={str(notes.path)!r} have {notes.samples} "
+                f"at {notes.sample_rate} Hz; build the data set to match (--sample-rate, "
+                "--seconds)."
+            )
+
+    def _rows(self, split: str) -> NDArray[np.int64]:
+        """Rows of a split in an order of their own, so that the first ones are a sample."""
+        return np.random.default_rng(0).permutation(self.notes.rows(split, self.pitches))
+
+    def _through(self, models: Mapping[str, Synth]) -> Iterator[Subject]:
+        """A row for each representation; a second one of a data type bears its model's name."""
+        done: dict[str, list[dict[str, Any]]] = {}
+        for name, synth in models.items():
+            row = ThroughRepresentation(self.held, synth.model.config, synth.model.normalizer)
+            same = done.setdefault(row.config.data_type, [])
+            if row.facts in same:
+                continue
+            if same:
+                row.name = f"{row.name}, as {name}"
+            same.append(row.facts)
+            yield row
+        for data_type in dict.fromkeys(self.options.through):
+            if data_type not in done:
+                config = representation_config(
+                    data_type, self.notes.sample_rate, self.notes.samples
+                )
+                yield ThroughRepresentation(self.held, config)
+
+    def _check_counts(self, classifier: PitchClassifier) -> None:
+        dimension = max(classifier.config.embedding, DIMENSIONS if self.options.musicnn else 0)
+        needed = frechet.needed(dimension)
+        if self.options.extrapolate:
+            needed = max(needed, 2 * frechet.needed(classifier.config.embedding))
+        for subject in (self.training, *self.subjects):
+            if subject.notes < needed:
+                raise InputError(
+                    f"{subject.name}: {subject.notes} notes of pitches "
+                    f"{describe_pitches(self.pitches)}; a covariance of "
+                    f"{dimension} numbers needs {needed} or more. Use more notes"
+                    f"{' (--notes)' if subject.notes == self.options.notes else ''}."
+                )
+        if self.training.notes < self.options.cells:
+            raise InputError(
+                f"cells={self.options.cells}: there are only {self.training.notes} training notes."
+            )
+        wanted = self.options.notes or NOTES
+        if self.count < wanted:
+            self.remarks.append(
+                f"Distances, coverage, NDB and inception score are taken from {self.count:,} notes "
+                f"of each row, not {wanted:,}: no more are there in every row. They compare only "
+                "with tables of as many."
+            )
+
+
+def _check_options(options: EvaluateOptions) -> None:
+    for name, least in (("notes", 1), ("seeds", 1), ("seed", 0), ("cells", 2)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise InputError(f"{name}={value}: must be {least} or more.")
+
+
+def _held_out(notes: PreparedNotes, asked: str | None) -> str:
+    if asked == "train":
+        raise InputError("split='train': must be valid or test; a model has seen the rest.")
+    there = [split for split in ("test", "valid") if len(notes.rows(split))]
+    if not there or not len(notes.rows("train")):
+        raise InputError(
+            f"data={str(notes.path)!r}: has no notes held out; build it with --split group or "
+            "--split random."
+        )
+    if asked is not None and asked not in there:
+        raise InputError(f"split={asked!r}: there are no such notes; this data has {there[0]}.")
+    return asked or there[0]
+
+
+def _check_names(subjects: Sequence[Subject]) -> None:
+    names = [subject.name for subject in subjects]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"name={name!r}: stands for two rows; rename one of them.")
