@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from gansynth.model.file import Model, initial_model, save_model
 from gansynth.model.load import load_model
 from gansynth.model.synth import Synth
 from gansynth.networks import schedule
+from gansynth.networks.progressive import Generator
 
 BATCH = 8
 
@@ -57,9 +59,11 @@ def bench_notes(model: Model, runs: int = 5) -> list[str]:
     together = Synth(model, "cpu")
     together._batch = BATCH
     labels = torch.from_numpy(pitches - synths["float32"].pitches[0])
+    generator = model.build_generator()
+    assert isinstance(generator, Generator)
     plain = {
-        "float32": PlainPort(model.build_generator(), config, torch.float32),
-        "bfloat16": PlainPort(model.build_generator(), config, torch.bfloat16),
+        name: PlainPort(deepcopy(generator), config, getattr(torch, name))
+        for name in ("float32", "bfloat16")
     }
     latents = torch.from_numpy(z)
     exact = synths["float32"].notes(z, pitches)

@@ -81,6 +81,15 @@ PUBLISHED_CHANGES = {
     "fmap_max": 256,
 }
 
+# Of networks that the original doesn't have.
+OWN_DEFAULTS = {
+    "code_size": 64,
+    "frame_blocks": 2,
+    "code_information_weight": 0.001,
+    "final_rate_share": 0.1,
+    "average_share": 0.05,
+}
+
 
 def rejects(message: str) -> Any:
     """The error with exactly this text."""
@@ -91,13 +100,13 @@ def rejects(message: str) -> Any:
 
 
 def test_quick_test_holds_every_name_of_the_original_with_its_default() -> None:
-    assert preset("quick_test").to_dict() == ORIGINAL_DEFAULTS
+    assert preset("quick_test").to_dict() == {**ORIGINAL_DEFAULTS, **OWN_DEFAULTS}
     assert Config() == preset("quick_test")
 
 
 def test_mel_prog_hires_is_the_published_configuration() -> None:
     config = preset("mel_prog_hires")
-    assert config.to_dict() == {**ORIGINAL_DEFAULTS, **PUBLISHED_CHANGES}
+    assert config.to_dict() == {**ORIGINAL_DEFAULTS, **OWN_DEFAULTS, **PUBLISHED_CHANGES}
     assert config.final_shape == (128, 1024)
     assert (config.n_fft, config.hop_length) == (2048, 512)
     assert config.num_stages == 13
@@ -111,10 +120,40 @@ def test_tiny_has_the_published_geometry_and_hardly_any_channels() -> None:
     assert max(tiny.channels(b) for b in range(8)) == 8
 
 
+def test_fast_sees_frames_of_the_published_geometry() -> None:
+    fast, published = preset("fast"), preset("mel_prog_hires")
+    assert (fast.g_fn, fast.d_fn, fast.train_progressive) == ("frames", "frames", False)
+    assert (fast.final_shape, fast.audio_length) == (published.final_shape, published.audio_length)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"d_fn": "specgram"},
+            "d_fn='specgram': doesn't go with g_fn='frames'; give both the same.",
+        ),
+        (
+            {"train_progressive": True},
+            "train_progressive=true: g_fn=frames doesn't grow; set it to false.",
+        ),
+        (
+            {"data_type": "phase"},
+            "data_type='phase': g_fn=frames needs linear or mel, whose phase stands still while a "
+            "tone does.",
+        ),
+    ],
+)
+def test_frames_contradict(changes: dict[str, Any], message: str) -> None:
+    with rejects(message):
+        preset("fast").replace(**changes)
+
+
 def test_an_unknown_preset_names_the_nearest_one() -> None:
-    assert configs.preset_names() == ("mel_prog_hires", "quick_test", "tiny")
+    assert configs.preset_names() == ("mel_prog_hires", "fast", "quick_test", "tiny")
     with rejects(
-        "preset='quick': must be one of mel_prog_hires, quick_test, tiny. Did you mean quick_test?"
+        "preset='quick': must be one of mel_prog_hires, fast, quick_test, tiny. "
+        "Did you mean quick_test?"
     ):
         preset("quick")
 
@@ -123,6 +162,7 @@ def test_every_option_is_documented() -> None:
     options = configs.options()
     assert {o.name: o.default for o in options} == {
         **ORIGINAL_DEFAULTS,
+        **OWN_DEFAULTS,
         "batch_size_schedule": (16, 8),
     }
     for option in options:

@@ -96,8 +96,10 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_whole_batch(
     compared = 0
     for name, gradient in theirs.items():
         # With beta1 = 0 the first moment is the gradient. Sums in another order end in other bits.
+        # The score's bias has gradients of 1 and -1 that cancel, and leave a rounding error.
         if name.endswith(".first"):
-            assert float((ours[name] - gradient).norm()) <= 1e-5 * float(gradient.norm()), name
+            allowed = 1e-5 * float(gradient.norm()) + 1e-7
+            assert float((ours[name] - gradient).norm()) <= allowed, name
             compared += 1
     assert compared > 10
 

@@ -25,6 +25,9 @@ SOUND_NAMES = (
     "to_rgb_activation", "fmap_base", "fmap_decay", "fmap_max",
 )  # fmt: skip
 
+# Likewise, of models whose g_fn is "frames".
+FRAMES_NAMES = ("g_fn", "code_size", "frame_blocks")
+
 # A model's place in its training is worked out from these.
 PROGRESS_NAMES = (
     "stable_stage_num_images", "transition_stage_num_images", "train_progressive",
@@ -194,8 +197,12 @@ class Config:
     )
 
     # Architecture
-    g_fn: str = _choice("specgram", ("specgram",), "Generator architecture.")
-    d_fn: str = _choice("specgram", ("specgram",), "Discriminator architecture.")
+    g_fn: str = _choice(
+        "specgram",
+        ("specgram", "frames"),
+        "Generator architecture: progressive convolutions, or frames as a sequence.",
+    )
+    d_fn: str = _choice("specgram", ("specgram", "frames"), "The generator's counterpart.")
     latent_vector_size: int = _whole(256, 1, 65536, "Numbers that describe an instrument.")
     kernel_size: int = _whole(3, 1, 31, "Convolution kernel, both directions.")
     start_height: int = _whole(4, 1, 1 << 16, "Time steps of the first resolution.")
@@ -211,6 +218,22 @@ class Config:
     fmap_decay: float = _real(1.0, "of 0 or more", lambda v: v >= 0, "… (see fmap_base) …")
     fmap_max: int = _whole(128, 1, 65536, "… but at most this many.")
 
+    # Frames (g_fn=frames), with fmap_max channels; not in the original
+    code_size: int = _whole(64, 1, 65536, "Numbers that a note is encoded in.")
+    frame_blocks: int = _whole(2, 1, 32, "Blocks at each number of frames.")
+    code_information_weight: float = _weight(
+        0.001, "Weight of what a code says (nats), against what it leaves out."
+    )
+    final_rate_share: float = _real(
+        0.1, "from 0 to 1", lambda v: 0 <= v <= 1, "Share of the learning rate at the end."
+    )
+    average_share: float = _real(
+        0.05,
+        "above 0, up to 1",
+        lambda v: 0 < v <= 1,
+        "Half-life of the generator's average, as a share of the images seen.",
+    )
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -221,6 +244,11 @@ class Config:
                     f"{field.name}={value!r}: {field.metadata['rule'].strip()}.{hint}"
                 )
         _check_geometry(self)
+
+    @property
+    def sound_names(self) -> tuple[str, ...]:
+        """Names of the hyperparameters that shape this model's sound."""
+        return SOUND_NAMES + (FRAMES_NAMES if self.g_fn == "frames" else ())
 
     @property
     def final_shape(self) -> tuple[int, int]:
@@ -275,6 +303,12 @@ def _check_geometry(config: Config) -> None:
                 f"fmap_base={config.fmap_base}: leaves no channel in block {block} of "
                 f"{config.num_resolutions}; raise fmap_base or lower fmap_decay."
             )
+    if config.g_fn != config.d_fn:
+        raise ConfigError(
+            f"d_fn={config.d_fn!r}: doesn't go with g_fn={config.g_fn!r}; give both the same."
+        )
+    if config.g_fn == "frames":
+        _check_frames(config)
     if config.data_type == "wave":
         if freq != 1:
             raise ConfigError(
@@ -297,6 +331,16 @@ def _check_geometry(config: Config) -> None:
         raise ConfigError(
             f"audio_length={config.audio_length}: the final image of {time} x {freq} covers only "
             f"{covered} samples; shorten the notes or add a resolution."
+        )
+
+
+def _check_frames(config: Config) -> None:
+    if config.train_progressive:
+        raise ConfigError("train_progressive=true: g_fn=frames doesn't grow; set it to false.")
+    if config.data_type not in ("linear", "mel"):
+        raise ConfigError(
+            f"data_type={config.data_type!r}: g_fn=frames needs linear or mel, whose phase stands "
+            "still while a tone does."
         )
 
 
@@ -424,6 +468,25 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "generator_ac_loss_weight": 10.0,
         "discriminator_ac_loss_weight": 10.0,
     },
+    # Learns on a laptop: frames as a sequence, trained as a conditional autoencoder.
+    "fast": {
+        **_HIRES,
+        "g_fn": "frames",
+        "d_fn": "frames",
+        "data_type": "linear",
+        "start_height": 8,
+        "start_width": 64,
+        "num_resolutions": 5,
+        "train_progressive": False,
+        "total_num_images": 100_000,
+        "save_summaries_num_images": 4_000,
+        "batch_size_schedule": (8,),
+        "generator_learning_rate": 8e-4,
+        "adam_beta1": 0.9,
+        "fmap_max": 384,
+        "fake_batch_size": 61,
+        "latent_vector_size": 256,
+    },
     # The original's defaults, which it recommends for a quick test of training.
     "quick_test": {},
     # The published geometry with very few channels: the whole product in seconds on a CPU.
@@ -451,7 +514,7 @@ def preset_names() -> tuple[str, ...]:
 
 
 def preset(name: str) -> Config:
-    """A named configuration: `mel_prog_hires` as published, `quick_test`, or `tiny`."""
+    """A named configuration: `mel_prog_hires` as published, `fast`, `quick_test` or `tiny`."""
     if name not in _PRESETS:
         raise ConfigError(
             f"preset={name!r}: must be one of {', '.join(_PRESETS)}.{nearest(name, _PRESETS)}"

@@ -83,7 +83,7 @@ def info(model: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--preset", required=True, help="mel_prog_hires, quick_test or tiny.")
+@click.option("--preset", required=True, help="mel_prog_hires, fast, quick_test or tiny.")
 @click.option("--hparams", help="JSON object of hyperparameters on top of the preset.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--pitches", default="24-84", show_default=True, help="Pitches it will know.")

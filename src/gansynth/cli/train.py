@@ -138,6 +138,8 @@ def _begin(
         config = _config(preset, {**geometry, **values}, None)
     else:
         config = _config(None, values, model.config)
+    if config.g_fn == "frames" and options.max_minutes and config.train_time_limit is None:
+        config = config.replace(train_time_limit=60 * options.max_minutes)
     wanted = parse_pitches(pitches) if pitches is not None else None
     if is_run(output):
         raise InputError(

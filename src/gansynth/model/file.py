@@ -15,7 +15,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +23,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gansynth import config as configs
-from gansynth.config import SOUND_NAMES, Config
+from gansynth.config import Config
 from gansynth.errors import ConfigError, ModelError, OutputError
 from gansynth.files import atomic_path
-from gansynth.networks.progressive import Discriminator, Generator
+from gansynth.networks.build import (
+    AnyDiscriminator,
+    AnyGenerator,
+    discriminator_kind,
+    generator_kind,
+    skeleton,
+)
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
 
 FORMAT_VERSION = 1
@@ -34,7 +40,6 @@ METADATA_KEY = "gansynth"
 CONSTANTS_KEY = "normalizer.constants"
 
 State = dict[str, Tensor]
-Network = TypeVar("Network", Generator, Discriminator)
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,13 @@ class Model:
     @property
     def num_blocks(self) -> int:
         """Blocks that the generator has."""
-        return 1 + max(int(name.split(".")[1]) for name in self.generator)
+        return 1 + max(int(name.split(".")[1]) for name in self.generator if _in_block(name))
 
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of all that shapes the sound, and of nothing else."""
         options = self.config.to_dict()
         shape = {
-            "config": {name: options[name] for name in SOUND_NAMES},
+            "config": {name: options[name] for name in self.config.sound_names},
             "pitches": list(self.pitch_counts),
             "progress": self.progress,
         }
@@ -87,13 +92,14 @@ class Model:
             digest.update(np.ascontiguousarray(self.normalizer, np.float64).tobytes())
         return digest.hexdigest()
 
-    def build_generator(self) -> Generator:
+    def build_generator(self) -> AnyGenerator:
         """The generator with these weights, on the CPU, for inference."""
-        generator = _skeleton(Generator, self.config, len(self.pitch_counts), self.num_blocks)
+        kind = generator_kind(self.config)
+        generator = skeleton(kind, self.config, len(self.pitch_counts), self.num_blocks)
         generator.load_state_dict(self.generator, assign=True)
         return generator.eval().requires_grad_(False)
 
-    def build_discriminator(self) -> Discriminator:
+    def build_discriminator(self) -> AnyDiscriminator:
         """The discriminator with these weights.
 
         Raises
@@ -106,22 +112,17 @@ class Model:
                 "discriminator=None: this model was saved without one; convert it again with "
                 "--with-discriminator."
             )
-        network = _skeleton(Discriminator, self.config, len(self.pitch_counts), self.num_blocks)
+        kind = discriminator_kind(self.config)
+        network = skeleton(kind, self.config, len(self.pitch_counts), self.num_blocks)
         network.load_state_dict(self.discriminator, assign=True)
         return network.requires_grad_(False)
 
 
-def _skeleton(kind: type[Network], config: Config, num_pitches: int, num_blocks: int) -> Network:
-    """A network without memory for its weights."""
-    with torch.device("meta"):
-        return kind(config, num_pitches, num_blocks)
-
-
 def expected_shapes(
-    kind: type[Network], config: Config, num_pitches: int, num_blocks: int
+    kind: type[AnyGenerator | AnyDiscriminator], config: Config, num_pitches: int, num_blocks: int
 ) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a network's tensors."""
-    network = _skeleton(kind, config, num_pitches, num_blocks)
+    network = skeleton(kind, config, num_pitches, num_blocks)
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
@@ -129,7 +130,7 @@ def initial_model(config: Config, pitches: list[int], seed: int) -> Model:
     """An untrained model with the initial weights of training; it makes noise, not music."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = Generator(config, len(pitches))
+        generator = generator_kind(config)(config, len(pitches))
     measured = None
     if config.data_normalizer in MEASURED_FILES:
         # Nothing was measured yet: the published constants for every channel and bin.
@@ -286,7 +287,7 @@ def check_model(model: Model, where: str) -> None:
             "order, with counts that are not all 0."
         )
     # Names are checked before anything is built from them.
-    numbers = {name.split(".")[1] for name in model.generator if name.startswith("blocks.")}
+    numbers = {name.split(".")[1] for name in model.generator if _in_block(name)}
     if not 1 <= len(numbers) <= config.num_resolutions:
         raise ModelError(f"{where}: has {len(numbers)} of {config.num_resolutions} blocks.")
     if not 0 <= model.progress <= len(numbers) - 1:
@@ -295,9 +296,9 @@ def check_model(model: Model, where: str) -> None:
             f"{len(numbers)} blocks can make."
         )
     states: dict[str, tuple[Any, State | None]] = {
-        "generator": (Generator, model.generator),
-        "last_generator": (Generator, model.last_generator),
-        "discriminator": (Discriminator, model.discriminator),
+        "generator": (generator_kind(config), model.generator),
+        "last_generator": (generator_kind(config), model.last_generator),
+        "discriminator": (discriminator_kind(config), model.discriminator),
     }
     for name, (kind, state) in states.items():
         if state is not None:
@@ -309,6 +310,10 @@ def check_model(model: Model, where: str) -> None:
         raise ModelError(f"{where}: {error}") from None
     if model.normalizer is not None and config.data_normalizer not in MEASURED_FILES:
         raise ModelError(f"{where}: data_normalizer={config.data_normalizer}: has no constants.")
+
+
+def _in_block(name: str) -> bool:
+    return name.startswith("blocks.")
 
 
 def _check_tensors(state: State, shapes: dict[str, tuple[int, ...]], where: str) -> None:

@@ -17,11 +17,12 @@ from gansynth.errors import InputError, ModelError
 from gansynth.model.file import Model
 from gansynth.model.load import load_model
 from gansynth.networks import schedule
-from gansynth.networks.inference import PackedGenerator
+from gansynth.networks.build import pack
 from gansynth.networks.layers import upscale
 from gansynth.pitches import describe_pitches
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.spectral.representation import Representation
+from gansynth.spectral.sustain import extend_each
 
 Floats = NDArray[np.float32]
 
@@ -75,7 +76,7 @@ class Synth:
         self.note_samples = config.audio_length
         self.warnings: list[str] = []
         generator = model.build_generator().to(self.device)
-        self._generate = PackedGenerator(generator, model.progress, PRECISIONS[precision])
+        self._generate = pack(generator, model.progress, PRECISIONS[precision])
         self._representation = Representation(config).to(self.device)
         self._normalizer = make_normalizer(config, model.normalizer).to(self.device)
         steps = config.num_resolutions - schedule.blocks_needed(model.progress)

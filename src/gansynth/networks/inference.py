@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansynth.networks import schedule
+from gansynth.networks.frames import FramesGenerator
 from gansynth.networks.layers import (
     Size,
     conv_same,
@@ -173,3 +174,25 @@ class PackedGenerator:
         if gain is not None:
             image = image * gain.permute(0, 2, 3, 1)
         return self.generator.activate(image + layer.bias).permute(0, 3, 1, 2)
+
+
+class PackedFrames:
+    """A generator of frames, for inference; its last products stay in float32.
+
+    Parameters
+    ----------
+    generator : FramesGenerator
+    dtype : torch.float32 or torch.bfloat16
+        Of the layers.
+    """
+
+    def __init__(self, generator: FramesGenerator, dtype: torch.dtype) -> None:
+        self.generator = generator
+        self.dtype = dtype
+
+    @torch.inference_mode()
+    def __call__(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Float32 images `[batch, 2, time, freq]`; arguments as for `Generator.forward`."""
+        shortened = self.dtype != torch.float32
+        with torch.autocast(latents.device.type, self.dtype, enabled=shortened):
+            return self.generator(latents, labels)

@@ -30,12 +30,15 @@ class Batch:
         Pitches of these, as numbers from 0.
     mix : float32 [batch]
         Uniform from 0 to 1; see `discriminator_losses`.
+    seed : int
+        Of whatever else the step draws; the same in all processes.
     """
 
     notes: NDArray[np.int64]
     latents: Tensor
     labels: Tensor
     mix: Tensor
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Draws:
             latents[:, mine],
             labels.reshape(2, whole)[:, mine],
             mix[mine],
+            int(torch.randint(1 << 62, (), generator=random)),
         )
 
     def _seed_at(self, images: int) -> int:

@@ -18,6 +18,7 @@ from gansynth.training.step import Trainer
 NORMALIZER = "normalizer.constants"
 
 # The layer that sees the pitch, in both architectures.
+_PITCH_ROWS = ("pitch.weight", "rows.weight")  # of networks of frames
 _CONV0 = {False: "blocks.0.conv0", True: "blocks.0.dense"}
 
 
@@ -110,13 +111,16 @@ def begin_from(trainer: Trainer, model: Model, pitches: list[int]) -> list[str]:
     last = fitted(model.last_generator or model.generator)
     _copy(trainer.generator.state_dict(), last)
     _copy(trainer.average, average)
-    if model.discriminator is None:
+    discriminator = trainer.networks.get("discriminator")
+    if discriminator is None:
+        warnings.append("a model doesn't keep its encoder, so a fresh one has to learn first.")
+    elif model.discriminator is None:
         warnings.append(
             "the model was saved without its discriminator, so a fresh one has to learn first; "
             "convert or export it with --with-discriminator if you can."
         )
     else:
-        _copy(trainer.discriminator.state_dict(), fitted(model.discriminator))
+        _copy(discriminator.state_dict(), fitted(model.discriminator))
     if new := [p for p in pitches if p not in model.pitch_counts]:
         warnings.append(
             f"{len(new)} pitches are new to the model; each begins as the nearest one it knows."
@@ -129,9 +133,7 @@ def check_sound(config: Config, model: Model) -> None:
 
     Raises `ConfigError` naming the first hyperparameter that differs.
     """
-    from gansynth.config import SOUND_NAMES
-
-    for name in SOUND_NAMES:
+    for name in config.sound_names:
         ours, theirs = getattr(config, name), getattr(model.config, name)
         if ours != theirs:
             raise ConfigError(
@@ -149,6 +151,9 @@ def _copy(target: State, source: State) -> None:
 def _with_pitches(state: State, config: Config, nearest: list[int]) -> State:
     """A network's weights with inputs or outputs for other pitches."""
     result = dict(state)
+    if config.g_fn == "frames":
+        rows = torch.tensor(nearest)
+        return result | {name: state[name][rows] for name in _PITCH_ROWS if name in state}
     first = f"{_CONV0[config.simple_arch]}.weight"
     inputs = 1 if config.simple_arch else 0
     latent = config.latent_vector_size

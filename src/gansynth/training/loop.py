@@ -35,6 +35,9 @@ _SHOWN = {
     "discriminator_loss": "D",
     "fake_pitch_loss": "pitch",
     "gradient_norm": "norm",
+    "magnitude_loss": "magnitude",
+    "phase_loss": "phase",
+    "mapping_distance": "mapping",
 }
 
 

@@ -25,11 +25,14 @@ class TrainingNotes:
     rows : int64 array [notes]
     labels : int64 array [notes]
         Pitches as numbers from 0, in the order of `pitch_counts`.
+    instruments : int64 array [notes]
+        Instruments as numbers from 0.
     pitch_counts : dict of int to int
     """
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
+    instruments: NDArray[np.int64]
     pitch_counts: dict[int, int]
 
 
@@ -73,14 +76,16 @@ def choose_notes(
             f"{where}: has {len(rows)} training notes, fewer than a batch of {largest}; add notes, "
             "build with a smaller --test-share, or set batch_size_schedule=[N] to fewer."
         )
-    instruments = {notes.records[row].instrument for row in rows}
-    if len(instruments) == 1 and not allow_one_instrument:
+    names = np.array([notes.records[row].instrument for row in rows], dtype=object)
+    different, instruments = np.unique(names, return_inverse=True)
+    if len(different) == 1 and not allow_one_instrument:
         raise InputError(
             f"{where}: all {len(rows)} training notes are of one instrument "
-            f"({next(iter(instruments))!r}), so every latent would mean the same; add others, or "
+            f"({different[0]!r}), so every latent would mean the same; add others, or "
             "say --allow-one-instrument."
         )
-    return TrainingNotes(rows, np.searchsorted(numbers, notes.pitches[rows]), pitch_counts)
+    labels = np.searchsorted(numbers, notes.pitches[rows])
+    return TrainingNotes(rows, labels, instruments, pitch_counts)
 
 
 def measured_range(reals: RealNotes, order: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ class RealNotes:
     device : torch.device
     cache_bytes : int
         How much may be remembered on the device, waveforms and images together.
+    instruments : int64 array [notes] or None
+        Their instruments as numbers from 0, for `partners`.
     together : bool
         Compute the spectrograms of a batch in one go. Faster on a GPU; the last bits of a note's
         image may then depend on which others it came with.
@@ -52,10 +55,14 @@ class RealNotes:
         device: torch.device,
         cache_bytes: int,
         *,
+        instruments: NDArray[np.int64] | None = None,
         together: bool = False,
     ) -> None:
         self.config = config
         self.device = device
+        # Frames are trained at full size, where images in float32 would need twice the memory.
+        self._kept = torch.float16 if config.g_fn == "frames" else torch.float32
+        self._instruments = instruments
         self.labels = torch.from_numpy(labels).to(device)
         self.representation = Representation(config).to(device)
         self._waveforms, self._rows = waveforms, rows
@@ -96,6 +103,20 @@ class RealNotes:
         step = schedule.scale(self.config)
         return torch.lerp(upscale(downscale(images, step), step), images, weight)
 
+    def partners(self, notes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        """For each of some notes, a random one of the same instrument, itself included."""
+        if self._instruments is None:
+            return notes
+        random = np.random.default_rng(seed)
+        return np.array([random.choice(self._families[self._instruments[n]]) for n in notes])
+
+    @cached_property
+    def _families(self) -> list[NDArray[np.int64]]:
+        """The notes of each instrument."""
+        assert self._instruments is not None
+        order = np.argsort(self._instruments, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self._instruments))[:-1])
+
     def read_ahead(self, notes: NDArray[np.int64], progress: float) -> None:
         """Begin to read the waveforms of the batch that comes next."""
         if self._on_device is not None:
@@ -124,15 +145,16 @@ class RealNotes:
             # In memory as remembered ones are: the networks' sums depend on it in their last bits.
             return torch.empty(images.shape, device=self.device).copy_(images).permute(0, 3, 1, 2)
         if len(missing := np.unique(notes[~self._cached[notes]])):
-            self._cache[torch.from_numpy(missing).to(self.device)] = self._compute(missing, block)
+            images = self._compute(missing, block).to(self._kept)
+            self._cache[torch.from_numpy(missing).to(self.device)] = images
             self._cached[missing] = True
-        return self._cache[torch.from_numpy(notes).to(self.device)].permute(0, 3, 1, 2)
+        return self._cache[torch.from_numpy(notes).to(self.device)].float().permute(0, 3, 1, 2)
 
     def _begin_cache(self, block: int) -> None:
         self._block, self._cache = block, None
         shape = (len(self), *schedule.block_shape(self.config, block), 2)
-        if 4 * int(np.prod(shape)) <= self._budget:
-            self._cache = torch.empty(shape, device=self.device)
+        if self._kept.itemsize * int(np.prod(shape)) <= self._budget:
+            self._cache = torch.empty(shape, dtype=self._kept, device=self.device)
             self._cached = np.zeros(len(self), bool)
 
     def _compute(self, notes: NDArray[np.int64], block: int) -> Tensor:

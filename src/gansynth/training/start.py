@@ -22,6 +22,7 @@ from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measu
 from gansynth.training.checkpoint import Checkpoints, State, load_checkpoint
 from gansynth.training.draws import Draws
 from gansynth.training.export import NORMALIZER, begin_from, check_sound
+from gansynth.training.frames import FramesTrainer
 from gansynth.training.loop import Training, run_training
 from gansynth.training.memory import keep_freed_memory
 from gansynth.training.notes import TrainingNotes, choose_notes, measured_range
@@ -96,9 +97,14 @@ def train(
         setup.by_first(lambda: setup.create(run))
         setup.measure_normalizer(model)
         trainer = setup.make_trainer()
-        if model is not None:
-            for line in begin_from(trainer, model, list(chosen.pitch_counts)):
+        pitches = list(chosen.pitch_counts)
+        if model is None:
+            trainer.prepare(setup.reals)
+        else:
+            for line in begin_from(trainer, model, pitches):
                 setup.say(f"warning: {line}")
+            new = [label for label, p in enumerate(pitches) if p not in model.pitch_counts]
+            trainer.prepare(setup.reals, new)
         trainer.share()
         return setup.go(trainer, origin)
 
@@ -149,7 +155,7 @@ def resume(
         trainer = setup.make_trainer(tensors)
         if tensors is not None:
             trainer.restore(tensors, facts)
-        if _is_finished(trainer):
+        if trainer.has_ended:
             raise InputError(
                 f"run={str(run)!r}: is finished, after {trainer.images} images; "
                 + (
@@ -170,13 +176,6 @@ def _settings(
     digest = str(notes.summary.get("waveforms_sha256", ""))
     training = {**options.lasting(), "waveforms_sha256": digest}
     return RunSettings(config, training, str(notes.path.resolve()), chosen.pitch_counts)
-
-
-def _is_finished(trainer: Trainer) -> bool:
-    """Whether nothing is left to train, also where the images end before the last stage."""
-    config = trainer.config
-    by_images = not config.train_progressive or config.train_time_limit is None
-    return trainer.is_finished or (by_images and trainer.images >= config.total_num_images)
 
 
 class _Setup(ExitStack):
@@ -224,7 +223,7 @@ class _Setup(ExitStack):
             cache = int(gigabytes * 1e9)
         return RealNotes(
             self.config, notes.waveforms, self.chosen.rows, self.chosen.labels, self.device, cache,
-            together=self.dtype != torch.float32,
+            instruments=self.chosen.instruments, together=self.dtype != torch.float32,
         )  # fmt: skip
 
     def by_first(self, action: Callable[[], None]) -> None:
@@ -292,7 +291,8 @@ class _Setup(ExitStack):
         if tensors is not None:
             self.constants = tensors.get(NORMALIZER)
         measured = None if self.constants is None else self.constants.cpu().numpy()
-        return Trainer(
+        kind = FramesTrainer if self.config.g_fn == "frames" else Trainer
+        return kind(
             self.config,
             len(self.chosen.pitch_counts),
             make_normalizer(self.config, measured),

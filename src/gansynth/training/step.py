@@ -8,6 +8,7 @@ optimizers, and the count of images seen. Where it stands in the schedule follow
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -66,9 +67,9 @@ class Trainer:
         self.group = group
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = Generator(config, num_pitches)
-            self.discriminator = Discriminator(config, num_pitches)
-        for network in (self.generator, self.discriminator):
+            self.networks = self._build(num_pitches)
+        self.generator = self.networks["generator"]
+        for network in self.networks.values():
             # Images have their channels last; so have kernels that are applied to them.
             network.to(self.device)
             for parameter in network.parameters():
@@ -84,12 +85,27 @@ class Trainer:
         self.data_seconds = 0.0  # of the last step, for its real notes
         self.begin_stage(first_stage(config))
 
+    def _build(self, num_pitches: int) -> dict[str, Any]:
+        """All networks by their names in checkpoints."""
+        self.discriminator = Discriminator(self.config, num_pitches)
+        return {
+            "generator": Generator(self.config, num_pitches),
+            "discriminator": self.discriminator,
+        }
+
+    def prepare(self, reals: RealNotes, labels: Iterable[int] | None = None) -> None:
+        """What new pitches (None: all) take from their notes before the first step: nothing."""
+
     # Where training stands
 
     def begin_stage(self, stage: int) -> None:
         """Go to a stage: its blocks keep their weights, both optimizers start afresh."""
         self.stage = stage
         self.num_blocks = schedule.blocks_at_stage(self.config, stage)
+        self._spaces: dict[int, ImageSpace] = {}
+        self._begin_optimizers()
+
+    def _begin_optimizers(self) -> None:
         self._generator_names = _names(self.generator, self.num_blocks)
         self._discriminator_names = _names(self.discriminator, self.num_blocks)
         betas = (self.config.adam_beta1, self.config.adam_beta2)
@@ -99,7 +115,6 @@ class Trainer:
         self.discriminator_optimizer = Adam(
             self._discriminator_names, self.config.discriminator_learning_rate, betas
         )
-        self._spaces: dict[int, ImageSpace] = {}
 
     @property
     def progress(self) -> float:
@@ -130,6 +145,13 @@ class Trainer:
         """Whether the last stage is over."""
         return self.stage == self.config.num_stages - 1 and self.stage_is_over
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to train, also where the images end before the last stage."""
+        config = self.config
+        by_images = not config.train_progressive or config.train_time_limit is None
+        return self.is_finished or (by_images and self.images >= config.total_num_images)
+
     def space(self, progress: float) -> ImageSpace:
         """The range and resolution of images at this progress."""
         block = schedule.blocks_needed(progress)
@@ -152,12 +174,15 @@ class Trainer:
         TrainingError
             If a loss is not finite; then the network it belongs to is not updated.
         """
-        with weights_held(self.discriminator):
-            losses = self._losses_and_updates(batch, reals)
+        losses = self._losses_and_updates(batch, reals)
         self.images += self.processes.count * len(batch.notes)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _losses_and_updates(self, batch: Batch, reals: RealNotes) -> dict[str, Tensor]:
+        with weights_held(self.discriminator):
+            return self._update_both(batch, reals)
+
+    def _update_both(self, batch: Batch, reals: RealNotes) -> dict[str, Tensor]:
         progress, space = self.progress, self.space(self.progress)
         latents = batch.latents.to(self.device, self.dtype)
         labels = batch.labels.to(self.device)
@@ -201,7 +226,11 @@ class Trainer:
             raise TrainingError(f"loss={float(loss.detach())}: is no finite number any more.")
         loss.backward()
         self.processes.average_gradients(optimizer.parameters)
+        self._clip(optimizer)
         optimizer.step()
+
+    def _clip(self, optimizer: Adam) -> None:
+        """Shorten gradients: not in the original's recipe."""
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -214,8 +243,11 @@ class Trainer:
 
     def state(self) -> tuple[State, dict[str, Any]]:
         """Everything that training goes on from: tensors, and facts for JSON."""
-        tensors = {f"generator.{n}": t for n, t in self.generator.state_dict().items()}
-        tensors |= {f"discriminator.{n}": t for n, t in self.discriminator.state_dict().items()}
+        tensors = {
+            f"{name}.{n}": t
+            for name, network in self.networks.items()
+            for n, t in network.state_dict().items()
+        }
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         for prefix, optimizer, names in self._optimizers():
             moments = optimizer.moments(names)
@@ -224,7 +256,7 @@ class Trainer:
             "images": self.images,
             "stage": self.stage,
             "seconds": self.seconds,
-            "steps": [self.generator_optimizer.steps, self.discriminator_optimizer.steps],
+            "steps": [optimizer.steps for _, optimizer, _ in self._optimizers()],
         }
         return tensors, facts
 
@@ -232,7 +264,7 @@ class Trainer:
         """Put back what `state` gave."""
         self.images, self.seconds = int(facts["images"]), float(facts["seconds"])
         self.begin_stage(int(facts["stage"]))
-        for name, network in (("generator", self.generator), ("discriminator", self.discriminator)):
+        for name, network in self.networks.items():
             network.load_state_dict(_part(tensors, name))
         for name, tensor in _part(tensors, "average").items():
             self.average[name].copy_(tensor)
@@ -249,7 +281,7 @@ class Trainer:
 
     def share(self) -> None:
         """Give every process the first one's weights and averages."""
-        parameters = [*self.generator.parameters(), *self.discriminator.parameters()]
+        parameters = [p for network in self.networks.values() for p in network.parameters()]
         self.processes.share([*parameters, *self.average.values()])
 
     @torch.no_grad()
@@ -268,7 +300,7 @@ def first_stage(config: Config) -> int:
     return 0 if config.train_progressive else config.num_stages - 1
 
 
-def _names(network: Generator | Discriminator, num_blocks: int) -> dict[nn.Parameter, str]:
+def _names(network: Any, num_blocks: int) -> dict[nn.Parameter, str]:
     """Parameters of the blocks that exist, and of what belongs to no block."""
     later = tuple(f"blocks.{index}." for index in range(num_blocks, len(network.blocks)))
     return {p: name for name, p in network.named_parameters() if not name.startswith(later)}

@@ -1,0 +1,313 @@
+"""Networks that see a note as a sequence of frames, with the frequencies of a frame as channels.
+
+A note's partials stand still while time passes. So one vector a frame holds its whole spectrum, and
+the networks are one-dimensional, over frames; nearly all that they do is matrix products, about a
+twentieth of what convolutions over time and frequency need for the same image.
+
+    generator   latent ─ mapping ─> code ─┐
+                pitch ────────────────────┴─ style ──┬───────┬───────┬───────┐
+                       places [8, c] ──────────> stage ─ x2 ─ stage … stage ──> [time, c]
+                                                                                  └─> [time, 2 freq]
+                                                                                      + row of pitch
+    trunk       views [time, 4 freq] ──> [time, c] ──> blocks ─ /2 ─ blocks … ──> [c]
+                  ├─ encoder: mean and deviation of the code        (training only)
+                  └─ discriminator: score for the pitch, pitch logits
+
+A stage is a few blocks as of ConvNeXt (Liu et al. 2022): a depthwise convolution over frames, then
+two matrix products; in the generator, code and pitch scale and shift what goes into them. The `row
+of pitch` is the mean spectrum and phase step of each pitch's notes (`mean_row`), where training
+starts: the network learns only how a note differs from it. The mapping, from normal latents to the
+codes that notes have, is learnt beside the rest.
+
+Images are `[batch, 2, time, freq]` in the normalizer's range, as those of the progressive networks.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gansynth.config import Config
+from gansynth.networks.rectified import SLOPE
+
+COLORS = 2
+LARGEST_ROW = 0.95  # of a mean row: tanh can still move there
+
+_KERNEL = 7  # frames that a block mixes
+_TRUNK_BLOCKS = (1, 1, 2)  # at full time, half of it, a quarter …, the last number from there on
+_AUDIBLE = math.log(1000.0)  # nats under a note's peak, 60 dB, where phase begins to count
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Scale the last axis to a root mean square of 1."""
+    return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6)
+
+
+class Depthwise(nn.Module):
+    """Convolution over frames, each channel for itself: `[batch, time, c]` to the same shape."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels, 1, 1, kernel) / math.sqrt(kernel))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # As a picture one pixel high, whose channels stay last in memory.
+        rows = x.transpose(1, 2).unsqueeze(2)
+        padding = (0, self.weight.shape[-1] // 2)
+        out = F.conv2d(rows, self.weight, self.bias, padding=padding, groups=len(self.weight))
+        return out.squeeze(2).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """x + contract(rectify(expand(styled(norm(mix(x)))))), `[batch, time, c]`.
+
+    Parameters
+    ----------
+    channels : int
+    share : float
+        Standard deviation of what the block adds at first: 1 / sqrt(number of blocks).
+    """
+
+    def __init__(self, channels: int, share: float) -> None:
+        super().__init__()
+        hidden = 2 * channels
+        self.mix = Depthwise(channels, _KERNEL)
+        self.expand = nn.Linear(channels, hidden)
+        self.contract = nn.Linear(hidden, channels)
+        nn.init.kaiming_normal_(self.expand.weight, a=SLOPE)
+        nn.init.normal_(self.contract.weight, std=share / math.sqrt(hidden))
+        nn.init.zeros_(self.expand.bias)
+        nn.init.zeros_(self.contract.bias)
+
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        """`style` `[batch, 2 c]`: scales (added to 1) and shifts; None is neither."""
+        h = rms_norm(self.mix(x))
+        if style is not None:
+            scale, shift = style.unsqueeze(1).chunk(2, dim=-1)
+            h = h * (1 + scale) + shift
+        return x + self.contract(F.leaky_relu(self.expand(h), SLOPE))
+
+
+class FramesStage(nn.Module):
+    """The generator's blocks at one number of frames, and what is learnt of each frame's place."""
+
+    def __init__(self, frames: int, channels: int, blocks: int, share: float, first: bool) -> None:
+        super().__init__()
+        self.places = nn.Parameter(torch.randn(frames, channels) * (1.0 if first else 0.1))
+        self.style = nn.Linear(channels, 2 * channels)
+        self.blocks = nn.ModuleList(Block(channels, share) for _ in range(blocks))
+        nn.init.normal_(self.style.weight, std=0.5 / math.sqrt(channels))
+        nn.init.zeros_(self.style.bias)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """`[batch, any time, c]` and `[batch, c]` to `[batch, frames, c]`."""
+        frames = len(self.places)
+        if x.shape[1] != frames:
+            x = F.interpolate(x.transpose(1, 2), frames, mode="linear").transpose(1, 2)
+        x = x + self.places
+        modulation = self.style(style)
+        for block in self.blocks:
+            x = block(x, modulation)
+        return x
+
+
+class FramesGenerator(nn.Module):
+    """Latent vector and pitch to an image.
+
+    Parameters
+    ----------
+    config : Config
+    num_pitches : int
+    num_blocks : int or None
+        As for the progressive generator; all resolutions are always built.
+    """
+
+    def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.num_pitches = num_pitches
+        _, self.bins = config.final_shape
+        channels, latent, code = config.fmap_max, config.latent_vector_size, config.code_size
+        sizes = frame_counts(config)
+        share = 1 / math.sqrt(config.frame_blocks * len(sizes))
+        self.mapping = nn.Sequential(
+            nn.Linear(latent, channels), nn.LeakyReLU(SLOPE),
+            nn.Linear(channels, channels), nn.LeakyReLU(SLOPE), nn.Linear(channels, code),
+        )  # fmt: skip
+        self.pitch = nn.Embedding(num_pitches, channels)
+        self.style = nn.Sequential(
+            nn.Linear(code + channels, channels), nn.LeakyReLU(SLOPE),
+            nn.Linear(channels, channels), nn.LeakyReLU(SLOPE),
+        )  # fmt: skip
+        self.start = nn.Linear(channels, channels)
+        self.blocks = nn.ModuleList(
+            FramesStage(size, channels, config.frame_blocks, share, size == sizes[0])
+            for size in sizes
+        )
+        self.first_frames = sizes[0]
+        self.smooth = Depthwise(channels, 3)
+        self.image = nn.Linear(channels, COLORS * self.bins)
+        self.rows = nn.Embedding(num_pitches, COLORS * self.bins)
+        nn.init.zeros_(self.smooth.weight[..., ::2])
+        nn.init.ones_(self.smooth.weight[..., 1])
+        nn.init.normal_(self.image.weight, std=0.05 / math.sqrt(channels))
+        nn.init.zeros_(self.image.bias)
+        nn.init.zeros_(self.rows.weight)
+
+    @torch.no_grad()
+    def start_from(self, label: int, row: Tensor) -> None:
+        """Take over the mean row of a pitch's notes, float32 `[2, bins]`; see `mean_row`."""
+        self.rows.weight[label] = row.clamp(-LARGEST_ROW, LARGEST_ROW).atanh().flatten()
+
+    def forward(self, latents: Tensor, labels: Tensor, progress: float | None = None) -> Tensor:
+        """Make images.
+
+        Parameters
+        ----------
+        latents : float [batch, latent_vector_size]
+        labels : int64 [batch]
+            Index of each note's pitch among the model's pitches.
+        progress : float
+            Without effect: these networks don't grow.
+
+        Returns
+        -------
+        float32 [batch, 2, time, freq], -1 to 1
+        """
+        return self.decode(self.mapping(latents), labels)
+
+    def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
+        """Images of codes `[batch, code_size]`, of any length: only their direction counts."""
+        known = torch.cat([rms_norm(codes), rms_norm(self.pitch(labels))], dim=1)
+        style = rms_norm(self.style(known))
+        x = self.start(style).unsqueeze(1).expand(-1, self.first_frames, -1)
+        for stage in self.blocks:
+            x = stage(x, style)
+        image = self.image(self.smooth(rms_norm(x))).float()
+        image = torch.tanh(image + self.rows(labels).float().unsqueeze(1))
+        return image.unflatten(-1, (COLORS, self.bins)).transpose(1, 2)
+
+
+class Views(nn.Module):
+    """What the trunk is shown of images `[batch, 2, time, freq]`: `[batch, time, 4 freq]`.
+
+    Magnitude; where it sounds, cosine and sine of the phase step (a step of +pi is one of -pi, and
+    under the noise floor it means nothing); and the step of magnitude since the frame before, which
+    tells a steady tone from a grainy one.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        # Mel magnitudes are of power: twice as many nats for a decibel.
+        power = 2.0 if config.data_type == "mel" else 1.0
+        self.audible = _AUDIBLE * power * abs(config.mag_normalizer_a)
+        self.half_turn = abs(config.p_normalizer_a)
+
+    def weight(self, magnitude: Tensor) -> Tensor:
+        """How much each point `[batch, time, freq]` is heard, 0 to 1; no gradient to the peak."""
+        peak = magnitude.detach().amax(dim=(1, 2), keepdim=True)
+        return (1 + (magnitude - peak) / self.audible).clamp(0, 1)
+
+    def angle(self, step: Tensor) -> Tensor:
+        """Phase steps of an image in radians."""
+        return step * (math.pi / self.half_turn)
+
+    def forward(self, images: Tensor) -> Tensor:
+        magnitude, step = images.unbind(1)
+        weight, angle = self.weight(magnitude), self.angle(step)
+        change = F.pad(magnitude.diff(dim=1), (0, 0, 1, 0))
+        # Factors and offset that bring the four to about the same size.
+        parts = [2 * magnitude + 0.6, weight * angle.cos(), weight * angle.sin(), 4 * change]
+        return torch.cat(parts, dim=-1)
+
+
+class Trunk(nn.Module):
+    """Images `[batch, 2, time, freq]` to one vector a note, `[batch, channels]`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        _, bins = config.final_shape
+        channels, sizes = config.fmap_max, frame_counts(config)[::-1]
+        counts = [_TRUNK_BLOCKS[min(i, len(_TRUNK_BLOCKS) - 1)] for i in range(len(sizes))]
+        share = 1 / math.sqrt(sum(counts))
+        self.shrink = config.scale_base
+        self.views = Views(config)
+        self.project = nn.Linear(4 * bins, channels)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(Block(channels, share) for _ in range(count)) for count in counts
+        )
+        self.fold = nn.Linear(sizes[-1] * channels, channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.project(self.views(images))
+        for place, stage in enumerate(self.stages):
+            if place:
+                x = F.avg_pool1d(x.transpose(1, 2), self.shrink).transpose(1, 2)
+            for block in stage:  # type: ignore[attr-defined]
+                x = block(x)
+        return F.leaky_relu(self.fold(rms_norm(x).flatten(1)), SLOPE)
+
+
+class FramesEncoder(nn.Module):
+    """Images to a normal distribution over codes; used in training only."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.trunk = Trunk(config)
+        self.moments = nn.Linear(config.fmap_max, 2 * config.code_size)
+        nn.init.normal_(self.moments.weight, std=0.02)
+        nn.init.zeros_(self.moments.bias)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Float32 `[batch, 2, time, freq]` to means and log deviations `[batch, code_size]`."""
+        mean, log_deviation = self.moments(self.trunk(images)).float().chunk(2, dim=-1)
+        return mean, log_deviation.clamp(-8, 3)
+
+
+class FramesDiscriminator(nn.Module):
+    """Images and their pitches to scores (projection: Miyato & Koyama 2018) and pitch logits."""
+
+    def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
+        super().__init__()
+        channels = config.fmap_max
+        self.trunk = Trunk(config)
+        self.score = nn.Linear(channels, 1)
+        self.label = nn.Embedding(num_pitches, channels)
+        self.pitch_logits = nn.Linear(channels, num_pitches)
+        nn.init.normal_(self.label.weight, std=0.02)
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge images.
+
+        Float32 `[batch, 2, time, freq]` and int64 `[batch]` to scores `[batch]`, high for real
+        notes of that pitch, and pitch logits `[batch, num_pitches]`.
+        """
+        seen = self.trunk(images)
+        fits = (seen * self.label(labels)).sum(dim=1) / math.sqrt(seen.shape[1])
+        return (self.score(seen).squeeze(1) + fits).float(), self.pitch_logits(seen).float()
+
+
+def frame_counts(config: Config) -> list[int]:
+    """The generator's numbers of frames, from the first resolution's to the image's."""
+    return [
+        config.start_height * config.scale_base**steps for steps in range(config.num_resolutions)
+    ]
+
+
+def mean_row(images: Tensor, views: Views) -> Tensor:
+    """The mean row of notes of one pitch: images `[notes, 2, time, freq]` to `[2, freq]`.
+
+    Magnitudes are weighted by how much their frame is heard. Phase steps are averaged on the
+    circle, by the squared weights of their points; the first frame holds a phase and no step.
+    """
+    magnitude, step = images.unbind(1)
+    weight = views.weight(magnitude)
+    heard = weight.mean(dim=2, keepdim=True)
+    level = (magnitude * heard).sum(dim=(0, 1)) / heard.sum(dim=(0, 1)).clamp_min(1e-6)
+    angle, square = views.angle(step[:, 1:]), weight[:, 1:].square()
+    sine, cosine = ((square * part).sum(dim=(0, 1)) for part in (angle.sin(), angle.cos()))
+    return torch.stack([level, torch.atan2(sine, cosine) * (views.half_turn / math.pi)])

@@ -1,0 +1,258 @@
+"""Training of frames: losses, matching, learning, going on, fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gansynth
+from gansynth import config as configs
+from gansynth.config import Config
+from gansynth.data.store import open_notes
+from gansynth.model.load import load_model
+from gansynth.networks.frames import Views
+from gansynth.spectral.normalizers import make_normalizer
+from gansynth.training.frames import FramesTrainer, code_information, reconstruction_losses
+from gansynth.training.matching import matched
+from gansynth.training.notes import choose_notes
+from gansynth.training.processes import Processes
+from gansynth.training.reals import RealNotes
+from gansynth.training.start import resume, train
+from training_data import (
+    CPU,
+    SAMPLE_RATE,
+    SAMPLES,
+    as_options,
+    assert_refused,
+    assert_same_bits,
+    metrics,
+    newest,
+    options,
+)
+
+
+def frames(**changes: Any) -> Config:
+    """Images of 64 x 16 of the small notes."""
+    sizes = {
+        "sample_rate": SAMPLE_RATE, "audio_length": SAMPLES, "start_height": 8, "start_width": 2,
+        "num_resolutions": 4, "fmap_max": 16, "latent_vector_size": 6, "code_size": 4,
+        "batch_size_schedule": [4], "total_num_images": 64, "fake_batch_size": 3,
+        "generator_learning_rate": 0.003,
+    }  # fmt: skip
+    return configs.preset("fast").replace(**{**sizes, **changes})
+
+
+def parts(notes: Path, **changes: Any) -> tuple[FramesTrainer, RealNotes]:
+    config = frames(**changes)
+    prepared = open_notes(notes)
+    chosen = choose_notes(prepared, config)
+    reals = RealNotes(
+        config, prepared.waveforms, chosen.rows, chosen.labels, CPU, 1 << 26,
+        instruments=chosen.instruments,
+    )  # fmt: skip
+    trainer = FramesTrainer(config, 3, make_normalizer(config), Processes(CPU))
+    return trainer, reals
+
+
+# Losses
+
+
+def test_equal_images_lose_nothing_and_a_full_turn_is_none() -> None:
+    views = Views(frames())
+    real = torch.rand(2, 2, 8, 16, generator=torch.Generator().manual_seed(0)) - 0.5
+    assert all(float(v) == 0 for v in reconstruction_losses(real, real, views).values())
+    turned = real.clone()
+    turned[:, 1] += 2 * views.half_turn
+    assert float(reconstruction_losses(turned, real, views)["phase_loss"]) == pytest.approx(
+        0, abs=1e-5
+    )
+    turned[:, 1] -= views.half_turn
+    assert float(reconstruction_losses(turned, real, views)["phase_loss"]) == pytest.approx(
+        2, abs=1e-5
+    )
+
+
+def test_magnitudes_are_told_in_nats() -> None:
+    config = frames()
+    views = Views(config)
+    real = torch.zeros(1, 2, 4, 16)
+    louder = real.clone()
+    louder[:, 0] += config.mag_normalizer_a  # one neper
+    # All are at the peak: weight 1, and a quarter besides.
+    found = float(reconstruction_losses(louder, real, views)["magnitude_loss"])
+    assert found == pytest.approx(1.25)
+
+
+def test_code_information_is_the_divergence_of_normals() -> None:
+    mean, log_deviation = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, math.log(0.5)]])
+    normal = torch.distributions.Normal(mean, log_deviation.exp())
+    standard = torch.distributions.Normal(torch.zeros(1, 2), torch.ones(1, 2))
+    expected = torch.distributions.kl_divergence(normal, standard).sum()
+    assert float(code_information(mean, log_deviation)) == pytest.approx(float(expected))
+
+
+# Matching
+
+
+def test_each_point_gets_the_target_beside_it() -> None:
+    random = torch.Generator().manual_seed(0)
+    targets = torch.randn(32, 4, generator=random) * 5
+    order = torch.randperm(32, generator=random)
+    points = targets[order] + 0.01 * torch.randn(32, 4, generator=random)
+    assert torch.equal(matched(points, targets), order)
+
+
+def test_a_crowd_is_spread_over_all_targets() -> None:
+    # By distance alone all points would take the first target.
+    targets = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+    points = torch.linspace(-0.1, 0.1, 16)[:, None]
+    counts = torch.bincount(matched(points, targets), minlength=4)
+    assert counts.tolist() == [4, 4, 4, 4]
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 5))
+def test_matches_are_targets(points: int, targets: int, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    found = matched(
+        torch.randn(points, 3, generator=random), torch.randn(targets, 3, generator=random)
+    )
+    assert found.shape == (points,)
+    assert bool(((found >= 0) & (found < targets)).all())
+
+
+# Notes
+
+
+def test_a_partner_is_a_note_of_the_same_instrument(small_notes: Path) -> None:
+    _, reals = parts(small_notes)
+    prepared = open_notes(small_notes)
+    names = [prepared.records[row].instrument for row in prepared.rows("train")]
+    notes = np.arange(len(reals))
+    found = [reals.partners(notes, seed) for seed in range(20)]
+    for partners in found:
+        assert [names[n] for n in partners] == names
+    assert len({tuple(partners) for partners in found}) > 1
+    assert np.array_equal(reals.partners(notes, 3), found[3])
+
+
+def test_remembered_images_are_nearly_those_computed(small_notes: Path) -> None:
+    _, reals = parts(small_notes)
+    fresh, kept = (reals.images(np.arange(4), 3.0) for _ in range(2))
+    assert torch.equal(fresh, kept)
+    assert torch.allclose(fresh, reals.specgrams(np.arange(4)).permute(0, 3, 1, 2), atol=5e-3)
+
+
+# Training
+
+
+@pytest.fixture(scope="module")
+def run(small_notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training of 320 images."""
+    folder = tmp_path_factory.mktemp("frames") / "run"
+    assert train(small_notes, folder, frames(total_num_images=320), options()) == "finished"
+    return folder
+
+
+def test_the_losses_fall(run: Path) -> None:
+    lines = [line for line in metrics(run) if "magnitude_loss" in line]
+    values = [line["magnitude_loss"] for line in lines]
+    assert values[-1] < 0.8 * max(values)
+    assert all(math.isfinite(line["phase_loss"]) for line in lines)
+
+
+def test_latents_come_nearer_to_the_codes(small_notes: Path) -> None:
+    trainer, _ = parts(small_notes, fmap_max=64)
+    random = torch.Generator().manual_seed(0)
+    sides = torch.where(torch.rand(len(trainer.codes), generator=random) < 0.25, 3.0, -1.0)
+    trainer.codes[:] = 0.1 * torch.randn(trainer.codes.shape, generator=random) + sides[:, None]
+    trainer.images = len(trainer.codes)
+    distances = [float(trainer._update_mapping(s)["mapping_distance"].detach()) for s in range(50)]
+    assert distances[-1] < 0.3 * distances[0]
+
+
+def test_the_model_plays_the_pitches_of_the_notes(run: Path) -> None:
+    synth = gansynth.load(run)
+    assert synth.pitches == (60, 62, 64)
+    z = synth.sample_latents(4, 0)
+    waves = synth.notes(z, [60, 62, 64, 60])
+    assert waves.shape == (4, SAMPLES)
+    spectra = np.abs(np.fft.rfft(waves, 8 * SAMPLES, axis=1))
+    hertz = np.fft.rfftfreq(8 * SAMPLES, 1 / SAMPLE_RATE)
+    tones = 440 * 2 ** ((np.array([60, 62, 64, 60]) - 69) / 12)
+    for spectrum, tone in zip(spectra, tones, strict=True):
+        # One of the three harmonics that the notes have is the loudest.
+        loudest = hertz[spectrum.argmax()]
+        assert min(abs(loudest / (tone * k) - 1) for k in (1, 2, 3)) < 0.06
+
+
+def test_going_on_gives_the_same_bits(small_notes: Path, tmp_path: Path) -> None:
+    config = frames(total_num_images=288)
+    train(small_notes, tmp_path / "whole", config, options())
+    train(small_notes, tmp_path / "parts", config, options(max_images=272))
+    assert resume(tmp_path / "parts", options()) == "finished"
+    whole, again = newest(tmp_path / "whole")[0], newest(tmp_path / "parts")[0]
+    assert_same_bits(whole, again)
+    assert "codes" in whole
+
+
+def test_the_rate_warms_up_and_falls_to_its_share(small_notes: Path) -> None:
+    trainer, _ = parts(small_notes, total_num_images=1000)
+    rates = []
+    for images, steps in ((0, 0), (200, 49), (1000, 249)):
+        trainer.images, trainer.coding_optimizer.steps = images, steps
+        trainer._set_rates()
+        rates.append(trainer.coding_optimizer.param_groups[0]["lr"] / 0.003)
+    assert rates == pytest.approx([1 / 50, 1 - 0.9 * 0.2, 0.1])
+
+
+def test_a_time_limit_ends_the_schedule(small_notes: Path) -> None:
+    trainer, _ = parts(small_notes, train_time_limit=10.0, total_num_images=1000)
+    trainer.seconds = 5.0
+    assert trainer.done == 0.5
+    assert not trainer.has_ended
+    trainer.seconds = 10.0
+    assert trainer.has_ended
+
+
+def test_fine_tuning_begins_with_the_models_weights_and_the_new_pitchs_row(
+    run: Path, tmp_path: Path
+) -> None:
+    from training_data import write_notes
+
+    notes = write_notes(tmp_path / "notes", pitches=(60, 62, 65), seed=4)
+    model, _ = load_model(run)
+    said: list[str] = []
+    config = model.config.replace(total_num_images=4)
+    train(notes, tmp_path / "tuned", config, options(max_images=0), model=model, say=said.append)
+    tensors = newest(tmp_path / "tuned")[0]
+    assert any("1 pitches are new" in line for line in said)
+    assert any("encoder" in line for line in said)
+    rows = tensors["average.rows.weight"]
+    assert rows.shape[0] == 3
+    assert not torch.allclose(rows[2], model.generator["rows.weight"][2], atol=1e-2)
+
+
+def test_the_command_line_trains_frames(run_cli: Any, small_notes: Path, tmp_path: Path) -> None:
+    words = ["train", small_notes, "-o", tmp_path / "run", "--device", "cpu"]
+    result = run_cli(*words, *as_options(frames(total_num_images=8)))
+    assert result.code in (0, None), result.err
+    run_cli(*words[:3], tmp_path / "hour", *as_options(frames()), "--max-minutes", "0.001")
+    limits = [
+        json.loads((tmp_path / name / "config.json").read_text("utf-8"))["config"][
+            "train_time_limit"
+        ]
+        for name in ("run", "hour")
+    ]
+    assert limits == [None, pytest.approx(0.06)]
+    assert_refused(
+        run_cli("train", small_notes, "-o", tmp_path / "x", "--set", "g_fn=frames"),
+        "d_fn='specgram': doesn't go with g_fn='frames'",
+    )
