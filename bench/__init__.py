@@ -4,4 +4,5 @@ make bench                          all tables
 python -m bench generate            generating alone; --model PATH adds a trained model's precision
 python -m bench train               training alone; --stages 0,4 chooses; --quick shows that it runs
 python -m bench evaluate            evaluating alone; --quick shows that it runs
+python -m bench.sustain NOTES       how well notes are held longer, on prepared notes
 """

@@ -131,6 +131,7 @@ def test_the_sidecar_says_how_to_make_the_note_again(generate: Generate, toy_mod
             "single": False,
             "per_track": False,
             "out_of_range": "octave",
+            "sustain": "extend",
             "precision": "auto",
         },
         "kind": "note",
@@ -191,7 +192,7 @@ def test_recall_of_another_model_is_refused(generate: Generate, tiny_model: Path
 def test_recall_of_a_clip_needs_pitches(generate: Generate, make_midi: MakeMidi) -> None:
     generate("--midi", make_midi(SONG), "-o", "clip.wav")
     err = generate("--recall", "clip.json", "-o", "x", code=2)
-    assert err == ("error: --recall: this is a clip's .json; say --pitch, --pitches or --midi.\n")
+    assert err == ("error: --recall: no note made this .json; say --pitch, --pitches or --midi.\n")
     generate("--recall", "clip.json", "--pitch", 60, "-o", "x")
     assert len(list(Path("x").glob("*.wav"))) == len(sidecar(Path("clip.wav"))["latents"])
 

@@ -40,7 +40,7 @@ def naive_envelope(seconds: float, samples: int) -> NDArray[np.float64]:
 def naive_mix(notes: list[PlayedNote], samples: int) -> NDArray[np.float64]:
     """The whole clip in one buffer."""
     clip = np.zeros(samples + 10 * RATE)
-    for wave, start, end, velocity in notes:
+    for wave, start, end, velocity, _ in notes:
         gain = naive_envelope(end - start, len(wave))
         sound = wave[: len(gain)] * gain
         first, level = int(start * RATE), np.abs(sound).max()
@@ -111,6 +111,14 @@ def test_a_key_holds_at_least_the_attack_and_at_most_3_seconds(seconds: float, h
     gain = envelope(seconds, RATE)
     assert len(gain) == hold + 300
     assert gain.max() == 1.0
+
+
+def test_a_longer_wave_is_held_as_long_as_it_may_be() -> None:
+    wave = np.ones(20 * RATE, np.float32)
+    for longest, hold in ((3.0, 3), (9.0, 9), (99.0, 12)):
+        clip = mixed([PlayedNote(wave, 0.0, 12.0, 127, longest)], 20 * RATE)
+        assert (clip[10 : hold * RATE] == 1).all()
+        assert not clip[hold * RATE + 300 :].any()
 
 
 def test_a_wave_shorter_than_its_release_is_played_as_far_as_it_goes() -> None:

@@ -182,6 +182,7 @@ def test_error_names_the_first_note_out_of_range() -> None:
     [
         ({"arrangement": "duet"}, "arrangement='duet': must be one of spaced, single, per-track."),
         ({"out_of_range": "fold"}, "out_of_range='fold': must be one of octave, drop, error."),
+        ({"sustain": "hold"}, "sustain='hold': must be one of extend, cut."),
         ({"secs_per_instrument": 0}, "secs_per_instrument=0: must be above 0 seconds."),
         ({"secs_per_instrument": float("nan")}, "secs_per_instrument=nan: must be above"),
         ({"latents": [[1.0, 2.0]]}, "latents: shape (1, 2): the model needs [n, 4]."),
@@ -240,9 +241,42 @@ def test_a_clip_shorter_than_two_instruments_still_goes_between_two() -> None:
     assert plan.times[-1] == 0.5
 
 
-def test_a_long_held_note_is_released_after_3_seconds_and_counted() -> None:
+def test_a_long_held_note_sounds_until_its_key_is_let_go() -> None:
     synth = ToneSynth()
     plan = make_plan(score((60, 0, 8), (62, 0, 3)), synth)
+    assert "1 extended beyond 3 s" in plan.summary()
+    clip = clip_of(plan, synth)
+    assert clip.shape == (11_000,)
+    np.testing.assert_allclose(clip[3300:7990], clip[3300], rtol=0.01)
+    assert clip[7990] == pytest.approx(0.25, rel=0.01)
+    assert not clip[8300:].any()
+
+
+def test_a_drone_is_released_after_2_minutes_and_counted() -> None:
+    synth = ToneSynth()
+    plan = make_plan(score((60, 0, 3600)), synth)
+    assert "1 extended beyond 3 s, 1 held longer than 120 s and released then" in plan.summary()
+    tracemalloc.start()
+    try:
+        with render(plan, synth) as clip:
+            sounding = [bool(block.any()) for block in clip.blocks()]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sounding[0]
+    assert not any(sounding[1:])  # a block is 262 s at this rate
+    assert most < 20e6
+
+
+def test_notes_of_up_to_3_seconds_are_the_same_either_way() -> None:
+    synth, piece = ToneSynth(), score((60, 0, 3), (62, 1, 1.5), (62, 2, 4.9))
+    extended, cut = (make_plan(piece, synth, sustain=how) for how in ("extend", "cut"))
+    np.testing.assert_array_equal(clip_of(extended, synth), clip_of(cut, synth))
+
+
+def test_a_long_held_note_is_cut_after_3_seconds_and_counted() -> None:
+    synth = ToneSynth()
+    plan = make_plan(score((60, 0, 8), (62, 0, 3)), synth, sustain="cut")
     assert "1 held longer than 3 s and released then" in plan.summary()
     clip = clip_of(plan, synth)
     assert clip.shape == (11_000,)
@@ -296,9 +330,18 @@ def test_notes_shorter_than_the_originals_are_held_as_long_as_they_last(
         initial_model(config.preset("tiny").replace(audio_length=32_000), [60], seed=0), "cpu"
     )
     score = read_midi(make_midi([(60, 0.0, 2.9), (60, 3.0, 4.0)]))
-    plan = make_plan(score, synth)
+    plan = make_plan(score, synth, sustain="cut")
     assert plan.hold == pytest.approx(1.7)
     assert "1 held longer than 1.7 s and released then" in plan.summary()
+    assert "1 extended beyond 1.7 s" in make_plan(score, synth).summary()
+
+
+def test_notes_too_short_to_be_extended_are_cut() -> None:
+    synth = ToneSynth()
+    synth.note_samples = 1600
+    plan = make_plan(score((60, 0, 8)), synth)
+    assert "1 held longer than 1.3 s and released then" in plan.summary()
+    assert not clip_of(plan, synth)[1600:].any()
 
 
 def test_a_synth_that_is_none_is_told(make_midi: MakeMidi) -> None:

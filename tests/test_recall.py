@@ -27,6 +27,7 @@ def song(make_midi: Callable[..., Path]) -> Path:
         ["--single"],
         ["--per-track"],
         ["--out-of-range", "drop"],
+        ["--sustain", "cut"],
         ["--precision", "bfloat16"],
     ],
     ids=lambda options: options[0],
@@ -52,7 +53,7 @@ def test_a_clip_with_as_many_instruments_as_pitches_is_no_list_of_notes(
     assert run_cli("generate", "--model", toy_model, "--midi", song, "-o", clip).code == 0
     result = run_cli("generate", "--recall", tmp_path / "clip.json", "-o", tmp_path / "notes")
     assert result.code == 2
-    assert "this is a clip's .json; say --pitch, --pitches or --midi" in result.err
+    assert "no note made this .json; say --pitch, --pitches or --midi" in result.err
     result = run_cli(
         "generate", "--recall", tmp_path / "clip.json", "--pitch", 60, "-o", tmp_path / "notes"
     )

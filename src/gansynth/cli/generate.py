@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gansynth.performance.recording import Format, Recording
 
 OUT_OF_RANGE = ("octave", "drop", "error")
+SUSTAIN = ("extend", "cut")
 
 _EPILOG = """\b
 Examples:
@@ -79,6 +80,13 @@ Examples:
     default="octave",
     show_default=True,
     help="With --midi: notes that the model doesn't know.",
+)
+@click.option(
+    "--sustain",
+    type=click.Choice(SUSTAIN),
+    default="extend",
+    show_default=True,
+    help="With --midi: notes held longer than the model's 3 s go on, or are released then.",
 )
 @click.option(
     "--recall",
@@ -146,7 +154,7 @@ def _check_combination(options: dict[str, Any]) -> None:
     """Refuse options that would have no effect or contradict each other."""
     source = click.get_current_context().get_parameter_source
     given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
-    of_midi = ("single", "per_track", "secs_per_instrument", "out_of_range")
+    of_midi = ("single", "per_track", "secs_per_instrument", "out_of_range", "sustain")
     rules = [
         ("midi" in given, ("pitches", "count"), "--midi brings notes"),
         ("midi" not in given, of_midi, "it goes with --midi FILE"),
@@ -171,7 +179,11 @@ def _check_combination(options: dict[str, Any]) -> None:
 def _take_recorded(options: dict[str, Any], recall: Recording) -> None:
     """Options that shaped a recording hold again, unless they are given anew."""
     source = click.get_current_context().get_parameter_source
-    allowed = {"precision": ("auto", "float32", "bfloat16"), "out_of_range": OUT_OF_RANGE}
+    allowed = {
+        "precision": ("auto", "float32", "bfloat16"),
+        "out_of_range": OUT_OF_RANGE,
+        "sustain": SUSTAIN,
+    }
     for name, values in allowed.items():
         recorded = recall.options.get(name)
         if source(name) is ParameterSource.DEFAULT and recorded in values:
@@ -222,7 +234,7 @@ def _load(options: dict[str, Any], recall: Recording | None) -> tuple[Synth, dic
         )
     if options["seed"] is None:
         options["seed"] = secrets.randbits(32)
-    names = ("secs_per_instrument", "single", "per_track", "out_of_range", "precision")
+    names = ("secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "precision")
     origin = make_origin(
         synth,
         path,
@@ -257,6 +269,7 @@ def _clip(
         arrangement=arrangement,
         latents=None if recall is None else recall.latents,
         out_of_range=options["out_of_range"],
+        sustain=options["sustain"],
     )
     click.echo(f"{options['midi']}: {plan.summary()}{_seed_words(origin)}")
     if options["dry_run"]:

@@ -78,9 +78,11 @@ def gansynth_generate(
     synth = load(model)
     warn(synth.warnings)
     seed = secrets.randbits(32) if seed is None else seed
-    origin = make_origin(synth, model, seed=seed, midi=midi_file or None)
+    # Long notes are cut as in the original; recalled clips are then played alike.
+    cut = {"sustain": "cut"}
+    origin = make_origin(synth, model, seed=seed, midi=midi_file or None, options=cut)
     if score is not None:
-        plan = make_plan(score, synth, seed=seed, secs_per_instrument=secs_per_instrument)
+        plan = make_plan(score, synth, seed=seed, secs_per_instrument=secs_per_instrument, **cut)
         click.echo(f"{midi_file}: {plan.summary()}, seed {seed}")
         line = record_clip(
             synth,

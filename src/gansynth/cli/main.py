@@ -16,6 +16,7 @@ _COMMANDS = {
     "init": ("gansynth.cli.models", "Make an untrained model file."),
     "train": ("gansynth.cli.train", "Train a model on prepared notes."),
     "evaluate": ("gansynth.cli.evaluate", "Judge models against real notes."),
+    "export": ("gansynth.cli.export", "Take an instrument or a model to other programs."),
     "dataset": ("gansynth.cli.dataset", "Prepare notes for training, and look at them."),
 }
 

@@ -133,6 +133,37 @@ class Synth:
         z, labels = self._checked(latents, pitches)
         return self._stream(z, labels)
 
+    def held(
+        self, latents: ArrayLike, pitches: ArrayLike, seconds: ArrayLike, hold: float = 3.0
+    ) -> Iterator[Floats]:
+        """The notes of `stream`, held longer where that is wanted.
+
+        Parameters
+        ----------
+        latents, pitches
+            As for `notes`.
+        seconds : float array [n], or one number
+            How long each note is held.
+        hold : float
+            Seconds that the model holds its notes: 3 if it learned from notes like NSynth's.
+
+        Yields
+        ------
+        float32 [samples]
+            The note as it is (read-only), or longer by `seconds - hold`: see `spectral.sustain`.
+
+        Raises
+        ------
+        InputError
+            As for `notes`; if the lengths don't fit; if a note is too short to be held longer.
+        """
+        notes = np.atleast_1d(np.asarray(pitches))
+        wanted = np.atleast_1d(np.asarray(seconds, dtype=np.float64))
+        if wanted.shape not in ((1,), notes.shape):
+            raise InputError(f"seconds: {len(wanted)} for {len(notes)} pitches: give one for each.")
+        lengths = np.broadcast_to(wanted, notes.shape).tolist()
+        return extend_each(self.stream(latents, pitches), self.sample_rate, hold, lengths)
+
     def _stream(self, z: Floats, labels: NDArray[np.int64]) -> Iterator[Floats]:
         recent: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
         for start in range(0, len(z), self._batch):

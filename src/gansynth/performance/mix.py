@@ -24,12 +24,15 @@ _BLOCK = 1 << 18
 
 
 class PlayedNote(NamedTuple):
-    """A wave `[samples]`, when it begins and ends in seconds, and its velocity (1-127)."""
+    """A wave `[samples]`, when it begins and ends in seconds, its velocity (1-127), and after how
+    many seconds it is let go at the latest.
+    """
 
     wave: NDArray[np.float32]
     start: float
     end: float
     velocity: int
+    longest: float = LONGEST_HOLD
 
 
 def absolute_peak(samples: NDArray) -> float:
@@ -37,9 +40,9 @@ def absolute_peak(samples: NDArray) -> float:
     return float(np.abs(samples).max(initial=0.0))
 
 
-def longest_hold(note_samples: int, sample_rate: int) -> float:
+def longest_hold(note_samples: int, sample_rate: int, longest: float = LONGEST_HOLD) -> float:
     """Seconds that a note can be held: 3 as in the original, or what a shorter note has."""
-    return max(0.0, min(LONGEST_HOLD, note_samples / sample_rate - RELEASE))
+    return max(0.0, min(longest, note_samples / sample_rate - RELEASE))
 
 
 def envelope(seconds: float, sample_rate: int, longest: float = LONGEST_HOLD) -> NDArray:
@@ -96,7 +99,7 @@ def mix_blocks(
     buffer = np.zeros(0)
     done = 0
     for note in notes:
-        longest = longest_hold(len(note.wave), sample_rate)
+        longest = longest_hold(len(note.wave), sample_rate, note.longest)
         gain = envelope(note.end - note.start, sample_rate, longest)[: len(note.wave)]
         sound = note.wave[: len(gain)] * gain
         level = peak(sound)

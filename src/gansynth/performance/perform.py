@@ -21,11 +21,14 @@ from gansynth.performance.mix import (
     mix_blocks,
 )
 from gansynth.pitches import describe_pitches
+from gansynth.spectral.sustain import can_extend, extend_each
 
 ARRANGEMENTS = ("spaced", "single", "per-track")
 OUT_OF_RANGE = ("octave", "drop", "error")
+SUSTAIN = ("extend", "cut")
 SECS_PER_INSTRUMENT = 6.0
 MAX_INSTRUMENTS = 100_000
+LONGEST_EXTENDED = 120.0  # seconds: a note is made as a whole, so that bounds the memory for it
 
 # Latents of so many notes are held at a time.
 _NOTES_AT_ONCE = 1024
@@ -49,9 +52,11 @@ class Plan:
     parts : tuple of int, notes
         Which instrument plays each note, where instruments don't change with time.
     hold : float
-        Seconds that the model's notes can be held.
-    moved, dropped, held : int
-        Notes moved by octaves, left out, and held longer than that.
+        Seconds that the model's notes can be held as they are.
+    longest : float
+        Seconds after which a note is let go: `hold`, or more where notes are extended.
+    moved, dropped, extended, held : int
+        Notes moved by octaves, left out, extended, and held longer than `longest`.
     drums, unfinished : int
         From the MIDI file; see `Score`.
     """
@@ -63,8 +68,10 @@ class Plan:
     times: NDArray[np.float64] | None
     parts: tuple[int, ...]
     hold: float
+    longest: float
     moved: int
     dropped: int
+    extended: int
     held: int
     drums: int
     unfinished: int
@@ -85,7 +92,8 @@ class Plan:
             "out of range and dropped": self.dropped,
             "drum notes left out": self.drums,
             "without an end, ended with their track": self.unfinished,
-            f"held longer than {self.hold:g} s and released then": self.held,
+            f"extended beyond {self.hold:g} s": self.extended,
+            f"held longer than {self.longest:g} s and released then": self.held,
         }
         parts += [f"{count} {words}" for words, count in changes.items() if count]
         return ", ".join(parts)
@@ -100,6 +108,7 @@ def make_plan(
     arrangement: str = "spaced",
     latents: ArrayLike | None = None,
     out_of_range: str = "octave",
+    sustain: str = "extend",
 ) -> Plan:
     """Decide pitches and instruments of a piece; arguments and errors as for `perform`."""
     if isinstance(synth, str | os.PathLike):
@@ -112,6 +121,8 @@ def make_plan(
         raise InputError(
             f"out_of_range={out_of_range!r}: must be one of {', '.join(OUT_OF_RANGE)}."
         )
+    if sustain not in SUSTAIN:
+        raise InputError(f"sustain={sustain!r}: must be one of {', '.join(SUSTAIN)}.")
     number = isinstance(secs_per_instrument, int | float)
     if not (number and np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
         raise InputError(f"secs_per_instrument={secs_per_instrument!r}: must be above 0 seconds.")
@@ -135,7 +146,10 @@ def make_plan(
         instruments = synth.sample_latents(wanted, seed)
     times = instrument_times(len(instruments), duration) if arrangement == "spaced" else None
     order = {key: index for index, key in enumerate(sorted(set(keys)))}
-    hold = longest_hold(synth.note_samples, synth.sample_rate)
+    hold = longest = longest_hold(synth.note_samples, synth.sample_rate)
+    if sustain == "extend" and can_extend(hold, synth.sample_rate):
+        longest = LONGEST_EXTENDED
+    lengths = [note.end - note.start for note in notes]
     return Plan(
         notes=tuple(notes),
         duration=duration,
@@ -144,9 +158,11 @@ def make_plan(
         times=times,
         parts=tuple(order[key] for key in keys),
         hold=hold,
+        longest=longest,
         moved=moved,
         dropped=dropped,
-        held=sum(note.end - note.start > hold for note in notes),
+        extended=sum(seconds > hold for seconds in lengths) if longest > hold else 0,
+        held=sum(seconds > longest for seconds in lengths),
         drums=score.drums,
         unfinished=score.unfinished,
     )
@@ -180,6 +196,7 @@ def perform(
     arrangement: str = "spaced",
     latents: ArrayLike | None = None,
     out_of_range: str = "octave",
+    sustain: str = "extend",
     progress: bool = False,
 ) -> NDArray[np.float32]:
     """Play a MIDI file.
@@ -200,6 +217,9 @@ def perform(
         Instruments to use instead of random ones.
     out_of_range : str
         Notes that the model doesn't know: "octave" moves them by octaves, "drop", or "error".
+    sustain : str
+        Notes held longer than the model's (3 s): "extend" lets their steady part go on, up to two
+        minutes; "cut" releases them then, as the original does.
     progress : bool
         Show a progress bar.
 
@@ -223,6 +243,7 @@ def perform(
         arrangement=arrangement,
         latents=latents,
         out_of_range=out_of_range,
+        sustain=sustain,
     )
     with render(plan, synth, progress) as clip:
         return np.concatenate([*clip.blocks(), np.zeros(0, dtype=np.float32)])
@@ -232,9 +253,11 @@ def _played(plan: Plan, synth: Synth) -> Iterator[PlayedNote]:
     for start in range(0, len(plan.notes), _NOTES_AT_ONCE):
         notes = plan.notes[start : start + _NOTES_AT_ONCE]
         latents = plan.latents(start, start + len(notes))
+        seconds = [min(note.end - note.start, plan.longest) for note in notes]
         waves = synth.stream(latents, [note.pitch for note in notes])
+        waves = extend_each(waves, synth.sample_rate, plan.hold, seconds)
         for note, wave in zip(notes, waves, strict=True):
-            yield PlayedNote(wave, note.start, note.end, note.velocity)
+            yield PlayedNote(wave, note.start, note.end, note.velocity, plan.longest)
 
 
 def _checked_count(duration: float, secs_per_instrument: float) -> int:

@@ -37,6 +37,7 @@ from gansynth.pitches import describe_pitches
 
 CLIP_NAME = "generated_clip"
 _LARGEST_RECORDING = 1 << 26
+_NO_SIDECAR = "{}: is no sidecar of gansynth generate ({}: {})."
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def choose_notes(
             raise InputError(f"pitch={pitch}: the model knows {describe_pitches(synth.pitches)}.")
     if recording is not None:
         if not pitches and recording.kind != "note":
-            raise InputError("--recall: this is a clip's .json; say --pitch, --pitches or --midi.")
+            raise InputError("--recall: no note made this .json; say --pitch, --pitches or --midi.")
         latents, given = recording.latents, recording.pitches
     else:
         latents = synth.sample_latents(count or (1 if pitches else 8), seed)
@@ -301,12 +302,27 @@ def read_recording(path: Path) -> Recording:
         If it isn't one: no JSON, no latents, numbers missing or not finite.
     """
     where = f"recall={str(path)!r}"
+    return parse_recording(read_sidecar(path, where), where)
+
+
+def read_sidecar(path: Path, where: str | None = None) -> Any:
+    """A sidecar's JSON, of whatever shape; `where` begins the message of an `InputError`."""
+    where = where or f"instrument={str(path)!r}"
     try:
         with open_regular(path) as file:
             data = file.read(_LARGEST_RECORDING + 1)
         if len(data) > _LARGEST_RECORDING:
             raise InputError(f"{where}: is larger than {_LARGEST_RECORDING} bytes; no sidecar is.")
-        record = json.loads(data)
+        return json.loads(data)
+    except OSError as error:
+        raise InputError(f"{where}: can't be read ({error.strerror or error}).") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(_NO_SIDECAR.format(where, type(error).__name__, error)) from None
+
+
+def parse_recording(record: Any, where: str) -> Recording:
+    """A sidecar's JSON as a `Recording`; an `InputError` that begins with `where` if it is none."""
+    try:
         with np.errstate(over="ignore"):  # what is beyond float32 is told below
             latents = np.array(record["latents"], dtype=np.float32)
         pitches = [int(pitch) for pitch in record["pitches"]]
@@ -314,14 +330,8 @@ def read_recording(path: Path) -> Recording:
         kind, arrangement = str(record["kind"]), str(record.get("arrangement", "spaced"))
         path_and_hash = str(model["path"]), str(model["sha256"])
         options = dict(record.get("options") or {})
-    except OSError as error:
-        raise InputError(f"{where}: can't be read ({error.strerror or error}).") from None
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise InputError(
-            f"{where}: is no sidecar of gansynth generate ({type(error).__name__}: {error})."
-        ) from None
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
+        raise InputError(_NO_SIDECAR.format(where, type(error).__name__, error)) from None
     if latents.ndim != 2 or latents.size == 0:
         raise InputError(f"{where}: latents have shape {latents.shape}, not [n, latent_size].")
     if not np.isfinite(latents).all():

@@ -1,0 +1,180 @@
+"""`gansynth export sfz` and `onnx`: words to calls of the export room."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from gansynth.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from gansynth.model.synth import Synth
+    from gansynth.performance.instrument import Instrument
+
+_force = click.option("--force", is_flag=True, help="Overwrite files that exist.")
+
+_SFZ_EPILOG = """\b
+Examples:
+  gansynth export sfz glass-organ.json -o glass-organ
+  gansynth export sfz notes/generated_3.json -o sampler --every 3 --sample-rate 44100
+"""
+_ONNX_EPILOG = "Example: gansynth export onnx --model acoustic_only.safetensors -o acoustic.onnx"
+
+
+@click.group()
+def export() -> None:
+    """Take an instrument or a model to other programs."""
+
+
+@export.command(epilog=_SFZ_EPILOG)
+@click.argument("instrument", metavar="INSTRUMENT.json", type=click.Path(readable=False))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(readable=False),
+    required=True,
+    help="Folder for the samples and the presets.",
+)
+@click.option(
+    "--model",
+    type=click.Path(readable=False),
+    help="Where its model is.  [default: where it was when the instrument was made]",
+)
+@click.option(
+    "--instrument",
+    "number",
+    type=click.IntRange(min=1),
+    help="Which one, if the file holds several.",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(1, 24),
+    default=1,
+    show_default=True,
+    help="Sample every so many pitches, to save space; the keys between are moved.",
+)
+@click.option(
+    "--format",
+    "extension",
+    type=click.Choice(["flac", "wav"]),
+    default="flac",
+    show_default=True,
+    help="Of the samples; a WAV file holds its loop too.",
+)
+@click.option(
+    "--bits",
+    type=click.Choice(["16", "24"]),
+    default="16",
+    show_default=True,
+    help="Of the samples; the SoundFont always has 16.",
+)
+@click.option("--sample-rate", type=int, help="Resample to this rate in Hz, such as 44100.")
+@_force
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+def sfz(
+    instrument: str,
+    output: str,
+    model: str | None,
+    number: int | None,
+    every: int,
+    extension: str,
+    bits: str,
+    sample_rate: int | None,
+    force: bool,
+    device: str,
+) -> None:
+    """Write an instrument for samplers: SFZ, DecentSampler and SoundFont.
+
+    INSTRUMENT.json is an instrument, or the .json beside a note or clip of gansynth generate.
+    """
+    from gansynth.performance.instrument import read_instruments
+
+    chosen = _chosen(read_instruments(instrument), instrument, number)
+
+    from gansynth.export.folder import export_instrument
+
+    synth = _synth_of(chosen, instrument, model, device)
+    if model:
+        chosen = replace(chosen, model_path=os.path.abspath(model))
+    exported = export_instrument(
+        synth,
+        chosen,
+        output,
+        extension=f".{extension}",
+        bits=bits,
+        every=every,
+        sample_rate=sample_rate,
+        overwrite=force,
+        progress=True,
+    )
+    click.echo("\n".join(exported.lines()))
+
+
+@export.command(epilog=_ONNX_EPILOG)
+@click.option(
+    "--model",
+    type=click.Path(readable=False),
+    help="Model file, training run, or a folder or zip of the original GANSynth.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(readable=False),
+    required=True,
+    help="File to write (.onnx).",
+)
+@_force
+def onnx(model: str | None, output: str, force: bool) -> None:
+    """Write a model as ONNX: latents and pitches go in, waveforms come out."""
+    from gansynth import load
+    from gansynth.cli.runner import warn
+    from gansynth.export.onnx import TOLERANCE, check_onnx, export_onnx
+
+    check_onnx(output, overwrite=force)
+    synth = load(model, "cpu")
+    warn(synth.warnings)
+    click.echo("Exporting, then comparing its notes with the model's …", err=True)
+    written = export_onnx(synth, output, overwrite=force)
+    click.echo(f"{written.path}  {written.bytes / 1e6:.1f} MB")
+    click.echo(
+        f"{written.notes} random notes differ from the model's by {written.difference:.1f} dB at "
+        f"most (allowed: {TOLERANCE:g} dB)"
+    )
+
+
+def _chosen(instruments: list[Instrument], path: str, number: int | None) -> Instrument:
+    """The instrument asked for."""
+    if number is None and len(instruments) > 1:
+        raise InputError(
+            f"instrument={path!r}: holds {len(instruments)} instruments; choose one with "
+            f"--instrument 1 to {len(instruments)}."
+        )
+    number = number or 1
+    if number > len(instruments):
+        raise InputError(f"--instrument {number}: {path!r} holds {len(instruments)}.")
+    return instruments[number - 1]
+
+
+def _synth_of(instrument: Instrument, path: str, model: str | None, device: str) -> Synth:
+    """The synth of the model that the instrument was made with."""
+    from gansynth import load
+    from gansynth.cli.runner import warn
+
+    try:
+        synth = load(model or instrument.model_path, device)
+    except ModelError as error:
+        if model:
+            raise
+        raise ModelError(f"{error} It is named in {path}; say --model.") from None
+    warn(synth.warnings)
+    instrument.check_fits(synth)
+    sha256 = synth.model.digest()
+    if instrument.model_sha256 != sha256:
+        raise InputError(
+            f"instrument={path!r}: was made with model {instrument.model_sha256[:12]}…, but "
+            f"{model or instrument.model_path!r} is {sha256[:12]}…; give that model with --model."
+        )
+    return synth
