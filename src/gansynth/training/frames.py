@@ -203,15 +203,16 @@ def reconstruction_losses(images: Tensor, real: Tensor, views: Views) -> dict[st
     dict of float32 scalars
         magnitude_loss: mean absolute difference, as a share of the audible range times log(1000),
         that is about nats for linear spectrograms. phase_loss: mean of 1 - cos of the difference
-        of phase steps, weighted by how much each point is heard.
+        of phase steps, weighted by the square of how much each point is heard.
     """
     weight = views.weight(real[:, 0])
     nats = math.log(1000.0) / views.audible
     magnitude = (images[:, 0] - real[:, 0]).abs() * nats * (_QUIET + weight)
     turn = 1 - torch.cos(views.angle(images[:, 1] - real[:, 1]))
+    clear = weight.square()
     return {
         "magnitude_loss": magnitude.mean(),
-        "phase_loss": (turn * weight).sum() / weight.sum().clamp_min(1e-6),
+        "phase_loss": (turn * clear).sum() / clear.sum().clamp_min(1e-6),
     }
 
 
