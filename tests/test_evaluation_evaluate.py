@@ -209,6 +209,7 @@ def test_report_says_what_it_rests_on(whole: SimpleNamespace, data: Path) -> Non
     assert report.settings["notes compared"] == COUNT
     assert report.settings["pitches"] == "50-63"
     assert len(report.settings["classifier"]) == 16
+    assert [len(v) for k, v in report.settings.items() if k.startswith("model ")] == [16, 16]
     assert report.environment["torch"] == torch.__version__
     assert {"training notes", "held out (test)", "good, seed 0", "copies"} <= report.seconds.keys()
     assert "CREPE did not listen (not installed, or turned off)." in report.remarks

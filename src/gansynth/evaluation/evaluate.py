@@ -214,7 +214,13 @@ class _Studio:
 
     def _settings(self) -> dict[str, Any]:
         plan = self.plan
+        models = {
+            f"model {subject.name}": subject.synth.model.digest()[:16]
+            for subject in plan.judged
+            if isinstance(subject, ModelNotes)
+        }
         return {
+            **models,
             "data": f"{plan.notes.path.name} ({plan.notes.summary.get('kind', 'notes')})",
             "training notes": plan.training.notes,
             "notes compared": plan.count,
