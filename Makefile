@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo demo-serve test lint types bench clean
 
 help:
 	@echo "make demo    render Bach's Prelude in C to demo/clip.wav, with a picture"
+	@echo "make demo-serve  the instrument in the browser, with an untrained model"
 	@echo "make test    lint, type check and all tests"
 	@echo "make bench   speed and memory, as ratios (about 12 minutes)"
 	@echo "make clean   remove the environment and what the demo made"
@@ -29,6 +30,13 @@ demo: $(READY)
 	@echo "This model is untrained: it shows that everything works, and sounds like noise."
 	@echo "sound:   demo/clip.wav"
 	@echo "picture: demo/clip.png"
+
+demo/untrained.safetensors: $(READY)
+	$(BIN)/gansynth init --preset tiny --seed 5 -o $@ --force
+
+demo-serve: demo/untrained.safetensors
+	@echo "This model is untrained, and sounds like noise. Ctrl-C ends."
+	$(BIN)/gansynth serve --model demo/untrained.safetensors --open
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ _COMMANDS = {
     "evaluate": ("gansynth.cli.evaluate", "Judge models against real notes."),
     "export": ("gansynth.cli.export", "Take an instrument or a model to other programs."),
     "dataset": ("gansynth.cli.dataset", "Prepare notes for training, and look at them."),
+    "serve": ("gansynth.cli.serve", "Play a model in the browser."),
 }
 
 

@@ -1,0 +1,89 @@
+"""`gansynth serve`: words to calls of the serve room."""
+
+from __future__ import annotations
+
+import click
+
+from gansynth.errors import InputError
+
+_EPILOG = """\b
+Examples:
+  gansynth serve --model acoustic_only.zip --open
+  gansynth serve --model piano.safetensors --port 0
+  gansynth serve --model piano.safetensors --host 0.0.0.0
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--model",
+    type=click.Path(readable=False),
+    help="Model file, training run, or a folder or zip of the original GANSynth. Needed.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen at; 0.0.0.0 is for everyone who reaches this machine.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
+@click.option(
+    "--sliders/--no-sliders",
+    default=True,
+    show_default=True,
+    help="Measure in the background, once for a model, which directions its sound follows.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="bfloat16 is faster and less exact.",
+)
+def serve(
+    model: str | None,
+    host: str,
+    port: int,
+    open_browser: bool,
+    sliders: bool,
+    device: str,
+    precision: str,
+) -> None:
+    """Play a model in the browser.
+
+    Serves one page on this machine: a piano, ways to find instruments and to keep them, MIDI files,
+    and instruments for samplers. Nothing is loaded from elsewhere.
+    """
+    try:
+        from gansynth.serve import run
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise InputError(
+            f"{error.name}=None: the server needs it; install it with `pip install gansynth[serve]`"
+        ) from None
+    from gansynth import load
+    from gansynth.cli.runner import warn
+    from gansynth.evaluation.cache import default_folder
+
+    with run.open_port(host, port) as listener:
+        synth = load(model, device, precision)
+        warn(synth.warnings)
+        run.serve(
+            listener,
+            host,
+            synth,
+            str(model),
+            cache=default_folder(),
+            measure=sliders,
+            open_browser=open_browser,
+            say=click.echo,
+        )

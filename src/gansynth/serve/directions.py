@@ -1,0 +1,245 @@
+"""Sliders: directions in latent space, measured from the model's own notes.
+
+    random latents ── notes ── descriptors ── ridge regression ── one direction a descriptor
+    fresh latents, moved along it ── notes ── descriptors ── does the sound follow?
+
+A direction that the sound doesn't follow gets no slider. The idea of editing along regressed
+directions is that of Härkönen et al. 2020 and Shen et al. 2020 for images; the check is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.errors import GansynthError
+from gansynth.files import open_regular, write_text
+from gansynth.model.synth import Synth
+from gansynth.serve.descriptors import DESCRIPTORS, describe_note
+from gansynth.serve.latents import along
+from gansynth.serve.worker import StoppedError
+
+Floats = NDArray[np.float64]
+Note = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
+
+VERSION = 1  # of what is measured and how; another one measures anew
+LATENTS = 320
+PROBES = 8
+POSITIONS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+# Mean correlation of slider and sound, below which there is no slider.
+FOLLOWS = 0.6
+# From one end to the other a slider changes at least this much, in each descriptor's unit.
+AUDIBLE = {"brightness": 0.2, "attack": 0.15, "sustain": 2.0, "noisiness": 2.0}
+_SEED = 20_190_226
+_LARGEST_FILE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A slider.
+
+    Attributes
+    ----------
+    name : str
+        One of `DESCRIPTORS`.
+    vector : float32 [latent_size]
+        Of length 1; towards more of it.
+    correlation : float
+        Between the slider's position and the descriptor of the notes, the mean over latents that
+        had no part in finding the direction.
+    change : float
+        Of the descriptor from one end of the slider to the other, the mean over the same.
+    """
+
+    name: str
+    vector: NDArray[np.float32]
+    correlation: float
+    change: float
+
+    @property
+    def follows(self) -> bool:
+        """Whether the sound follows the slider, and one can hear it."""
+        return self.correlation >= FOLLOWS and self.change >= AUDIBLE[self.name]
+
+
+def measure_directions(
+    synth: Synth,
+    note: Note | None = None,
+    report: Callable[[float], None] | None = None,
+    *,
+    count: int = LATENTS,
+    probes: int = PROBES,
+) -> list[Direction]:
+    """Find and check a direction for each of `DESCRIPTORS`.
+
+    Parameters
+    ----------
+    synth : Synth
+    note : callable
+        Makes the wave of a latent and a pitch; by default the synth itself, at once.
+    report : callable
+        Is told the share that is done.
+    count, probes : int
+        Latents to find the directions with, and fresh ones to check them with.
+    """
+    make = note or (lambda latent, pitch: synth.notes(latent, pitch)[0])
+    pitches = [synth.pitches[len(synth.pitches) * part // 10] for part in (4, 6)]
+    total = count * len(pitches) + probes * len(POSITIONS) * len(DESCRIPTORS)
+    done = 0
+
+    def measure(latent: NDArray[np.float32], pitch: int) -> dict[str, float]:
+        nonlocal done
+        described = describe_note(make(latent, pitch), synth.sample_rate, pitch)
+        done += 1
+        if report is not None:
+            report(done / total)
+        return described
+
+    latents = synth.sample_latents(count + probes, _SEED)
+    rows = [[measure(latent, pitch) for pitch in pitches] for latent in latents[:count]]
+    directions = []
+    for name in DESCRIPTORS:
+        values = np.array([np.mean([row[name] for row in pair]) for pair in rows])
+        known = np.isfinite(values)
+        vector = np.zeros(synth.latent_size)
+        if known.sum() > count // 2:
+            vector = ridge(latents[:count][known].astype(np.float64), values[known])
+        length = np.linalg.norm(vector)
+        if length == 0:  # nothing to go by
+            done += probes * len(POSITIONS)
+            directions.append(Direction(name, vector.astype(np.float32), 0.0, 0.0))
+            continue
+        unit = (vector / length).astype(np.float32)
+        heard = [
+            [measure(along(latent, {name: at}, {name: unit}), pitches[0])[name] for at in POSITIONS]
+            for latent in latents[count:]
+        ]
+        directions.append(Direction(name, unit, *_following(np.array(heard))))
+    return directions
+
+
+def ridge(latents: Floats, values: Floats) -> Floats:
+    """Coefficients [d] of a ridge regression of values [n] on latents [n, d].
+
+    The penalty is the one with the least leave-one-out error (Allen 1974), found for all
+    penalties from one singular value decomposition. All zeros where the values don't vary.
+    """
+    if len(values) < 3 or np.ptp(values) < 1e-9:
+        return np.zeros(latents.shape[1])
+    x, y = latents - latents.mean(axis=0), values - values.mean()
+    left, singular, right = np.linalg.svd(x, full_matrices=False)
+    seen = left.T @ y
+    best, coefficients = np.inf, np.zeros(x.shape[1])
+    for penalty in (singular**2).mean() * np.logspace(-3, 3, 13):
+        shrink = singular**2 / (singular**2 + penalty)
+        leverage = (left**2 @ shrink) + 1 / len(y)
+        error = (((y - left @ (shrink * seen)) / np.maximum(1 - leverage, 1e-6)) ** 2).mean()
+        if error < best:
+            best, coefficients = error, right.T @ (shrink / np.maximum(singular, 1e-12) * seen)
+    return coefficients
+
+
+def _following(heard: Floats) -> tuple[float, float]:
+    """Mean correlation of positions with what was heard [probes, positions], and mean change."""
+    correlations, changes = [], []
+    for values in heard:
+        known = np.isfinite(values)
+        varies = known.all() and np.ptp(values) > 1e-9
+        correlations.append(float(np.corrcoef(POSITIONS, values)[0, 1]) if varies else 0.0)
+        changes.append(float(values[-1] - values[0]) if known.all() else 0.0)
+    return float(np.mean(correlations)), float(np.mean(changes))
+
+
+class Directions:
+    """The directions of one model: measured in the background once, then kept on disk.
+
+    Parameters
+    ----------
+    synth : Synth
+    note : callable
+        As for `measure_directions`; `StoppedError` ends the measuring.
+    folder : Path or None
+        Where they are kept, one file a model; None keeps nothing.
+    """
+
+    def __init__(self, synth: Synth, note: Note, folder: Path | None) -> None:
+        self._synth, self._note = synth, note
+        key = hashlib.sha256(f"{VERSION} {synth.model.digest()}".encode()).hexdigest()[:32]
+        self._path = None if folder is None else folder / f"directions-{key}.json"
+        self.progress = 0.0
+        self.found: list[Direction] | None = None
+        self._thread = threading.Thread(target=self._find, name="directions", daemon=True)
+
+    def start(self) -> None:
+        """Read them, or begin to measure."""
+        if self._path is not None:
+            self.found = _read(self._path, self._synth.latent_size)
+        if self.found is None:
+            self._thread.start()
+        else:
+            self.progress = 1.0
+
+    def vectors(self) -> dict[str, NDArray[np.float32]]:
+        """Of the sliders that are shown: from name to unit vector; empty while measuring."""
+        return {one.name: one.vector for one in self.found or () if one.follows}
+
+    def _find(self) -> None:
+        try:
+            found = measure_directions(self._synth, self._note, self._tell)
+        except StoppedError:  # the server closes
+            return
+        except GansynthError:  # the model's notes can't be heard: no sliders
+            found = []
+        self.found, self.progress = found, 1.0
+        if self._path is not None and found:
+            _write(self._path, found)
+
+    def _tell(self, progress: float) -> None:
+        self.progress = progress
+
+
+def _write(path: Path, directions: list[Direction]) -> None:
+    record = [
+        {
+            "name": one.name,
+            "vector": one.vector.tolist(),
+            "correlation": one.correlation,
+            "change": one.change,
+        }
+        for one in directions
+    ]
+    try:
+        os.makedirs(path.parent, exist_ok=True)
+        write_text(path, json.dumps(record) + "\n", overwrite=True)
+    except (OSError, GansynthError):
+        pass  # they are measured anew next time
+
+
+def _read(path: Path, size: int) -> list[Direction] | None:
+    """What was kept; None if there is nothing, or it isn't whole."""
+    try:
+        with open_regular(path) as file:
+            record: Any = json.loads(file.read(_LARGEST_FILE))
+        found = [
+            Direction(
+                str(one["name"]),
+                np.array(one["vector"], np.float32),
+                float(one["correlation"]),
+                float(one["change"]),
+            )
+            for one in record
+        ]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    whole = [one.name for one in found] == list(DESCRIPTORS)
+    whole = whole and all(one.vector.shape == (size,) for one in found)
+    return found if whole and all(np.isfinite(one.vector).all() for one in found) else None

@@ -1,0 +1,71 @@
+// Sliders along directions that were measured from the model; those it doesn't follow aren't shown.
+
+import { get } from "./api.js";
+
+const WORDS = {
+  brightness: ["Brightness", "darker – brighter"],
+  attack: ["Attack", "faster – slower"],
+  sustain: ["Sustain", "dies away – stays"],
+  noisiness: ["Noisiness", "purer – noisier"],
+};
+const POLL = 2000; // ms
+
+export class Sliders {
+  // `move(positions, done)` is told of each change.
+  constructor(move) {
+    this.move = move;
+    this.root = document.querySelector("#sliders");
+    this.note = document.querySelector("#sliders-note");
+    this.inputs = new Map();
+    this.#look();
+  }
+
+  positions() {
+    const all = [...this.inputs].map(([name, input]) => [name, Number(input.value)]);
+    return Object.fromEntries(all.filter(([, value]) => value !== 0));
+  }
+
+  set(positions) {
+    for (const [name, input] of this.inputs) input.value = positions[name] ?? 0;
+  }
+
+  async #look() {
+    let state;
+    try {
+      state = await get("api/directions");
+    } catch {
+      setTimeout(() => this.#look(), 5 * POLL);
+      return;
+    }
+    if (!state.ready) {
+      const percent = Math.floor(100 * state.progress);
+      this.note.textContent = `Listening to the model to find what its sliders should be: ${percent} %`;
+      setTimeout(() => this.#look(), POLL);
+      return;
+    }
+    const names = state.directions.map((one) => one.name);
+    const hidden = Object.keys(WORDS).filter((name) => !names.includes(name));
+    this.note.textContent = names.length
+      ? hidden.length ? `Not shown, as this model's sound doesn't follow: ${hidden.join(", ")}.` : ""
+      : "This model's sound follows no slider.";
+    this.root.replaceChildren(...state.directions.map((one) => this.#slider(one)));
+  }
+
+  #slider({ name, correlation }) {
+    const [title, ends] = WORDS[name];
+    const label = document.createElement("label");
+    label.title = `${ends}; correlation with the sound: ${correlation.toFixed(2)}`;
+    const input = Object.assign(document.createElement("input"), {
+      type: "range", min: -1, max: 1, step: 0.05, value: 0,
+    });
+    input.addEventListener("input", () => this.move(this.positions(), false));
+    input.addEventListener("change", () => this.move(this.positions(), true));
+    label.addEventListener("dblclick", () => {
+      input.value = 0;
+      this.move(this.positions(), true);
+    });
+    label.append(title, input);
+    this.inputs.set(name, input);
+    return label;
+  }
+}

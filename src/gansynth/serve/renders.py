@@ -1,0 +1,142 @@
+"""The two long jobs: a MIDI file with the page's instruments, and an instrument as SFZ."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.audio.files import write_audio
+from gansynth.errors import InputError, MidiError
+from gansynth.export.folder import export_instrument, safe_stem
+from gansynth.model.synth import Synth
+from gansynth.performance.instrument import Instrument
+from gansynth.performance.midi import Score, read_midi
+from gansynth.performance.perform import ARRANGEMENTS, make_plan, render
+from gansynth.serve.jobs import Progress
+from gansynth.serve.worker import Rank, Worker, each_in_turn
+
+# What one visitor may ask of the machine; the command line has no such limits.
+LONGEST_PIECE, MOST_NOTES = 30 * 60, 20_000
+
+
+class SharedSynth:
+    """A synth whose every note waits for its turn; stands in for a `Synth` in a performance."""
+
+    def __init__(self, synth: Synth, worker: Worker, progress: Progress, total: int) -> None:
+        self._synth, self._worker, self._progress, self._total = synth, worker, progress, total
+        self._made = itertools.count(1)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._synth, name)
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[NDArray[np.float32]]:
+        """As `Synth.stream`."""
+        notes = self._synth.stream(*args, **kwargs)
+        for wave in each_in_turn(self._worker, Rank.PIECE, notes, self._progress.stopped):
+            yield wave
+            self._progress.tell(min(1.0, next(self._made) / self._total))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A MIDI file to be played.
+
+    Attributes
+    ----------
+    score : Score
+    stem : str
+        Of the files' names.
+    latents : float32 [instruments, latent_size]
+    arrangement : str
+        One of `performance.perform.ARRANGEMENTS`; instruments are repeated where a piece has
+        more tracks.
+    """
+
+    score: Score
+    stem: str
+    latents: NDArray[np.float32]
+    arrangement: str
+
+
+def check_piece(data: bytes, name: str, latents: NDArray[np.float32], arrangement: str) -> Piece:
+    """Everything about a piece that can be refused before work starts.
+
+    Raises
+    ------
+    MidiError
+        If `data` is no MIDI file with notes.
+    InputError
+        If the piece is too long, or the arrangement unknown.
+    """
+    if arrangement not in ARRANGEMENTS:
+        raise InputError(f"arrangement={arrangement!r}: must be one of {', '.join(ARRANGEMENTS)}.")
+    with tempfile.TemporaryDirectory(prefix="gansynth-") as folder:
+        path = Path(folder) / "upload.mid"
+        path.write_bytes(data)
+        try:
+            score = read_midi(path)
+        except MidiError as error:
+            # The place is ours and says nothing to whoever sent the file.
+            raise MidiError(str(error).replace(f"path={str(path)!r}", f"midi={name!r}")) from None
+    if score.duration > LONGEST_PIECE or len(score.notes) > MOST_NOTES:
+        raise InputError(
+            f"midi={name!r}: has {len(score.notes)} notes in {score.duration / 60:.0f} minutes; "
+            f"the page plays up to {MOST_NOTES} notes in {LONGEST_PIECE // 60} minutes, use "
+            "gansynth generate --midi."
+        )
+    return Piece(score, safe_stem(Path(name).stem), latents, arrangement)
+
+
+def render_piece(
+    piece: Piece, synth: Synth, worker: Worker, folder: Path, progress: Progress
+) -> tuple[list[Path], dict[str, Any]]:
+    """A job: the piece as WAV and as FLAC."""
+    latents = piece.latents
+    if piece.arrangement == "per-track":
+        parts = {(note.track, note.channel, note.program) for note in piece.score.notes}
+        repeats = -(-len(parts) // len(latents))
+        latents = np.tile(latents, (repeats, 1))
+    shared = SharedSynth(synth, worker, progress, len(piece.score.notes))
+    plan = make_plan(
+        piece.score, cast(Synth, shared), arrangement=piece.arrangement, latents=latents
+    )
+    paths = [folder / f"{piece.stem}{extension}" for extension in (".wav", ".flac")]
+    with render(plan, cast(Synth, shared)) as clip:
+        for path in paths:
+            write_audio(path, _wanted(clip.blocks(), progress), synth.sample_rate)
+        seconds = clip.samples / synth.sample_rate
+    return paths, {"seconds": seconds, "summary": plan.summary()}
+
+
+def _wanted(
+    blocks: Iterator[NDArray[np.float32]], progress: Progress
+) -> Iterator[NDArray[np.float32]]:
+    for block in blocks:
+        progress.tell(progress.share)
+        yield block
+
+
+def export_sfz(
+    instrument: Instrument, synth: Synth, worker: Worker, folder: Path, progress: Progress
+) -> tuple[list[Path], dict[str, Any]]:
+    """A job: the instrument for samplers, as one zip."""
+    shared = SharedSynth(synth, worker, progress, len(synth.pitches))
+    stem = safe_stem(instrument.name)
+    exported = export_instrument(cast(Synth, shared), instrument, folder / stem)
+    path = folder / f"{stem}.zip"
+    # FLAC doesn't get smaller.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for place in sorted(exported.folder.iterdir()):
+            progress.tell(progress.share)
+            archive.write(place, f"{stem}/{place.name}")
+    shutil.rmtree(exported.folder)
+    return [path], {"summary": f"{len(exported.samples)} samples, {exported.bytes / 1e6:.1f} MB"}

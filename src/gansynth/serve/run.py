@@ -1,0 +1,106 @@
+"""Opens the port, then the model, then the doors; ends quietly."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+import uvicorn
+
+from gansynth.errors import InputError
+from gansynth.model.synth import Synth
+from gansynth.serve.app import create_app
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# Connections, beyond which new ones are told to come back: a few for each of many players.
+_CONNECTIONS = 1000
+_MOST_THREADS = 4
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one. `InputError` if it can't be had."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError):
+        raise InputError(
+            f"host={host!r}: is no address of this machine; 127.0.0.1 is for this machine alone, "
+            "0.0.0.0 for all that reach it."
+        ) from None
+    listener = socket.socket(family, kind)
+    try:
+        if sys.platform != "win32":  # there it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        reasons = {
+            errno.EADDRINUSE: "is in use by another program; say another --port, or --port 0 for "
+            "a free one.",
+            errno.EACCES: "is reserved for the system; say a --port from 1024 on.",
+            errno.EADDRNOTAVAIL: f"can't be had at host={host!r}, which is no address of this "
+            "machine.",
+        }
+        words = reasons.get(error.errno or 0, f"can't be had ({error.strerror or error}).")
+        raise InputError(f"port={port}: {words}") from None
+    return listener
+
+
+def serve(
+    listener: socket.socket,
+    host: str,
+    synth: Synth,
+    model_path: str,
+    *,
+    cache: Path | None = None,
+    measure: bool = True,
+    open_browser: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve a model until the process is told to end; `listener` is from `open_port`."""
+    # Notes are small: two at a time come sooner than each on two cores.
+    cores = os.cpu_count() or 1
+    threads = min(cores, _MOST_THREADS) if synth.device.type == "cpu" else 1
+    torch.set_num_threads(max(1, cores // threads))
+    name, port = listener.getsockname()[:2]
+    local = name in ("127.0.0.1", "::1")
+    app = create_app(
+        synth,
+        os.path.abspath(model_path),
+        threads=threads,
+        cache=cache,
+        measure=measure,
+        hosts=_LOOPBACK if local else (),
+    )
+    shown = "127.0.0.1" if name in ("0.0.0.0", "::") else host
+    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            say(f"{model_path} plays at {address} (Ctrl-C ends it)")
+            if not local:
+                say("Everyone who reaches this machine can play it too.")
+            if open_browser:
+                webbrowser.open(address)
+
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=3,
+        lifespan="on",
+    )
+    with suppress(KeyboardInterrupt):  # uvicorn has closed everything by then
+        Server(config).run(sockets=[listener])

@@ -1,0 +1,193 @@
+"""Descriptors of notes, and the directions in latent space that change them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from gansynth.errors import InputError
+from gansynth.model.synth import Synth
+from gansynth.serve import directions
+from gansynth.serve.descriptors import DESCRIPTORS, describe_note
+from gansynth.serve.directions import AUDIBLE, Directions, measure_directions, ridge
+from gansynth.serve.worker import StoppedError
+
+RATE, SECONDS = 8000, 2.0
+
+
+def tone(
+    pitch: int = 60,
+    *,
+    tilt: float = 1.0,
+    attack: float = 0.01,
+    decay: float = 0.0,
+    noise: float = 0.0,
+) -> np.ndarray:
+    """A held note: harmonics falling by 1/n^tilt, a linear attack, decay in dB a second, noise."""
+    time_s = np.arange(int(RATE * SECONDS)) / RATE
+    fundamental = 440 * 2 ** ((pitch - 69) / 12)
+    numbers = range(1, int(0.45 * RATE / fundamental) + 1)
+    wave = sum(n**-tilt * np.sin(2 * np.pi * n * fundamental * time_s) for n in numbers)
+    wave = wave / np.abs(wave).max()
+    wave = wave + noise * np.random.default_rng(0).standard_normal(len(time_s))
+    return (wave * np.minimum(time_s / attack, 1) * 10 ** (-decay * time_s / 20)).astype(np.float32)
+
+
+class KnobSynth:
+    """A model whose first latent number is the brightness and whose second is the noise."""
+
+    pitches = tuple(range(48, 73))
+    latent_size, sample_rate, note_samples = 12, RATE, int(RATE * SECONDS)
+    model = SimpleNamespace(digest=lambda: "knobs")
+
+    def sample_latents(self, n: int, seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).standard_normal((n, 12)).astype(np.float32)
+
+    def notes(self, latent: np.ndarray, pitch: int) -> np.ndarray:
+        latent = np.asarray(latent)
+        return tone(pitch, tilt=1.5 - 0.2 * latent[0], noise=0.05 * 2 ** float(latent[1]))[None]
+
+
+@pytest.fixture(scope="module")
+def knobs() -> Synth:
+    return cast(Synth, KnobSynth())
+
+
+@pytest.fixture(scope="module")
+def found(knobs: Synth) -> dict[str, Any]:
+    return {one.name: one for one in measure_directions(knobs, count=60, probes=4)}
+
+
+@pytest.mark.parametrize(
+    ("name", "less", "more"),
+    [
+        ("brightness", tone(tilt=2.0), tone(tilt=0.5)),
+        ("attack", tone(attack=0.01), tone(attack=0.3)),
+        ("sustain", tone(decay=20.0), tone(decay=2.0)),
+        ("noisiness", tone(noise=0.01), tone(noise=0.2)),
+    ],
+)
+def test_a_descriptor_grows_with_what_it_is_named_after(
+    name: str, less: np.ndarray, more: np.ndarray
+) -> None:
+    before, after = describe_note(less, RATE, 60), describe_note(more, RATE, 60)
+    assert after[name] > before[name] + 0.3
+
+
+def test_descriptors_in_their_units() -> None:
+    note = describe_note(tone(attack=0.1, decay=6.0, tilt=1.0), RATE, 60)
+    assert note["attack"] == pytest.approx(np.log10(0.09), abs=0.08)
+    # From 1 to 1.5 s it lies 6 to 9 dB below its beginning.
+    assert note["sustain"] == pytest.approx(-7.5, abs=1.0)
+    pure = describe_note(tone(tilt=9.0), RATE, 60)
+    assert pure["brightness"] == pytest.approx(0.0, abs=0.05)
+    assert pure["noisiness"] < -30
+
+
+def test_level_does_not_matter() -> None:
+    loud, soft = describe_note(tone(), RATE, 60), describe_note(0.01 * tone(), RATE, 60)
+    assert soft == pytest.approx(loud, abs=1e-3)
+
+
+@pytest.mark.parametrize("wave", [np.zeros(16000, np.float32), np.ones(20, np.float32)])
+def test_silence_and_a_click_have_no_descriptors(wave: np.ndarray) -> None:
+    assert np.isnan(list(describe_note(wave, RATE, 60).values())).all()
+
+
+def test_ridge_finds_coefficients_in_noise() -> None:
+    rng = np.random.default_rng(1)
+    latents, truth = rng.standard_normal((300, 100)), np.zeros(100)
+    truth[:5] = 1
+    found = ridge(latents, latents @ truth + 0.5 * rng.standard_normal(300))
+    assert found @ truth / np.linalg.norm(found) / np.linalg.norm(truth) > 0.95
+
+
+def test_ridge_of_what_never_changes_is_nothing() -> None:
+    assert not ridge(np.random.default_rng(1).standard_normal((30, 4)), np.full(30, 7.0)).any()
+
+
+def test_directions_are_those_of_the_knobs(found: dict[str, Any]) -> None:
+    assert list(found) == list(DESCRIPTORS)
+    assert found["brightness"].vector[0] > 0.8
+    assert found["noisiness"].vector[1] > 0.8
+    assert found["brightness"].correlation > 0.9
+    assert found["noisiness"].follows
+
+
+def test_a_slider_that_the_sound_does_not_follow_is_not_shown(found: dict[str, Any]) -> None:
+    # Brightness and noise move the measured attack by milliseconds, in step but not audibly.
+    assert found["attack"].change < AUDIBLE["attack"]
+    assert not found["attack"].follows
+
+
+def test_a_model_that_makes_one_sound_has_no_sliders(knobs: Synth) -> None:
+    found = measure_directions(knobs, lambda latent, pitch: tone(pitch), count=20, probes=2)
+    assert [one.follows for one in found] == [False] * 4
+    assert [one.correlation for one in found] == [0.0] * 4
+
+
+def test_silent_latents_do_not_count(knobs: Synth) -> None:
+    def note(latent: np.ndarray, pitch: int) -> np.ndarray:
+        wave = knobs.notes(latent, pitch)[0]
+        return np.zeros_like(wave) if latent[3] > 0.9 else wave
+
+    found = measure_directions(knobs, note, count=60, probes=4)
+    assert found[0].vector[0] > 0.8
+
+
+def test_directions_are_measured_once_for_a_model(
+    knobs: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = partial(measure_directions, count=30, probes=2)
+    monkeypatch.setattr(directions, "measure_directions", small)
+    first = Directions(knobs, lambda latent, pitch: knobs.notes(latent, pitch)[0], tmp_path)
+    assert first.vectors() == {}
+    first.start()
+    deadline = time.monotonic() + 30
+    while first.found is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert "brightness" in first.vectors()
+    again = Directions(knobs, fail, tmp_path)
+    again.start()
+    assert again.progress == 1.0
+    np.testing.assert_array_equal(again.vectors()["brightness"], first.vectors()["brightness"])
+
+
+def fail(latent: np.ndarray, pitch: int) -> np.ndarray:
+    raise StoppedError("not to be called")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[{}]", '{"a": 1}', '[{"name": "brightness"}]'])
+def test_a_damaged_file_is_measured_again(knobs: Synth, tmp_path: Path, text: str) -> None:
+    asked = threading.Event()
+
+    def note(latent: np.ndarray, pitch: int) -> np.ndarray:
+        asked.set()
+        raise StoppedError("enough")
+
+    damaged = Directions(knobs, note, tmp_path)
+    assert damaged._path is not None
+    damaged._path.write_text(text)
+    damaged.start()
+    assert asked.wait(5)
+    assert damaged.found is None
+
+
+def test_a_model_whose_notes_are_no_sound_has_no_sliders(knobs: Synth, tmp_path: Path) -> None:
+    def note(latent: np.ndarray, pitch: int) -> np.ndarray:
+        raise InputError("latent: no sound comes of it.")
+
+    broken = Directions(knobs, note, tmp_path)
+    broken.start()
+    deadline = time.monotonic() + 5
+    while broken.found is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert broken.found == []
+    assert list(tmp_path.iterdir()) == []

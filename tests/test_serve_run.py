@@ -1,0 +1,87 @@
+"""`gansynth serve` as a command: it starts, says where, refuses in one line, and ends quietly."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from gansynth.errors import InputError
+from gansynth.serve.run import open_port
+
+
+def test_a_port_in_use_is_one_clear_line(run_cli: Any, toy_model: Path) -> None:
+    with open_port("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        result = run_cli("serve", "--model", toy_model, "--port", port)
+    assert result.code == 2
+    assert result.err == (
+        f"error: port={port}: is in use by another program; say another --port, or --port 0 for "
+        "a free one.\n"
+    )
+
+
+def test_without_a_model(run_cli: Any, tmp_path: Path) -> None:
+    result = run_cli("serve", "--port", 0)
+    assert result.code == 2
+    assert result.err.startswith("error: model=None: no trained model ships with this version")
+    result = run_cli("serve", "--port", 0, "--model", tmp_path / "none.safetensors")
+    assert result.code == 2
+    assert "there is no such file or folder" in result.err
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 100, "192.0.2.1"])
+def test_a_host_that_is_not_here(host: str) -> None:
+    with pytest.raises(InputError, match="is no address of this machine"):
+        open_port(host, 0)
+
+
+def test_a_reserved_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(InputError, match="port=80: is reserved for the system"):
+        open_port("127.0.0.1", 80)
+
+
+def test_without_the_extra(run_cli: Any, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("gansynth.serve")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr("gansynth.serve.run", None, raising=False)
+    monkeypatch.delattr("gansynth.serve.run")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = run_cli("serve", "--model", toy_model)
+    assert result.code == 2
+    assert "install it with `pip install gansynth[serve]`" in result.err
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
+def test_it_plays_and_ends_quietly(toy_model: Path, tmp_path: Path, how: signal.Signals) -> None:
+    command = [sys.executable, "-m", "gansynth", "serve", "--model", str(toy_model), "--port", "0"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        said = server.stdout.readline()
+        found = re.search(r"plays at (http://127\.0\.0\.1:\d+) ", said)
+        assert found, said + server.stderr.read()
+        assert httpx.get(f"{found[1]}/api/model").json()["name"] == "toy.safetensors"
+        started = time.monotonic()
+        server.send_signal(how)
+        out, err = server.communicate(timeout=20)
+    assert (server.returncode, out, err) == (0, "", "")
+    assert time.monotonic() - started < 10
+    assert list(tmp_path.glob("gansynth-*")) == []  # the folder of downloads is gone

@@ -1,0 +1,205 @@
+"""Who computes when; notes are made once, and not for those who have left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import pytest
+
+from gansynth import load
+from gansynth.errors import InputError
+from gansynth.model.synth import Synth
+from gansynth.serve.notes import Notes
+from gansynth.serve.worker import (
+    Rank,
+    StoppedError,
+    TooBusyError,
+    Worker,
+    each_in_turn,
+    in_turn,
+)
+
+
+class Held:
+    """A worker of one thread that is busy until `go` is set, and what it did since."""
+
+    def __init__(self, limit: int = 10) -> None:
+        self.worker, self.go, self.done = Worker(1, limit), threading.Event(), list[str]()
+        started = threading.Event()
+        self.worker.submit(Rank.PLAYED, lambda: (started.set(), self.go.wait(10)))
+        assert started.wait(5)
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    it = Held()
+    yield it
+    it.go.set()
+    it.worker.close()
+
+
+@pytest.fixture(scope="module")
+def synth(toy_model: object) -> Synth:
+    return load(str(toy_model), "cpu")
+
+
+async def here() -> bool:
+    return False
+
+
+async def away() -> bool:
+    return True
+
+
+def test_the_most_urgent_comes_first_then_the_first(held: Held) -> None:
+    order = [("c", Rank.MEASURING), ("b1", Rank.AHEAD), ("a", Rank.PLAYED), ("b2", Rank.AHEAD)]
+    futures = [
+        held.worker.submit(rank, lambda name=name: held.done.append(name)) for name, rank in order
+    ]
+    held.go.set()
+    for future in futures:
+        future.result(5)
+    assert held.done == ["a", "b1", "b2", "c"]
+
+
+def test_hurried_work_is_done_once(held: Held) -> None:
+    first = held.worker.submit(Rank.AHEAD, lambda: held.done.append("first"))
+    second = held.worker.submit(Rank.AHEAD, lambda: held.done.append("second"))
+    held.worker.hurry(second, Rank.PLAYED)
+    held.go.set()
+    first.result(5)
+    second.result(5)
+    held.worker.submit(Rank.MEASURING, lambda: None).result(5)
+    assert held.done == ["second", "first"]
+
+
+def test_too_much_is_refused_and_cancelled_work_makes_room(held: Held) -> None:
+    waiting = [held.worker.submit(Rank.AHEAD, lambda: None) for _ in range(10)]
+    with pytest.raises(TooBusyError, match="waiting=10: too many notes are asked for at once"):
+        held.worker.submit(Rank.PLAYED, lambda: None)
+    held.worker.submit(Rank.PIECE, lambda: None, limited=False)
+    for future in waiting[:2]:
+        assert future.cancel()
+    held.worker.submit(Rank.PLAYED, lambda: None)
+
+
+def test_an_error_reaches_whoever_waits_and_the_worker_goes_on(held: Held) -> None:
+    held.go.set()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        held.worker.submit(Rank.PLAYED, fail).result(5)
+    assert held.worker.submit(Rank.PLAYED, lambda: 3).result(5) == 3
+
+
+def test_a_long_job_stops_when_nobody_waits(held: Held) -> None:
+    stopped = threading.Event()
+    threading.Timer(0.1, stopped.set).start()
+    with pytest.raises(StoppedError):
+        in_turn(held.worker, Rank.PIECE, lambda: held.done.append("late"), stopped)
+    held.go.set()
+    held.worker.submit(Rank.MEASURING, lambda: None).result(5)
+    assert held.done == []
+
+
+def test_items_come_one_turn_each(held: Held) -> None:
+    held.go.set()
+    items = each_in_turn(held.worker, Rank.PIECE, iter([1, None, 3]), threading.Event())
+    assert list(items) == [1, None, 3]
+
+
+def test_a_closed_worker_refuses(held: Held) -> None:
+    waiting = held.worker.submit(Rank.AHEAD, lambda: None)
+    threading.Timer(0.1, held.go.set).start()
+    held.worker.close()
+    assert waiting.cancelled()
+    with pytest.raises(StoppedError, match="is closing"):
+        held.worker.submit(Rank.PLAYED, lambda: None)
+
+
+def test_a_note_that_many_ask_for_is_made_once(held: Held, synth: Synth) -> None:
+    made = []
+    notes = Notes(synth, held.worker)
+    real = notes.wave
+    notes.wave = lambda *args: (made.append(args), real(*args))[1]  # type: ignore[method-assign]
+    latent = synth.sample_latents(1)[0]
+
+    async def ask() -> list[bytes]:
+        held.go.set()
+        asked = [notes.sound(latent, 60, Rank.AHEAD, here) for _ in range(5)]
+        first = await asyncio.gather(*asked)
+        return [*first, await notes.sound(latent, 60, Rank.PLAYED, here)]
+
+    answers = asyncio.run(ask())
+    assert len(made) == 1
+    assert set(answers) == {answers[0]}
+
+
+def test_a_note_is_not_made_when_all_who_asked_have_left(held: Held, synth: Synth) -> None:
+    made = []
+    notes = Notes(synth, held.worker)
+    notes.wave = lambda *args: made.append(args)  # type: ignore[method-assign,assignment]
+    latent = synth.sample_latents(1)[0]
+
+    async def ask() -> None:
+        with pytest.raises(StoppedError, match="nobody waits"):
+            await notes.sound(latent, 60, Rank.PLAYED, away)
+
+    asyncio.run(ask())
+    held.go.set()
+    held.worker.submit(Rank.MEASURING, lambda: None).result(5)
+    assert made == []
+
+
+def test_who_stays_gets_the_note_when_another_leaves(held: Held, synth: Synth) -> None:
+    notes, latent = Notes(synth, held.worker), synth.sample_latents(1)[0]
+
+    async def ask() -> bytes:
+        leaver = asyncio.create_task(notes.sound(latent, 60, Rank.AHEAD, away))
+        stayer = asyncio.create_task(notes.sound(latent, 60, Rank.PLAYED, here))
+        with pytest.raises(StoppedError):
+            await leaver
+        held.go.set()
+        return await stayer
+
+    assert asyncio.run(ask())[:4] == b"fLaC"
+
+
+def test_the_longest_unused_notes_are_forgotten(held: Held, synth: Synth) -> None:
+    held.go.set()
+    made = []
+    latent = synth.sample_latents(1)[0]
+
+    async def ask() -> None:
+        size = len(await Notes(synth, held.worker).sound(latent, 60, Rank.PLAYED, here))
+        notes = Notes(synth, held.worker, remembered=2 * size + size // 2)
+        real = notes.wave
+        notes.wave = lambda z, pitch: (made.append(pitch), real(z, pitch))[1]  # type: ignore[method-assign]
+        for pitch in (60, 61, 60, 62, 60, 61):
+            await notes.sound(latent, pitch, Rank.PLAYED, here)
+
+    asyncio.run(ask())
+    assert made == [60, 61, 62, 61]
+
+
+def test_a_latent_that_gives_no_sound_is_refused(held: Held, synth: Synth) -> None:
+    class Broken:
+        pitches, sample_rate = synth.pitches, synth.sample_rate
+
+        def notes(self, latent: np.ndarray, pitch: int) -> np.ndarray:
+            return np.full((1, 28), np.nan, np.float32)
+
+    held.go.set()
+    notes = Notes(cast(Synth, Broken()), held.worker)
+
+    async def ask() -> None:
+        with pytest.raises(InputError, match="no sound comes of it"):
+            await notes.sound(synth.sample_latents(1)[0], 60, Rank.PLAYED, here)
+
+    asyncio.run(ask())
