@@ -11,6 +11,7 @@ from gansynth.cli.runner import run
 
 _COMMANDS = {
     "generate": ("gansynth.cli.generate", "Make notes, or play a MIDI file."),
+    "match": ("gansynth.cli.match", "Find the instrument that sounds like a recording."),
     "convert": ("gansynth.cli.models", "Turn a model of the original GANSynth into a model file."),
     "info": ("gansynth.cli.models", "Print what is in a model."),
     "init": ("gansynth.cli.models", "Make an untrained model file."),
