@@ -11,7 +11,7 @@ help:
 	@echo "make demo    render Bach's Prelude in C to demo/clip.wav, with a picture"
 	@echo "make demo-serve  the instrument in the browser, with an untrained model"
 	@echo "make test    lint, type check and all tests"
-	@echo "make bench   speed and memory, as ratios (about 12 minutes)"
+	@echo "make bench   speed and memory, as ratios (about 18 minutes)"
 	@echo "make clean   remove the environment and what the demo made"
 
 $(READY): pyproject.toml constraints.txt

@@ -1,12 +1,15 @@
 """The judges of pitch: every key of the paper's range, and where a hit ends and a miss begins."""
 
 import importlib.util
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gansynth.data.note import Note, Sound
+from gansynth.data.rendering import open_soundfont
 from gansynth.errors import InputError, ModelError
 from gansynth.evaluation.judges import Crepe, crepe_available, within_cents, yin_pitches
 
@@ -119,3 +122,34 @@ def test_damaged_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
     with pytest.raises(ModelError, match=r"tiny\.pth' can't be used .*; install it again"):
         Crepe("tiny")
+
+
+FONTS = ("sf3/FluidR3Mono_GM.sf3", "sf2/TimGM6mb.sf2", "sf2/FluidR3_GM.sf2")
+
+
+def test_yin_hears_real_instruments() -> None:
+    """Rendered notes of clean sustained instruments, every third key; bows and reeds included."""
+    found = [font for name in FONTS if (font := Path("/usr/share/sounds", name)).is_file()]
+    if not found:
+        pytest.skip("no SoundFont: apt-get install timgm6mb-soundfont")
+    try:
+        source = open_soundfont(found[0], engine="fluidsynth", seconds=1.5)
+    except InputError as error:
+        pytest.skip(str(error))
+    programs = {":0:40:", ":0:60:", ":0:68:", ":0:71:", ":0:73:"}  # violin, horn, oboe, clarinet …
+    pitches, waves = [], []
+    with closing(source):
+        for chunk in source.chunks():
+            notes = [
+                item
+                for item in chunk
+                if isinstance(item, Note)
+                and item.pitch in range(48, 85, 3)
+                and any(program in item.origin for program in programs)
+            ]
+            for note, sound in zip(notes, source.read(notes), strict=True):
+                if isinstance(sound, Sound):
+                    pitches.append(note.pitch)
+                    waves.append(np.resize(sound.samples, 24_000))
+    assert len(waves) > 50
+    assert within_cents(yin_pitches(np.stack(waves), 16_000), pitches).mean() >= 0.95
