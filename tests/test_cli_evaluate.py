@@ -307,3 +307,13 @@ def test_ctrl_c_leaves_no_report(place: Path) -> None:
     assert (code, shown, error.strip()) == (130, "", "stopped; nothing was written")
     assert sorted(path.name for path in Path().iterdir()) == ["kept", NOTES, MODEL]
     assert [path for path in Path("kept").iterdir() if path.suffix != ".npz"] == []
+
+
+def test_without_matplotlib_nothing_is_begun(
+    place: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr("gansynth.evaluation.features.Ears.hear", None)
+    result = run_cli("evaluate", MODEL, "--data", NOTES, *QUICK)
+    assert_refused(result, "matplotlib=None: drawing needs it; install it with `pip install gansy")
+    assert not Path("evaluation").exists()

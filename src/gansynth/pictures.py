@@ -17,6 +17,11 @@ def check_picture(path: PathLike, *, overwrite: bool = False) -> None:
     if as_path(path).suffix.lower() != ".png":
         raise InputError(f"path={str(path)!r}: a picture is a PNG file; end the name in .png")
     check_writable(path, overwrite=overwrite)
+    check_drawing()
+
+
+def check_drawing() -> None:
+    """Raise `InputError` where matplotlib isn't installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:

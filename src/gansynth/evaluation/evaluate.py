@@ -37,6 +37,7 @@ from gansynth.evaluation.subjects import (
 )
 from gansynth.files import PathLike
 from gansynth.model.synth import Synth
+from gansynth.pictures import check_drawing
 from gansynth.pitches import describe_pitches
 
 Say = Callable[[str], None]
@@ -78,7 +79,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If models, data and classifier don't fit each other, or there are too few notes.
+        If models, data and classifier don't fit each other, there are too few notes, or matplotlib
+        is missing.
     ModelError
         If the classifier can't be read.
     OutputError
@@ -90,6 +92,7 @@ def evaluate(
     plan = Plan(models, notes, wavs, ears_classifier, options)
     picture_names = gallery.names(len(models), len(plan.judged))
     check_report(output, picture_names, overwrite=overwrite)
+    check_drawing()
     studio = _Studio(plan, ears_classifier, FeatureCache(cache, say), progress)
     report = studio.judge()
     shown = gallery.Gallery(notes.sample_rate)
