@@ -312,7 +312,7 @@ def test_ctrl_c_leaves_no_report(place: Path) -> None:
 def test_without_matplotlib_nothing_is_begun(
     place: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("gansynth.evaluation.features.Ears.hear", None)
     result = run_cli("evaluate", MODEL, "--data", NOTES, *QUICK)
     assert_refused(result, "matplotlib=None: drawing needs it; install it with `pip install gansy")
