@@ -89,9 +89,15 @@ class TimedSynth(Synth):
     seconds = 0.0
     count = 0
 
-    def notes(self, latents: ArrayLike, pitches: ArrayLike) -> NDArray[np.float32]:
+    def notes(
+        self,
+        latents: ArrayLike,
+        pitches: ArrayLike,
+        velocities: ArrayLike | None = None,
+        family: str | None = None,
+    ) -> NDArray[np.float32]:
         start = time.perf_counter()
-        waves = super().notes(latents, pitches)
+        waves = super().notes(latents, pitches, velocities, family)
         self.seconds += time.perf_counter() - start
         self.count += len(waves)
         return waves

@@ -83,7 +83,7 @@ PUBLISHED_CHANGES = {
 
 # Of networks that the original doesn't have.
 OWN_DEFAULTS = {
-    "code_size": 64,
+    "frame_texture": True,
     "frame_blocks": 2,
     "code_information_weight": 0.001,
     "final_rate_share": 0.1,

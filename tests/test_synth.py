@@ -72,9 +72,9 @@ def test_stream_gives_the_same_notes_and_makes_repeated_ones_once(
     made: list[int] = []
     original = synth.notes
 
-    def counted(latents: np.ndarray, wanted: list[int]) -> np.ndarray:
+    def counted(latents: np.ndarray, wanted: list[int], struck: None) -> np.ndarray:
         made.extend(wanted)
-        return original(latents, wanted)
+        return original(latents, wanted, struck)
 
     monkeypatch.setattr(synth, "notes", counted)
     streamed = np.stack(list(synth.stream(z, pitches)))

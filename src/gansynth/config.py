@@ -26,7 +26,7 @@ SOUND_NAMES = (
 )  # fmt: skip
 
 # Likewise, of models whose g_fn is "frames".
-FRAMES_NAMES = ("g_fn", "code_size", "frame_blocks")
+FRAMES_NAMES = ("g_fn", "frame_blocks", "frame_texture")
 
 # A model's place in its training is worked out from these.
 PROGRESS_NAMES = (
@@ -219,8 +219,10 @@ class Config:
     fmap_max: int = _whole(128, 1, 65536, "… but at most this many.")
 
     # Frames (g_fn=frames), with fmap_max channels; not in the original
-    code_size: int = _whole(64, 1, 65536, "Numbers that a note is encoded in.")
     frame_blocks: int = _whole(2, 1, 32, "Blocks at each number of frames.")
+    frame_texture: bool = _flag(
+        True, "Lock phases to partials, and draw what is noise at random (linear spectrograms)."
+    )
     code_information_weight: float = _weight(
         0.001, "Weight of what a code says (nats), against what it leaves out."
     )
@@ -341,6 +343,15 @@ def _check_frames(config: Config) -> None:
         raise ConfigError(
             f"data_type={config.data_type!r}: g_fn=frames needs linear or mel, whose phase stands "
             "still while a tone does."
+        )
+    if config.frame_texture and config.data_type != "linear":
+        raise ConfigError(
+            f"frame_texture=true: needs data_type=linear, not {config.data_type}; set it to false."
+        )
+    if config.data_normalizer != "specgrams_prespecified_normalizer":
+        raise ConfigError(
+            f"data_normalizer={config.data_normalizer!r}: g_fn=frames needs "
+            "specgrams_prespecified_normalizer, whose range is known before the notes are."
         )
 
 
@@ -485,7 +496,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "adam_beta1": 0.9,
         "fmap_max": 384,
         "fake_batch_size": 61,
-        "latent_vector_size": 256,
+        "latent_vector_size": 64,
     },
     # The original's defaults, which it recommends for a quick test of training.
     "quick_test": {},

@@ -117,10 +117,11 @@ class Plan:
         self.held = RealNotes(f"held out ({self.split})", notes, held[:count])
         counts = notes.pitch_counts("train")
         seeds = tuple(range(options.seed, options.seed + options.seeds))
+        velocities = sorted({notes.records[row].velocity for row in notes.rows("train")})
         made = [
             ModelNotes(
                 name, synth, options.notes or count, seeds,
-                {pitch: counts[pitch] for pitch in self.pitches},
+                {pitch: counts[pitch] for pitch in self.pitches}, tuple(velocities),
             )
             for name, synth in models.items()
         ]  # fmt: skip

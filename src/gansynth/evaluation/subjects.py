@@ -168,10 +168,14 @@ def representation_config(data_type: str, sample_rate: int, samples: int) -> Con
 class ModelNotes:
     """Notes of a model, with random latents, and pitches as frequent as in the training data.
 
+    A model that knows velocities plays those of the data, each as often.
+
     Attributes
     ----------
     counts : dict of int to int
         How often each pitch is to occur, for each of the pitches to judge.
+    velocities : tuple of int
+        Of the training data.
     """
 
     name: str
@@ -179,6 +183,7 @@ class ModelNotes:
     notes: int
     seeds: tuple[int, ...]
     counts: dict[int, int]
+    velocities: tuple[int, ...] = (100,)
     kind: ClassVar[Kind] = "model"
 
     def batches(self, seed: int) -> Iterator[Batch]:
@@ -188,7 +193,8 @@ class ModelNotes:
         pitches = np.random.default_rng([seed, 1]).choice(
             list(self.counts), self.notes, p=weights / weights.sum()
         )
-        yield from self._played(latents, pitches)
+        struck = np.random.default_rng([seed, 4]).choice(self.velocities, self.notes)
+        yield from self._played(latents, pitches, struck)
 
     def octaves(self, seed: int) -> Iterator[Batch]:
         """Each of `LATENTS` latents at two pitches an octave apart, one after the other.
@@ -211,11 +217,13 @@ class ModelNotes:
         latents = np.concatenate([path(start, end) for start, end in ends])
         yield from self._played(latents, np.full(len(latents), middle_pitch(self.counts)))
 
-    def _played(self, latents: Waves, pitches: Pitches) -> Iterator[Batch]:
+    def _played(
+        self, latents: Waves, pitches: Pitches, struck: NDArray[np.int64] | None = None
+    ) -> Iterator[Batch]:
         for start in range(0, len(latents), _BATCH):
-            stop = start + _BATCH
-            waves = self.synth.notes(latents[start:stop], pitches[start:stop])
-            yield waves, pitches[start:stop]
+            some = slice(start, start + _BATCH)
+            velocities = struck[some] if struck is not None and self.synth.velocities else None
+            yield self.synth.notes(latents[some], pitches[some], velocities), pitches[some]
 
 
 def path(start: NDArray, end: NDArray, points: int = POINTS) -> Waves:

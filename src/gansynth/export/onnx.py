@@ -81,8 +81,9 @@ def check_onnx(path: PathLike, *, overwrite: bool = False) -> Path:
 def export_onnx(synth: Synth, path: PathLike, *, overwrite: bool = False) -> ExportedModel:
     """Write a model as an ONNX file that does what `Synth.notes` does.
 
-    Inputs are `latent`, float32 `[n, latent_size]`, and `pitch`, int64 `[n]` (MIDI); the output is
-    `wave`, float32 `[n, note_samples]`. The file's metadata say which pitches there are (others are
+    Inputs are `latent`, float32 `[n, latent_size]`, and `pitch`, int64 `[n]` (MIDI); of models that
+    know velocities also `velocity`, float32 `[n]`, within those trained on. The output is `wave`,
+    float32 `[n, note_samples]`. The file's metadata say which pitches there are (others are
     refused by the runtime), the sample rate and the model's SHA-256. The generator runs in float32,
     whatever precision the synth has.
 
@@ -141,14 +142,20 @@ class Notes(nn.Module):
         labels[list(model.pitch_counts)] = torch.arange(count)
         self.register_buffer("labels", labels)
         self.register_buffer("one_hot", torch.eye(count))
+        self.usual_velocity = float(model.usual_velocity)
 
-    def forward(self, latent: Tensor, pitch: Tensor) -> Tensor:
-        """Float32 `[n, latent_size]` and int64 `[n]` (MIDI) to float32 `[n, note_samples]`."""
+    def forward(self, latent: Tensor, pitch: Tensor, velocity: Tensor | None = None) -> Tensor:
+        """Float32 `[n, latent_size]` and int64 `[n]` (MIDI) to float32 `[n, note_samples]`.
+
+        MIDI velocities are float32 `[n]`, or None for the model's usual one.
+        """
         label = torch.index_select(self.labels, 0, pitch)
         if isinstance(self.generator, Generator):
             image = self._image(self.generator, latent, label)
         else:
-            image = self.generator(latent, label)
+            if velocity is None:
+                velocity = torch.full_like(latent[:, 0], self.usual_velocity)
+            image = self.generator(latent, label, velocities=velocity)
         steps = self.config.num_resolutions - schedule.blocks_needed(self.progress)
         image = _repeat_pixels(image, schedule.scale(self.config, steps))
         return self._wave(self.normalizer.denormalize(image.permute(0, 2, 3, 1)))
@@ -251,21 +258,25 @@ def _encoded(model: Model) -> bytes:
     config = model.config
     latent = torch.zeros(2, config.latent_vector_size)
     pitch = torch.full((2,), next(iter(model.pitch_counts)))
+    inputs = {"latent": latent, "pitch": pitch}
+    if len(model.velocities) > 1:
+        inputs["velocity"] = torch.full((2,), float(model.usual_velocity))
     with _quiet(), torch.no_grad():
         program: Any = torch.onnx.export(
             Notes(model).eval(),
-            (latent, pitch),
+            tuple(inputs.values()),
             dynamo=True,
             opset_version=_OPSET,
-            input_names=["latent", "pitch"],
+            input_names=list(inputs),
             output_names=["wave"],
-            dynamic_shapes={"latent": {0: "n"}, "pitch": {0: "n"}},
+            dynamic_shapes=[{0: "n"}] * len(inputs),
             verbose=False,
         )
     program.model.metadata_props.update(
         {
             "gansynth": __version__,
             "pitches": json.dumps(list(model.pitch_counts)),
+            "velocities": json.dumps(list(model.velocities)),
             "sample_rate": str(config.sample_rate),
             "latent_size": str(config.latent_vector_size),
             "note_samples": str(config.audio_length),
@@ -301,11 +312,14 @@ def _compare(encoded: bytes, model: Model) -> tuple[int, float]:
     known = synth.pitches
     pitches = np.array([known[0], known[-1], *synth.sample_pitches(_CHECKED, seed=1)])
     latents = synth.sample_latents(len(pitches), seed=1)
-    wanted = synth.notes(latents, pitches)
+    given = {"latent": latents, "pitch": pitches}
+    if synth.velocities:
+        given["velocity"] = np.resize(np.array(synth.velocities, np.float32), len(pitches))
+    wanted = synth.notes(latents, pitches, given.get("velocity"))
     # One note and several: the number of notes is free.
     parts = [slice(0, 1), slice(1, None)]
     made = np.concatenate(
-        [session.run(None, {"latent": latents[p], "pitch": pitches[p]})[0] for p in parts]
+        [session.run(None, {name: values[p] for name, values in given.items()})[0] for p in parts]
     )
     if made.shape != wanted.shape:
         return len(pitches), math.inf

@@ -3,6 +3,7 @@
     generator.*            weights that make notes (moving averages)
     last_generator.*       the weights that training goes on from (only with the discriminator)
     discriminator.*        optional
+    encoder.*              instead of it, of networks of frames
     normalizer.constants   constants of a measured normalizer, where the configuration asks for one
     metadata["gansynth"]   JSON: format version, config, pitches with their counts, progress, source
 
@@ -33,11 +34,14 @@ from gansynth.networks.build import (
     generator_kind,
     skeleton,
 )
+from gansynth.networks.frames import FramesEncoder
+from gansynth.networks.mapping import MOST_FAMILIES
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gansynth"
 CONSTANTS_KEY = "normalizer.constants"
+OPTIONAL_PARTS = ("last_generator", "discriminator", "encoder")
 
 State = dict[str, Tensor]
 
@@ -56,8 +60,12 @@ class Model:
     generator : dict of str to float32 Tensor
         Averaged weights.
     normalizer : float64 array [4] or [freq, 4], or None
-    last_generator, discriminator : dict of str to float32 Tensor, or None
+    last_generator, discriminator, encoder : dict of str to float32 Tensor, or None
         What training needs to go on.
+    families : tuple of str
+        Families of instruments that can be asked for; none where it was not trained with them.
+    velocities : tuple of int
+        MIDI velocities it was trained with, in order; none where it was not told them.
     source : dict
         Where the model came from, in words and numbers that JSON can hold.
     """
@@ -69,7 +77,15 @@ class Model:
     normalizer: NDArray[np.float64] | None = field(default=None, repr=False)
     last_generator: State | None = field(default=None, repr=False)
     discriminator: State | None = field(default=None, repr=False)
+    encoder: State | None = field(default=None, repr=False)
+    families: tuple[str, ...] = ()
+    velocities: tuple[int, ...] = ()
     source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def usual_velocity(self) -> int:
+        """The MIDI velocity of notes that aren't asked for at another one: nearest to 100."""
+        return min(self.velocities, key=lambda v: (abs(v - 100), -v), default=100)
 
     @property
     def num_blocks(self) -> int:
@@ -163,7 +179,7 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
 
     check_model(model, f"path={str(path)!r}")
     tensors = {f"generator.{name}": tensor for name, tensor in model.generator.items()}
-    for prefix in ("last_generator", "discriminator"):
+    for prefix in OPTIONAL_PARTS:
         for name, tensor in (getattr(model, prefix) or {}).items():
             tensors[f"{prefix}.{name}"] = tensor
     if model.normalizer is not None:
@@ -176,6 +192,9 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
         "sample_rate": model.config.sample_rate,
         "source": model.source,
     }
+    for name in ("families", "velocities"):
+        if values := getattr(model, name):
+            metadata[name] = list(values)
     with atomic_path(path, overwrite=overwrite) as temporary:
         try:
             save_file(
@@ -235,6 +254,8 @@ def _read_metadata(text: str, where: str) -> dict[str, Any]:
         counts = {int(pitch): int(count) for pitch, count in description["pitch_counts"]}
         progress = float(description["progress"])
         config = configs.from_dict(description["config"])
+        families = tuple(str(name) for name in description.get("families", []))
+        velocities = tuple(int(number) for number in description.get("velocities", []))
     except ConfigError as error:
         raise ModelError(f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -247,13 +268,15 @@ def _read_metadata(text: str, where: str) -> dict[str, Any]:
         "pitch_counts": counts,
         "progress": progress,
         "source": source if isinstance(source, dict) else {},
+        "families": families,
+        "velocities": velocities,
     }
 
 
 def _assemble(description: dict[str, Any], tensors: State, where: str) -> Model:
     """Sort tensors by network and check that every one is expected and of the right shape."""
     constants = tensors.pop(CONSTANTS_KEY, None)
-    parts: dict[str, State] = {"generator": {}, "last_generator": {}, "discriminator": {}}
+    parts: dict[str, State] = {name: {} for name in ("generator", *OPTIONAL_PARTS)}
     for name, tensor in tensors.items():
         prefix, _, rest = name.partition(".")
         if prefix not in parts:
@@ -266,6 +289,7 @@ def _assemble(description: dict[str, Any], tensors: State, where: str) -> Model:
         normalizer=None if constants is None else constants.double().numpy(),
         last_generator=parts["last_generator"] or None,
         discriminator=parts["discriminator"] or None,
+        encoder=parts["encoder"] or None,
     )
     check_model(model, where)
     return model
@@ -299,7 +323,18 @@ def check_model(model: Model, where: str) -> None:
         "generator": (generator_kind(config), model.generator),
         "last_generator": (generator_kind(config), model.last_generator),
         "discriminator": (discriminator_kind(config), model.discriminator),
+        "encoder": (FramesEncoder, model.encoder),
     }
+    if len(model.families) > MOST_FAMILIES or len(set(model.families)) < len(model.families):
+        raise ModelError(
+            f"{where}: families={list(model.families)!r:.80}: must be at most {MOST_FAMILIES} "
+            "different names."
+        )
+    if list(model.velocities) != sorted(set(model.velocities) & set(range(128))):
+        raise ModelError(
+            f"{where}: velocities={list(model.velocities)!r:.80}: must be numbers from 0 to 127 in "
+            "order."
+        )
     for name, (kind, state) in states.items():
         if state is not None:
             shapes = expected_shapes(kind, config, len(counts), len(numbers))

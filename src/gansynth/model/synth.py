@@ -13,11 +13,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from gansynth.config import nearest
 from gansynth.errors import InputError, ModelError
 from gansynth.model.file import Model
 from gansynth.model.load import load_model
 from gansynth.networks import schedule
 from gansynth.networks.build import pack
+from gansynth.networks.frames import FramesGenerator
 from gansynth.networks.layers import upscale
 from gansynth.pitches import describe_pitches
 from gansynth.spectral.normalizers import make_normalizer
@@ -25,6 +27,7 @@ from gansynth.spectral.representation import Representation
 from gansynth.spectral.sustain import extend_each
 
 Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
 
 PRECISIONS = {
     # "auto" is float32 everywhere: bfloat16 is faster, but its waves drift in phase.
@@ -60,6 +63,10 @@ class Synth:
         Hz.
     note_samples : int
         Samples of every note.
+    families : tuple of str
+        Families of instruments that can be asked for; often none.
+    velocities : tuple of int
+        MIDI velocities that the model has learned to tell apart; often none.
     warnings : list of str
         What the loader noticed.
     """
@@ -74,8 +81,11 @@ class Synth:
         self.latent_size = config.latent_vector_size
         self.sample_rate = config.sample_rate
         self.note_samples = config.audio_length
+        self.families = model.families
+        self.velocities = model.velocities if len(model.velocities) > 1 else ()
         self.warnings: list[str] = []
         generator = model.build_generator().to(self.device)
+        self._mapping = generator.mapping if isinstance(generator, FramesGenerator) else None
         self._generate = pack(generator, model.progress, PRECISIONS[precision])
         self._representation = Representation(config).to(self.device)
         self._normalizer = make_normalizer(config, model.normalizer).to(self.device)
@@ -97,7 +107,48 @@ class Synth:
         stream = _random(None if seed is None else [_seed(seed), 1])
         return stream.choice(self.pitches, size=_count(n), p=weights / weights.sum())
 
-    def notes(self, latents: ArrayLike, pitches: ArrayLike) -> Floats:
+    @torch.inference_mode()
+    def to_family(self, latents: ArrayLike, family: str) -> Floats:
+        """Latents of instruments of a family, as random as the given ones.
+
+        Parameters
+        ----------
+        latents : float array [n, latent_size]
+        family : str
+            One of `families`.
+
+        Returns
+        -------
+        float32 [n, latent_size]
+            Latents like any others: they need no family any more.
+
+        Raises
+        ------
+        InputError
+            If the model has no such family.
+        """
+        z = check_latents(latents, self.latent_size)
+        if self._mapping is None or not self.families:
+            raise InputError(
+                f"family={family!r}: the model was trained without families; leave it out."
+            )
+        if family not in self.families:
+            raise InputError(
+                f"family={family!r}: must be one of {', '.join(self.families)}."
+                + nearest(str(family), self.families)
+            )
+        number = 1 + self.families.index(family)
+        theirs = torch.full((len(z),), number, device=self.device)
+        codes = self._mapping(torch.tensor(z).to(self.device), theirs)
+        return self._mapping.latents(codes).cpu().numpy()
+
+    def notes(
+        self,
+        latents: ArrayLike,
+        pitches: ArrayLike,
+        velocities: ArrayLike | None = None,
+        family: str | None = None,
+    ) -> Floats:
         """Make notes.
 
         Parameters
@@ -105,6 +156,11 @@ class Synth:
         latents : float array [n, latent_size], or [latent_size] for one instrument at all pitches
         pitches : int array [n], or one int
             MIDI pitches out of `pitches`.
+        velocities : float array [n], one number, or None
+            How hard the notes are struck, from 1 to 127, for models that have `velocities`: they
+            change timbre and level. Beyond those trained on, the nearest one. None is about 100.
+        family : str or None
+            Of the instruments; see `to_family`.
 
         Returns
         -------
@@ -114,24 +170,27 @@ class Synth:
         Raises
         ------
         InputError
-            For latents of the wrong size or not finite, and for unknown pitches.
+            For latents of the wrong size or not finite, for unknown pitches and families, and for
+            velocities out of range or unknown to the model.
         """
-        z, labels = self._checked(latents, pitches)
+        z, labels, struck = self._checked(latents, pitches, velocities, family)
         waves = np.empty((len(z), self.note_samples), dtype=np.float32)
         done = 0
-        for specgrams in self._specgrams(z, labels):
+        for specgrams in self._specgrams(z, labels, struck):
             batch = self._representation.specgrams_to_waves(specgrams).float().cpu().numpy()
             waves[done : done + len(batch)] = batch
             done += len(batch)
         return waves
 
-    def stream(self, latents: ArrayLike, pitches: ArrayLike) -> Iterator[Floats]:
+    def stream(
+        self, latents: ArrayLike, pitches: ArrayLike, velocities: ArrayLike | None = None
+    ) -> Iterator[Floats]:
         """The same notes one by one, read-only float32 `[note_samples]`, in bounded memory.
 
-        A note that was made a short while ago (same latent, same pitch) is not made again.
+        A note that was made a short while ago (same latent, pitch and velocity) is not made again.
         """
-        z, labels = self._checked(latents, pitches)
-        return self._stream(z, labels)
+        z, labels, struck = self._checked(latents, pitches, velocities)
+        return self._stream(z, labels, struck)
 
     def held(
         self, latents: ArrayLike, pitches: ArrayLike, seconds: ArrayLike, hold: float = 3.0
@@ -164,17 +223,18 @@ class Synth:
         lengths = np.broadcast_to(wanted, notes.shape).tolist()
         return extend_each(self.stream(latents, pitches), self.sample_rate, hold, lengths)
 
-    def _stream(self, z: Floats, labels: NDArray[np.int64]) -> Iterator[Floats]:
-        recent: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
+    def _stream(self, z: Floats, labels: Labels, struck: Floats) -> Iterator[Floats]:
+        recent: OrderedDict[tuple[bytes, int, float], Floats] = OrderedDict()
         for start in range(0, len(z), self._batch):
             keys = [
-                (z[i].tobytes(), int(labels[i]))
+                (z[i].tobytes(), int(labels[i]), float(struck[i]))
                 for i in range(start, min(start + self._batch, len(z)))
             ]
             missing = list(OrderedDict.fromkeys(key for key in keys if key not in recent))
             if missing:
                 chosen = [start + keys.index(key) for key in missing]
-                made = self.notes(z[chosen], [self.pitches[labels[i]] for i in chosen])
+                keyed = [self.pitches[labels[i]] for i in chosen]
+                made = self.notes(z[chosen], keyed, struck[chosen] if self.velocities else None)
                 made.setflags(write=False)  # the same array is given again
                 recent.update(zip(missing, made, strict=True))
             for key in keys:
@@ -183,37 +243,49 @@ class Synth:
             while len(recent) > _REMEMBERED:
                 recent.popitem(last=False)
 
-    def specgrams(self, latents: ArrayLike, pitches: ArrayLike) -> Floats:
+    def specgrams(
+        self,
+        latents: ArrayLike,
+        pitches: ArrayLike,
+        velocities: ArrayLike | None = None,
+        family: str | None = None,
+    ) -> Floats:
         """What the generator makes: float32 `[n, time, freq, 2]`, denormalized, channels last.
 
         Arguments and errors as for `notes`.
         """
-        z, labels = self._checked(latents, pitches)
-        batches = [batch.cpu().numpy() for batch in self._specgrams(z, labels)]
+        z, labels, struck = self._checked(latents, pitches, velocities, family)
+        batches = [batch.cpu().numpy() for batch in self._specgrams(z, labels, struck)]
         shape = (0, *self.model.config.final_shape, 2)
         return np.concatenate(batches) if batches else np.empty(shape, dtype=np.float32)
 
-    def _specgrams(self, latents: Floats, labels: NDArray[np.int64]) -> Iterator[Tensor]:
+    def _specgrams(self, latents: Floats, labels: Labels, struck: Floats) -> Iterator[Tensor]:
         """Denormalized specgrams, batch by batch, on the device."""
         for start in range(0, len(latents), self._batch):
             stop = start + self._batch
-            yield self._make(latents[start:stop], labels[start:stop])
+            yield self._make(latents[start:stop], labels[start:stop], struck[start:stop])
 
     @torch.inference_mode()
-    def _make(self, latents: Floats, labels: NDArray[np.int64]) -> Tensor:
+    def _make(self, latents: Floats, labels: Labels, struck: Floats) -> Tensor:
         """Specgrams of at most a batch."""
+        used = len(latents)
+        # Always the same shape, so always the same arithmetic.
+        rows = np.minimum(np.arange(self._batch), used - 1)
         # Copies: the last bits of a product depend on how memory is aligned.
-        z, label, used = torch.tensor(latents), torch.tensor(labels), len(latents)
-        if used < self._batch:  # always the same shape, so always the same arithmetic
-            z = torch.cat([z, z[-1:].expand(self._batch - used, -1)])
-            label = torch.cat([label, label[-1:].expand(self._batch - used)])
+        given = [torch.tensor(part[rows]).to(self.device) for part in (latents, labels, struck)]
         with _exact_convolutions(self.device):
-            images = self._generate(z.to(self.device), label.to(self.device))[:used]
+            images = self._generate(*given)[:used]
         images = upscale(images, self._upscaling)
         return self._normalizer.denormalize(images.permute(0, 2, 3, 1))
 
-    def _checked(self, latents: ArrayLike, pitches: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
-        """Latents `[n, latent_size]` and labels `[n]`, or an InputError."""
+    def _checked(
+        self,
+        latents: ArrayLike,
+        pitches: ArrayLike,
+        velocities: ArrayLike | None = None,
+        family: str | None = None,
+    ) -> tuple[Floats, Labels, Floats]:
+        """Latents `[n, latent_size]`, labels `[n]` and velocities `[n]`, or an InputError."""
         try:
             wanted = np.atleast_1d(np.asarray(pitches))
         except (TypeError, ValueError):
@@ -231,9 +303,30 @@ class Synth:
                 raise InputError(
                     f"pitch={pitch!r}: the model knows {describe_pitches(self.pitches)}."
                 )
-        return np.ascontiguousarray(z), np.array(
-            [known[p] for p in wanted.tolist()], dtype=np.int64
-        )
+        labels = np.array([known[p] for p in wanted.tolist()], dtype=np.int64)
+        struck = self._struck(velocities, len(labels))
+        if family is not None:
+            z = self.to_family(z, family)
+        return np.ascontiguousarray(z), labels, struck
+
+    def _struck(self, velocities: ArrayLike | None, count: int) -> Floats:
+        """A velocity for each of `count` notes, among those trained on."""
+        if velocities is None:
+            return np.full(count, self.model.usual_velocity, dtype=np.float32)
+        if not self.velocities:
+            raise InputError(
+                "velocities: the model was trained without them; leave them out, and scale notes."
+            )
+        try:
+            wanted = np.atleast_1d(np.asarray(velocities, dtype=np.float32))
+        except (TypeError, ValueError):
+            raise InputError("velocities: must be one number or a list of numbers.") from None
+        if wanted.shape not in ((1,), (count,)):
+            raise InputError(f"velocities: {len(wanted)} for {count} pitches: give one for each.")
+        if not ((wanted >= 1) & (wanted <= 127)).all():
+            raise InputError("velocities: must be numbers from 1 to 127.")
+        low, high = self.velocities[0], self.velocities[-1]
+        return np.broadcast_to(wanted.clip(low, high), count)
 
 
 def load(path: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Synth:

@@ -36,8 +36,8 @@ def skeleton(kind: type[Network], config: Config, num_pitches: int, num_blocks: 
 
 def pack(
     generator: AnyGenerator, progress: float, dtype: torch.dtype
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """A generator prepared for use: latents and labels to float32 images."""
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A generator prepared for use: latents, labels and velocities to float32 images."""
     if isinstance(generator, FramesGenerator):
         return PackedFrames(generator, dtype)
     return PackedGenerator(generator, progress, dtype)

@@ -5,19 +5,21 @@ the networks are one-dimensional, over frames; nearly all that they do is matrix
 twentieth of what convolutions over time and frequency need for the same image.
 
     generator   latent ─ mapping ─> code ─┐
-                pitch ────────────────────┴─ style ──┬───────┬───────┬───────┐
+                pitch, velocity ──────────┴─ style ──┬───────┬───────┬───────┐
                        places [8, c] ──────────> stage ─ x2 ─ stage … stage ──> [time, c]
-                                                                                  └─> [time, 2 freq]
+                                                                                  └─> [time, 3 freq]
                                                                                       + row of pitch
+                                      image <─ texture <─ magnitude, phase step, share of noise ─┘
     trunk       views [time, 4 freq] ──> [time, c] ──> blocks ─ /2 ─ blocks … ──> [c]
                   ├─ encoder: mean and deviation of the code        (training only)
                   └─ discriminator: score for the pitch, pitch logits
 
 A stage is a few blocks as of ConvNeXt (Liu et al. 2022): a depthwise convolution over frames, then
-two matrix products; in the generator, code and pitch scale and shift what goes into them. The `row
-of pitch` is the mean spectrum and phase step of each pitch's notes (`mean_row`), where training
-starts: the network learns only how a note differs from it. The mapping, from normal latents to the
-codes that notes have, is learnt beside the rest.
+two matrix products; in the generator, code, pitch and velocity scale and shift what goes into them.
+The `row of pitch` is the mean spectrum, phase step and share of noise of each pitch's notes
+(`mean_row`), where training starts: the network learns only how a note differs from it. The mapping
+(`networks.mapping`), from normal latents to the codes that notes have, is learnt beside the rest;
+the texture (`spectral.texture`) learns nothing.
 
 Images are `[batch, 2, time, freq]` in the normalizer's range, as those of the progressive networks.
 """
@@ -31,13 +33,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansynth.config import Config
+from gansynth.networks.mapping import Mapping
 from gansynth.networks.rectified import SLOPE
+from gansynth.spectral.texture import Texture, noise_share
 
-COLORS = 2
+COLORS = 3  # magnitude, phase step, share of noise
+DEFAULT_VELOCITY = 100
 LARGEST_ROW = 0.95  # of a mean row: tanh can still move there
 
 _KERNEL = 7  # frames that a block mixes
 _TRUNK_BLOCKS = (1, 1, 2)  # at full time, half of it, a quarter …, the last number from there on
+_VELOCITY_WAVES = 4
 _AUDIBLE = math.log(1000.0)  # nats under a note's peak, 60 dB, where phase begins to count
 
 
@@ -131,16 +137,13 @@ class FramesGenerator(nn.Module):
         self.config = config
         self.num_pitches = num_pitches
         _, self.bins = config.final_shape
-        channels, latent, code = config.fmap_max, config.latent_vector_size, config.code_size
+        channels, code = config.fmap_max, config.latent_vector_size
         sizes = frame_counts(config)
         share = 1 / math.sqrt(config.frame_blocks * len(sizes))
-        self.mapping = nn.Sequential(
-            nn.Linear(latent, channels), nn.LeakyReLU(SLOPE),
-            nn.Linear(channels, channels), nn.LeakyReLU(SLOPE), nn.Linear(channels, code),
-        )  # fmt: skip
+        self.mapping = Mapping(code)
         self.pitch = nn.Embedding(num_pitches, channels)
         self.style = nn.Sequential(
-            nn.Linear(code + channels, channels), nn.LeakyReLU(SLOPE),
+            nn.Linear(code + channels + _VELOCITY_WAVES, channels), nn.LeakyReLU(SLOPE),
             nn.Linear(channels, channels), nn.LeakyReLU(SLOPE),
         )  # fmt: skip
         self.start = nn.Linear(channels, channels)
@@ -157,13 +160,23 @@ class FramesGenerator(nn.Module):
         nn.init.normal_(self.image.weight, std=0.05 / math.sqrt(channels))
         nn.init.zeros_(self.image.bias)
         nn.init.zeros_(self.rows.weight)
+        self.views = Views(config)
+        self.texture = Texture(*config.final_shape) if config.frame_texture else None
 
     @torch.no_grad()
     def start_from(self, label: int, row: Tensor) -> None:
-        """Take over the mean row of a pitch's notes, float32 `[2, bins]`; see `mean_row`."""
-        self.rows.weight[label] = row.clamp(-LARGEST_ROW, LARGEST_ROW).atanh().flatten()
+        """Take over the mean row of a pitch's notes, float32 `[3, bins]`; see `mean_row`."""
+        row = row.clamp(-LARGEST_ROW, LARGEST_ROW)
+        share = row[2].clamp_min(1 - LARGEST_ROW)
+        self.rows.weight[label] = torch.cat([row[:2].atanh().flatten(), share.logit()])
 
-    def forward(self, latents: Tensor, labels: Tensor, progress: float | None = None) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        labels: Tensor,
+        progress: float | None = None,
+        velocities: Tensor | None = None,
+    ) -> Tensor:
         """Make images.
 
         Parameters
@@ -173,23 +186,49 @@ class FramesGenerator(nn.Module):
             Index of each note's pitch among the model's pitches.
         progress : float
             Without effect: these networks don't grow.
+        velocities : float [batch] or None
+            MIDI velocities; None is 100.
 
         Returns
         -------
         float32 [batch, 2, time, freq], -1 to 1
         """
-        return self.decode(self.mapping(latents), labels)
+        if velocities is None:
+            velocities = torch.full_like(latents[:, 0], DEFAULT_VELOCITY)
+        with torch.autocast(latents.device.type, enabled=False):
+            codes = self.mapping(latents.float())
+        return self.finish(self.decode(codes, labels, velocities), labels)
 
-    def decode(self, codes: Tensor, labels: Tensor) -> Tensor:
-        """Images of codes `[batch, code_size]`, of any length: only their direction counts."""
-        known = torch.cat([rms_norm(codes), rms_norm(self.pitch(labels))], dim=1)
+    def decode(self, codes: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+        """What the network knows of a note, `[batch, 3, time, freq]`.
+
+        Codes `[batch, latent_vector_size]` have any length: only their direction counts. Magnitude and phase
+        step are as in images; the share of noise is from 0 to 1.
+        """
+        waves = torch.arange(1, _VELOCITY_WAVES + 1, device=codes.device) * (math.pi / 127)
+        struck = (velocities.float()[:, None] * waves).cos()
+        known = torch.cat([rms_norm(codes), rms_norm(self.pitch(labels)), struck], dim=1)
         style = rms_norm(self.style(known))
         x = self.start(style).unsqueeze(1).expand(-1, self.first_frames, -1)
         for stage in self.blocks:
             x = stage(x, style)
-        image = self.image(self.smooth(rms_norm(x))).float()
-        image = torch.tanh(image + self.rows(labels).float().unsqueeze(1))
-        return image.unflatten(-1, (COLORS, self.bins)).transpose(1, 2)
+        maps = self.image(self.smooth(rms_norm(x))).float()
+        maps = maps + self.rows(labels).float().unsqueeze(1)
+        maps = torch.cat(
+            [maps[..., : 2 * self.bins].tanh(), maps[..., 2 * self.bins :].sigmoid()], dim=-1
+        )
+        return maps.unflatten(-1, (COLORS, self.bins)).transpose(1, 2)
+
+    def finish(self, maps: Tensor, labels: Tensor) -> Tensor:
+        """Maps of `decode` to images `[batch, 2, time, freq]`."""
+        magnitude, step, share = maps.unbind(1)
+        if self.texture is None:
+            return maps[:, :2]
+        views = self.views
+        # Each pitch takes another part of the noise, so that chords don't hiss in step.
+        logarithm, turn = self.texture(views.nats(magnitude), views.angle(step), share, 37 * labels)
+        image = torch.stack([views.from_nats(logarithm), views.from_angle(turn)], dim=1)
+        return image.clamp(-1, 1)
 
 
 class Views(nn.Module):
@@ -204,8 +243,9 @@ class Views(nn.Module):
         super().__init__()
         # Mel magnitudes are of power: twice as many nats for a decibel.
         power = 2.0 if config.data_type == "mel" else 1.0
-        self.audible = _AUDIBLE * power * abs(config.mag_normalizer_a)
-        self.half_turn = abs(config.p_normalizer_a)
+        self.slope, self.offset = config.mag_normalizer_a, config.mag_normalizer_b
+        self.audible = _AUDIBLE * power * abs(self.slope)
+        self.half_turn, self.no_turn = config.p_normalizer_a, config.p_normalizer_b
 
     def weight(self, magnitude: Tensor) -> Tensor:
         """How much each point `[batch, time, freq]` is heard, 0 to 1; no gradient to the peak."""
@@ -214,7 +254,23 @@ class Views(nn.Module):
 
     def angle(self, step: Tensor) -> Tensor:
         """Phase steps of an image in radians."""
-        return step * (math.pi / self.half_turn)
+        return (step - self.no_turn) * (math.pi / self.half_turn)
+
+    def from_angle(self, angle: Tensor) -> Tensor:
+        """Radians to phase steps of an image."""
+        return angle * (self.half_turn / math.pi) + self.no_turn
+
+    def nats(self, magnitude: Tensor) -> Tensor:
+        """Magnitudes of an image as logarithms."""
+        return (magnitude - self.offset) / self.slope
+
+    def from_nats(self, logarithm: Tensor) -> Tensor:
+        """Logarithms to magnitudes of an image."""
+        return logarithm * self.slope + self.offset
+
+    def noise(self, images: Tensor) -> Tensor:
+        """Each point's share of noise, `[batch, time, freq]`; see `texture.noise_share`."""
+        return noise_share(self.nats(images[:, 0]), self.angle(images[:, 1]))
 
     def forward(self, images: Tensor) -> Tensor:
         magnitude, step = images.unbind(1)
@@ -253,17 +309,20 @@ class Trunk(nn.Module):
 
 
 class FramesEncoder(nn.Module):
-    """Images to a normal distribution over codes; used in training only."""
+    """Images to a normal distribution over codes; used in training only.
 
-    def __init__(self, config: Config) -> None:
+    The numbers of pitches and blocks, which other networks need, make no difference.
+    """
+
+    def __init__(self, config: Config, num_pitches: int = 0, num_blocks: int | None = None) -> None:
         super().__init__()
         self.trunk = Trunk(config)
-        self.moments = nn.Linear(config.fmap_max, 2 * config.code_size)
+        self.moments = nn.Linear(config.fmap_max, 2 * config.latent_vector_size)
         nn.init.normal_(self.moments.weight, std=0.02)
         nn.init.zeros_(self.moments.bias)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Float32 `[batch, 2, time, freq]` to means and log deviations `[batch, code_size]`."""
+        """Float32 `[batch, 2, time, freq]` to means and log deviations `[batch, latent_vector_size]`."""
         mean, log_deviation = self.moments(self.trunk(images)).float().chunk(2, dim=-1)
         return mean, log_deviation.clamp(-8, 3)
 
@@ -299,10 +358,11 @@ def frame_counts(config: Config) -> list[int]:
 
 
 def mean_row(images: Tensor, views: Views) -> Tensor:
-    """The mean row of notes of one pitch: images `[notes, 2, time, freq]` to `[2, freq]`.
+    """The mean row of notes of one pitch: images `[notes, 2, time, freq]` to `[3, freq]`.
 
     Magnitudes are weighted by how much their frame is heard. Phase steps are averaged on the
-    circle, by the squared weights of their points; the first frame holds a phase and no step.
+    circle, by the squared weights of their points, as are shares of noise; the first frame holds a
+    phase and no step.
     """
     magnitude, step = images.unbind(1)
     weight = views.weight(magnitude)
@@ -310,4 +370,6 @@ def mean_row(images: Tensor, views: Views) -> Tensor:
     level = (magnitude * heard).sum(dim=(0, 1)) / heard.sum(dim=(0, 1)).clamp_min(1e-6)
     angle, square = views.angle(step[:, 1:]), weight[:, 1:].square()
     sine, cosine = ((square * part).sum(dim=(0, 1)) for part in (angle.sin(), angle.cos()))
-    return torch.stack([level, torch.atan2(sine, cosine) * (views.half_turn / math.pi)])
+    share = (square * views.noise(images)[:, 1:].clamp(0, 1)).sum(dim=(0, 1))
+    share = share / square.sum(dim=(0, 1)).clamp_min(1e-6)
+    return torch.stack([level, views.from_angle(torch.atan2(sine, cosine)), share])

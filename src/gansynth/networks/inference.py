@@ -148,8 +148,11 @@ class PackedGenerator:
         return not (config.simple_arch or even_flat)
 
     @torch.inference_mode()
-    def __call__(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Float32 images `[batch, 2, time, freq]`; arguments as for `Generator.forward`."""
+    def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+        """Float32 images `[batch, 2, time, freq]`; arguments as for `Generator.forward`.
+
+        Velocities make no difference.
+        """
         if not self.blocks:
             return self.generator(latents, labels, self.progress)
         one_hot = F.one_hot(labels, self.generator.num_pitches).to(latents.dtype)
@@ -191,8 +194,8 @@ class PackedFrames:
         self.dtype = dtype
 
     @torch.inference_mode()
-    def __call__(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Float32 images `[batch, 2, time, freq]`; arguments as for `Generator.forward`."""
+    def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+        """Float32 images `[batch, 2, time, freq]`; arguments as for `FramesGenerator.forward`."""
         shortened = self.dtype != torch.float32
         with torch.autocast(latents.device.type, self.dtype, enabled=shortened):
-            return self.generator(latents, labels)
+            return self.generator(latents, labels, velocities=velocities)

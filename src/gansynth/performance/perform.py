@@ -254,7 +254,8 @@ def _played(plan: Plan, synth: Synth) -> Iterator[PlayedNote]:
         notes = plan.notes[start : start + _NOTES_AT_ONCE]
         latents = plan.latents(start, start + len(notes))
         seconds = [min(note.end - note.start, plan.longest) for note in notes]
-        waves = synth.stream(latents, [note.pitch for note in notes])
+        struck = [note.velocity for note in notes] if synth.velocities else None
+        waves = synth.stream(latents, [note.pitch for note in notes], struck)
         waves = extend_each(waves, synth.sample_rate, plan.hold, seconds)
         for note, wave in zip(notes, waves, strict=True):
             yield PlayedNote(wave, note.start, note.end, note.velocity, plan.longest)

@@ -92,6 +92,11 @@ def wrap_phase(angle: Tensor) -> Tensor:
     return torch.where((wrapped == -math.pi) & (angle > 0), -wrapped, wrapped)
 
 
+def _polar(magnitude: Tensor, phase: Tensor) -> Tensor:
+    """`torch.polar`, several times faster on a CPU."""
+    return torch.complex(magnitude * phase.cos(), magnitude * phase.sin())
+
+
 def instantaneous_frequency(phase: Tensor) -> Tensor:
     """Wrapped phase step from frame to frame in units of pi; the first frame keeps its phase.
 
@@ -123,7 +128,7 @@ def specgrams_to_stfts(specgrams: Tensor, *, raw_phase: bool = False) -> Tensor:
     """Inverse of `stfts_to_specgrams`."""
     logmag, p = specgrams.unbind(-1)
     phase = p * math.pi if raw_phase else integrated_phase(p)
-    return torch.polar(torch.exp(logmag), phase)
+    return _polar(torch.exp(logmag), phase)
 
 
 def stfts_to_melspecgrams(stfts: Tensor, linear_to_mel: Callable[[Tensor], Tensor]) -> Tensor:
@@ -151,4 +156,4 @@ def melspecgrams_to_stfts(
     """Approximate inverse of `stfts_to_melspecgrams`; shapes as there."""
     logmel, p = melspecgrams.unbind(-1)
     magnitude = torch.sqrt(mel_to_linear(torch.exp(logmel)) + EPSILON)
-    return torch.polar(magnitude, mel_to_linear(integrated_phase(p)))
+    return _polar(magnitude, mel_to_linear(integrated_phase(p)))

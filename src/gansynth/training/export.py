@@ -50,7 +50,10 @@ def model_of_state(
         part("average"),
         None if constants is None else constants.double().cpu().numpy(),
         part("generator") if with_discriminator else None,
-        part("discriminator") if with_discriminator else None,
+        (part("discriminator") or None) if with_discriminator else None,
+        (part("encoder") or None) if with_discriminator else None,
+        families=tuple(facts.get("families", ())),
+        velocities=tuple(facts.get("velocities", ())),
         source={
             "kind": "trained",
             "images": int(facts["images"]),
@@ -111,16 +114,15 @@ def begin_from(trainer: Trainer, model: Model, pitches: list[int]) -> list[str]:
     last = fitted(model.last_generator or model.generator)
     _copy(trainer.generator.state_dict(), last)
     _copy(trainer.average, average)
-    discriminator = trainer.networks.get("discriminator")
-    if discriminator is None:
-        warnings.append("a model doesn't keep its encoder, so a fresh one has to learn first.")
-    elif model.discriminator is None:
+    name = "encoder" if config.g_fn == "frames" else "discriminator"
+    counterpart: State | None = getattr(model, name)
+    if counterpart is None:
         warnings.append(
-            "the model was saved without its discriminator, so a fresh one has to learn first; "
+            f"the model was saved without its {name}, so a fresh one has to learn first; "
             "convert or export it with --with-discriminator if you can."
         )
     else:
-        _copy(discriminator.state_dict(), fitted(model.discriminator))
+        _copy(trainer.networks[name].state_dict(), fitted(counterpart))
     if new := [p for p in pitches if p not in model.pitch_counts]:
         warnings.append(
             f"{len(new)} pitches are new to the model; each begins as the nearest one it knows."

@@ -1,12 +1,15 @@
 """Training networks of frames as a conditional autoencoder, with a mapping to its codes.
 
     a note of the instrument ─ encoder ─> mean, deviation ─ draw ─> code ─┐
-    the pitch of another of its notes ──────────────────────────── decode ┴─> that other note
-    normal latents ─ mapping ─> codes as those of notes (matched by optimal transport)
+    pitch and velocity of another of its notes ─────────────────── decode ┴─> that other note
+    normal latents ─ mapping ─> codes as those of notes
 
 An encoder that hears another note than the one to be made can only tell what the two have in
 common: the instrument. That is what makes a code one instrument over all pitches. The evidence
-bound is that of Kingma & Welling (2014), weighted.
+bound is that of Kingma & Welling (2014), weighted. The mapping is trained by flow matching: with
+latents that lie near the codes they go to (by optimal transport: Tong et al. 2024, "Improving and
+generalizing flow-based generative models with minibatch optimal transport"), which makes short
+ways; and with any latents where a family is given, whose codes must be reached from everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gansynth.networks.frames import FramesEncoder, FramesGenerator, Views, mean_row
+from gansynth.networks.frames import FramesEncoder, FramesGenerator, Views, mean_row, rms_norm
+from gansynth.networks.mapping import ANY
 from gansynth.training.adam import Adam
 from gansynth.training.draws import Batch
 from gansynth.training.matching import matched
@@ -35,6 +39,7 @@ MAPPING_RATE = 1e-3
 _WARM_UP = 50  # steps
 _LONGEST_GRADIENT = 50.0
 _ROW_NOTES = 16  # of each pitch, for its mean row
+_NOISE_NOTES = 2  # of a batch, to learn shares of noise from
 _QUIET = 0.25  # weight of magnitudes that can't be heard; that of the loudest is 1 more
 
 
@@ -46,7 +51,8 @@ class FramesTrainer(Trainer):
     def _build(self, num_pitches: int) -> dict[str, Any]:
         self.encoder = FramesEncoder(self.config)
         self.views = Views(self.config)
-        self.codes = torch.zeros(REMEMBERED, self.config.code_size, device=self.device)
+        self.codes = torch.zeros(REMEMBERED, self.config.latent_vector_size, device=self.device)
+        self.families = torch.zeros(REMEMBERED, dtype=torch.int64, device=self.device)
         return {
             "generator": FramesGenerator(self.config, num_pitches),
             "encoder": self.encoder,
@@ -104,8 +110,10 @@ class FramesTrainer(Trainer):
 
     def _losses_and_updates(self, batch: Batch, reals: RealNotes) -> dict[str, Tensor]:
         self._set_rates()
-        losses, means = self._update_coding(batch, reals)
-        self._remember(means)
+        assert reals.velocities is not None
+        assert reals.families is not None
+        losses, codes = self._update_coding(batch, reals, reals.velocities[batch.notes])
+        self._remember(codes, reals.families[batch.notes])
         if self._remembered >= MATCHED:
             losses |= self._update_mapping(batch.seed)
         self._follow()
@@ -120,8 +128,10 @@ class FramesTrainer(Trainer):
         ):
             optimizer.param_groups[0]["lr"] = share * rate
 
-    def _update_coding(self, batch: Batch, reals: RealNotes) -> tuple[dict[str, Tensor], Tensor]:
-        """Update encoder and decoder; the losses, and the codes' means."""
+    def _update_coding(
+        self, batch: Batch, reals: RealNotes, velocities: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Update encoder and decoder; the losses, and the codes."""
         began = time.perf_counter()
         partners = reals.partners(batch.notes, batch.seed + self.processes.rank)
         real, heard = self._images(reals, batch.notes), self._images(reals, partners)
@@ -129,13 +139,13 @@ class FramesTrainer(Trainer):
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             mean, log_deviation = self.encoder(heard)
             code = mean + log_deviation.exp() * self._normal(mean, batch.seed)
-            images = self.generator.decode(code, reals.labels[batch.notes])
-        losses = reconstruction_losses(images, real, self.views)
+            maps = self.generator.decode(code, reals.labels[batch.notes], velocities)
+        losses = reconstruction_losses(maps, real, self.views)
         losses["code_information"] = code_information(mean, log_deviation)
-        total = losses["magnitude_loss"] + losses["phase_loss"]
+        total = losses["magnitude_loss"] + losses["phase_loss"] + losses["noise_loss"]
         total = total + self.config.code_information_weight * losses["code_information"]
         self._update(self.coding_optimizer, total)
-        return {"generator_loss": total, **losses}, mean.detach()
+        return {"generator_loss": total, **losses}, rms_norm(code.detach().float())
 
     def _normal(self, like: Tensor, seed: int) -> Tensor:
         """Normal numbers for this process's part of the batch."""
@@ -144,10 +154,11 @@ class FramesTrainer(Trainer):
         whole = torch.randn(count, *like.shape, generator=random)
         return whole[rank].to(like.device)
 
-    def _remember(self, means: Tensor) -> None:
+    def _remember(self, codes: Tensor, families: Tensor) -> None:
         """Keep the newest codes, in a ring."""
-        places = (self.images // self.processes.count + torch.arange(len(means))) % REMEMBERED
-        self.codes[places.to(self.device)] = means
+        places = (self.images // self.processes.count + torch.arange(len(codes))) % REMEMBERED
+        self.codes[places.to(self.device)] = codes
+        self.families[places.to(self.device)] = families
 
     @property
     def _remembered(self) -> int:
@@ -156,13 +167,18 @@ class FramesTrainer(Trainer):
     def _update_mapping(self, seed: int) -> dict[str, Tensor]:
         """Bring mapped latents to the codes that notes have."""
         random = torch.Generator().manual_seed(seed ^ 1)
-        places = torch.randint(self._remembered, (MATCHED,), generator=random)
-        latents = torch.randn(MATCHED, self.config.latent_vector_size, generator=random)
-        codes = self.generator.mapping(latents.to(self.device))
-        targets = self.codes[places.to(self.device)]
-        distance = (codes - targets[matched(codes, targets)]).square().sum(dim=1).mean()
-        self._update(self.mapping_optimizer, distance)
-        return {"mapping_distance": distance}
+        places = torch.randint(self._remembered, (2, MATCHED), generator=random).to(self.device)
+        latents = torch.randn(2, MATCHED, self.codes.shape[1], generator=random).to(self.device)
+        time = torch.rand(2 * MATCHED, generator=random).to(self.device)
+        free = places[0][matched(latents[0], self.codes[places[0]], random)]
+        codes = torch.cat([self.codes[free], self.codes[places[1]]])
+        families = torch.cat([torch.full_like(places[0], ANY), self.families[places[1]]])
+        begin = latents.flatten(0, 1)
+        point = torch.lerp(begin, codes, time[:, None])
+        velocity = self.generator.mapping.velocity(point, time, families)
+        error = (velocity - (codes - begin)).square().mean()
+        self._update(self.mapping_optimizer, error)
+        return {"mapping_error": error}
 
     def _clip(self, optimizer: Adam) -> None:
         nn.utils.clip_grad_norm_(optimizer.parameters, _LONGEST_GRADIENT)
@@ -181,20 +197,23 @@ class FramesTrainer(Trainer):
     def state(self) -> tuple[State, dict[str, Any]]:
         """As of `Trainer`, with the codes that are remembered."""
         tensors, facts = super().state()
-        return {**tensors, "codes": self.codes}, facts
+        return {**tensors, "codes": self.codes, "families": self.families}, facts
 
     def restore(self, tensors: State, facts: dict[str, Any]) -> None:
         """Put back what `state` gave."""
         super().restore(tensors, facts)
         self.codes.copy_(tensors["codes"])
+        self.families.copy_(tensors["families"])
 
 
-def reconstruction_losses(images: Tensor, real: Tensor, views: Views) -> dict[str, Tensor]:
-    """How unlike images are to real ones, where it is heard.
+def reconstruction_losses(maps: Tensor, real: Tensor, views: Views) -> dict[str, Tensor]:
+    """How unlike a network's notes are to real ones, where it is heard.
 
     Parameters
     ----------
-    images, real : float32 [batch, 2, time, freq]
+    maps : float32 [batch, 3, time, freq]
+        Of `FramesGenerator.decode`.
+    real : float32 [batch, 2, time, freq]
         In the normalizer's range.
     views : Views
 
@@ -203,16 +222,22 @@ def reconstruction_losses(images: Tensor, real: Tensor, views: Views) -> dict[st
     dict of float32 scalars
         magnitude_loss: mean absolute difference, as a share of the audible range times log(1000),
         that is about nats for linear spectrograms. phase_loss: mean of 1 - cos of the difference
-        of phase steps, weighted by the square of how much each point is heard.
+        of phase steps, weighted by the square of how much each point is heard. noise_loss: mean
+        squared difference of shares of noise, weighted by how much each point is heard, of the
+        batch's first notes alone (the shares change slowly, and measuring them takes time).
     """
     weight = views.weight(real[:, 0])
     nats = math.log(1000.0) / views.audible
-    magnitude = (images[:, 0] - real[:, 0]).abs() * nats * (_QUIET + weight)
-    turn = 1 - torch.cos(views.angle(images[:, 1] - real[:, 1]))
-    clear = weight.square()
+    magnitude = (maps[:, 0] - real[:, 0]).abs() * nats * (_QUIET + weight)
+    turn = 1 - torch.cos((maps[:, 1] - real[:, 1]) * (math.pi / views.half_turn))
+    clear, some = weight.square(), weight[:_NOISE_NOTES]
+    with torch.no_grad():
+        share = views.noise(real[:_NOISE_NOTES]).clamp_max(1)
+    off = (maps[:_NOISE_NOTES, 2] - share).square() * some
     return {
         "magnitude_loss": magnitude.mean(),
         "phase_loss": (turn * clear).sum() / clear.sum().clamp_min(1e-6),
+        "noise_loss": off.sum() / some.sum().clamp_min(1e-6),
     }
 
 

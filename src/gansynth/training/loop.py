@@ -37,7 +37,8 @@ _SHOWN = {
     "gradient_norm": "norm",
     "magnitude_loss": "magnitude",
     "phase_loss": "phase",
-    "mapping_distance": "mapping",
+    "noise_loss": "noise",
+    "mapping_error": "mapping",
 }
 
 

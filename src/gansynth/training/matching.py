@@ -5,30 +5,36 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_SHARPNESS = 0.01  # of the plan, as a share of the mean squared distance
+_SHARPNESS = 0.01  # of the plan in the end, as a share of the mean squared distance
 _ROUNDS = 60
+_LAST = 15  # rounds at that sharpness
 
 
 @torch.no_grad()
-def matched(points: Tensor, targets: Tensor) -> Tensor:
+def matched(points: Tensor, targets: Tensor, random: torch.Generator) -> Tensor:
     """For each point a target, so that all targets are used about equally and ways are short.
 
     The plan of entropic optimal transport between the two (Cuturi 2013, by Sinkhorn's iterations
-    on logarithms), of which each point takes the likeliest target.
+    on logarithms, which sharpen step by step), of which each point draws a target. Taking the
+    likeliest one would favour crowds of targets over single ones.
 
     Parameters
     ----------
     points : float32 [n, d]
     targets : float32 [m, d]
+    random : torch.Generator
+        On the CPU.
 
     Returns
     -------
     int64 [n], rows of `targets`
     """
     squares = torch.cdist(points, targets).square()
-    score = -squares / (_SHARPNESS * squares.mean()).clamp_min(1e-12)
-    of_points, of_targets = points.new_zeros(len(points), 1), points.new_zeros(1, len(targets))
-    for _ in range(_ROUNDS):
-        of_points = -torch.logsumexp(score + of_targets, dim=1, keepdim=True)
-        of_targets = -torch.logsumexp(score + of_points, dim=0, keepdim=True)
-    return (score + of_points + of_targets).argmax(dim=1)
+    cost = squares / squares.mean().clamp_min(1e-12)
+    of_targets = cost.new_zeros(1, len(targets))
+    for turn in range(_ROUNDS):
+        width = _SHARPNESS ** min(1.0, turn / (_ROUNDS - _LAST))
+        of_points = -width * torch.logsumexp((of_targets - cost) / width, dim=1, keepdim=True)
+        of_targets = -width * torch.logsumexp((of_points - cost) / width, dim=0, keepdim=True)
+    chances = torch.rand(cost.shape, generator=random).clamp_min(1e-20).to(cost.device)
+    return ((of_targets - cost) / width - (-chances.log()).log()).argmax(dim=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from gansynth.config import Config
 from gansynth.data.store import PreparedNotes
 from gansynth.errors import ConfigError, InputError
 from gansynth.networks import schedule
+from gansynth.networks.mapping import MOST_FAMILIES
 from gansynth.pitches import describe_pitches
 from gansynth.training.reals import RealNotes
 
@@ -27,13 +30,30 @@ class TrainingNotes:
         Pitches as numbers from 0, in the order of `pitch_counts`.
     instruments : int64 array [notes]
         Instruments as numbers from 0.
+    velocities : int64 array [notes]
+    families : list of str, notes
     pitch_counts : dict of int to int
     """
 
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     instruments: NDArray[np.int64]
+    velocities: NDArray[np.int64]
+    families: list[str]
     pitch_counts: dict[int, int]
+
+    def conditions(self, families: Sequence[str] = ()) -> dict[str, list[Any]]:
+        """What a model of these notes can be told beside the pitch: velocities, and families.
+
+        `families` that a model knows already come first; then those that have most notes. Notes of
+        a family that isn't among them are trained on as of any.
+        """
+        counts = Counter(name for name in self.families if name not in (*families, "unknown"))
+        others = sorted(counts, key=lambda name: (-counts[name], name))
+        return {
+            "families": [*families, *others][:MOST_FAMILIES],
+            "velocities": np.unique(self.velocities).tolist(),
+        }
 
 
 def choose_notes(
@@ -85,7 +105,10 @@ def choose_notes(
             "say --allow-one-instrument."
         )
     labels = np.searchsorted(numbers, notes.pitches[rows])
-    return TrainingNotes(rows, labels, instruments, pitch_counts)
+    records = [notes.records[row] for row in rows]
+    velocities = np.array([record.velocity for record in records], dtype=np.int64)
+    families = [record.family for record in records]
+    return TrainingNotes(rows, labels, instruments, velocities, families, pitch_counts)
 
 
 def measured_range(reals: RealNotes, order: NDArray[np.int64]) -> NDArray[np.float32]:

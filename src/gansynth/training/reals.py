@@ -41,6 +41,8 @@ class RealNotes:
         How much may be remembered on the device, waveforms and images together.
     instruments : int64 array [notes] or None
         Their instruments as numbers from 0, for `partners`.
+    velocities, families : int64 array [notes] or None
+        Their velocities, and families as numbers from 1 (0: any), for networks that take them.
     together : bool
         Compute the spectrograms of a batch in one go. Faster on a GPU; the last bits of a note's
         image may then depend on which others it came with.
@@ -56,6 +58,8 @@ class RealNotes:
         cache_bytes: int,
         *,
         instruments: NDArray[np.int64] | None = None,
+        velocities: NDArray[np.int64] | None = None,
+        families: NDArray[np.int64] | None = None,
         together: bool = False,
     ) -> None:
         self.config = config
@@ -64,6 +68,10 @@ class RealNotes:
         self._kept = torch.float16 if config.g_fn == "frames" else torch.float32
         self._instruments = instruments
         self.labels = torch.from_numpy(labels).to(device)
+        self.velocities, self.families = (
+            None if values is None else torch.from_numpy(values).to(device)
+            for values in (velocities, families)
+        )
         self.representation = Representation(config).to(device)
         self._waveforms, self._rows = waveforms, rows
         self._together = together

@@ -17,6 +17,7 @@ from gansynth.errors import GansynthError, InputError
 from gansynth.files import PathLike, as_path
 from gansynth.model.file import Model
 from gansynth.model.synth import choose_device
+from gansynth.networks.mapping import ANY
 from gansynth.networks.rectified import fused_kernels
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure
 from gansynth.training.checkpoint import Checkpoints, State, load_checkpoint
@@ -36,6 +37,7 @@ from gansynth.training.step import Trainer
 MAY_CHANGE = ("total_num_images", "save_summaries_num_images", "train_root_dir")
 
 FROM = "from"  # the name of the model that a run went on from
+CONDITIONS = ("families", "velocities")  # what a model can be told beside the pitch
 
 Say = Callable[[str], None]
 
@@ -88,7 +90,7 @@ def train(
     )
     if model is not None:
         check_sound(config, model)
-    settings = _settings(config, options, notes, chosen)
+    settings = _settings(config, options, notes, chosen, () if model is None else model.families)
     origin: dict[str, Any] = {"data": notes.path.name}
     if model is not None:
         origin[FROM] = str(model.source.get("name") or model.source.get("kind") or "a model")
@@ -146,8 +148,9 @@ def resume(
     with _Setup(settings, options, notes, chosen, say) as setup:
         wanted = _settings(config or settings.config, options, notes, chosen)
         wanted.training.update(lasting or {})
-        if FROM in settings.training:
-            wanted.training[FROM] = settings.training[FROM]
+        for name in (FROM, *CONDITIONS):
+            if name in settings.training:
+                wanted.training[name] = settings.training[name]
         setup.by_first(lambda: setup.open(run, wanted))
         tensors, facts = setup.newest(run)
         if tensors is None:  # it was killed before its first save
@@ -171,10 +174,16 @@ def resume(
 
 
 def _settings(
-    config: Config, options: TrainOptions, notes: PreparedNotes, chosen: TrainingNotes
+    config: Config,
+    options: TrainOptions,
+    notes: PreparedNotes,
+    chosen: TrainingNotes,
+    families: Sequence[str] = (),
 ) -> RunSettings:
     digest = str(notes.summary.get("waveforms_sha256", ""))
     training = {**options.lasting(), "waveforms_sha256": digest}
+    if config.g_fn == "frames":
+        training |= chosen.conditions(families)
     return RunSettings(config, training, str(notes.path.resolve()), chosen.pitch_counts)
 
 
@@ -221,9 +230,13 @@ class _Setup(ExitStack):
             cache = default_cache_bytes(self.device, self.processes.count)
         else:
             cache = int(gigabytes * 1e9)
+        known = self.settings.training.get("families", [])
+        numbers = {name: number for number, name in enumerate(known, start=1)}
+        families = np.array([numbers.get(name, ANY) for name in self.chosen.families])
         return RealNotes(
             self.config, notes.waveforms, self.chosen.rows, self.chosen.labels, self.device, cache,
-            instruments=self.chosen.instruments, together=self.dtype != torch.float32,
+            instruments=self.chosen.instruments, velocities=self.chosen.velocities,
+            families=families, together=self.dtype != torch.float32,
         )  # fmt: skip
 
     def by_first(self, action: Callable[[], None]) -> None:
@@ -304,6 +317,8 @@ class _Setup(ExitStack):
 
     def go(self, trainer: Trainer, origin: dict[str, Any]) -> str:
         """Train."""
+        training = self.settings.training
+        origin = origin | {name: training[name] for name in CONDITIONS if name in training}
         return run_training(
             Training(
                 trainer, self.reals, self._draws(), self.processes, self.options, self.run,
