@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make demo    render Bach's Prelude in C to demo/clip.wav, with a picture"
-	@echo "make demo-serve  the instrument in the browser, with an untrained model"
+	@echo "make demo-serve  the instrument in the browser"
 	@echo "make test    lint, type check and all tests"
 	@echo "make bench   speed and memory, as ratios (about 18 minutes)"
 	@echo "make clean   remove the environment and what the demo made"
@@ -23,20 +23,15 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 demo: $(READY)
-	$(BIN)/gansynth init --preset tiny --seed 5 -o demo/untrained.safetensors --force
-	$(BIN)/gansynth generate --model demo/untrained.safetensors --midi demo/bwv846.mid \
-	    --seed 846 --plot --force -o demo/clip.wav
+	@# Threads that wait by spinning would hold each other up where other programs run too.
+	OMP_WAIT_POLICY=passive $(BIN)/gansynth generate --midi demo/bwv846.mid --seed 846 \
+	    --plot --force -o demo/clip.wav
 	@echo
-	@echo "This model is untrained: it shows that everything works, and sounds like noise."
 	@echo "sound:   demo/clip.wav"
 	@echo "picture: demo/clip.png"
 
-demo/untrained.safetensors: $(READY)
-	$(BIN)/gansynth init --preset tiny --seed 5 -o $@ --force
-
-demo-serve: demo/untrained.safetensors
-	@echo "This model is untrained, and sounds like noise. Ctrl-C ends."
-	$(BIN)/gansynth serve --model demo/untrained.safetensors --open
+demo-serve: $(READY)
+	$(BIN)/gansynth serve --open
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -52,4 +47,4 @@ bench: $(READY)
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) demo/clip.* demo/untrained.safetensors
+	rm -rf $(VENV) demo/clip.*

@@ -1,6 +1,6 @@
 """Makes the picture of the page in docs/serve.md: the page in Chromium, while a chord is held.
 
-python docs/serve_picture.py MODEL docs/serve.png [/usr/bin/chromium]
+python docs/serve_picture.py docs/serve.png [/usr/bin/chromium]
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import sys
 from playwright.sync_api import expect, sync_playwright
 
 
-def main(model: str, target: str, chromium: str = "/usr/bin/chromium") -> None:
-    """Serve a model, play, take the picture."""
-    command = [sys.executable, "-m", "gansynth", "serve", "--port", "0", "--model", model]
+def main(target: str, chromium: str = "/usr/bin/chromium") -> None:
+    """Serve the shipped model, play, take the picture."""
+    command = [sys.executable, "-m", "gansynth", "serve", "--port", "0"]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
         sync_playwright() as driver,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,6 +90,16 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("toy") / "toy.safetensors"
     save_model(path, _toy())
     return path
+
+
+@pytest.fixture
+def toy_shipped(toy_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy model takes the place of the one that ships; returns where it is."""
+    place = tmp_path / "installed" / "shipped.safetensors"
+    place.parent.mkdir()
+    shutil.copy(toy_model, place)
+    monkeypatch.setattr("gansynth.model.load.SHIPPED", place)
+    return place
 
 
 @pytest.fixture(scope="session")

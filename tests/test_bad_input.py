@@ -242,7 +242,6 @@ CHECKPOINT = {
 
 MODEL = {
     "no file": (nothing, "info no", "model='no': there is no such file or folder."),
-    "no model": (nothing, "generate", "model=None: no trained model ships with this version;"),
     "empty": (bytes_of(TOY, b""), TOY_INFO, "is damaged or no safetensors file"),
     "cut": (cut(TOY, 3000), TOY_INFO, "is damaged or no safetensors file"),
     "cut header": (cut(TOY, 100), TOY_INFO, "is damaged or no safetensors file"),

@@ -136,6 +136,21 @@ def test_models_are_named_after_their_files(
     assert len(list(Path("cache/gansynth").iterdir())) == 3
 
 
+def test_the_shipped_model_is_judged_where_none_is_given(
+    run_cli: RunCli, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not beside a folder of sounds, which can be judged alone."""
+    skip_pictures(monkeypatch)
+    monkeypatch.setattr("gansynth.model.load.SHIPPED", place / MODEL)
+    folder = write_wavs(Path("w"), *instruments(0, HELD))
+    for args, last in (((), "shipped model"), (("--wavs", folder), "w")):
+        result = run_cli("evaluate", *args, "--data", NOTES, "-o", f"of {last}", *QUICK)
+        assert (result.code, result.err) == (0, "")
+        report = from_json(Path(f"of {last}/report.json").read_bytes())
+        assert report.rows[-1].name == last
+        assert "shipped model" in [row.name for row in report.rows] or args
+
+
 # Bad input
 
 
@@ -167,7 +182,6 @@ def nothing() -> None:
 
 TOO_FEW = "a covariance of 128 numbers needs 129 or more."
 BAD: dict[str, tuple[Callable[[], Any], str, str]] = {
-    "nothing to judge": (nothing, "", "model=none: give a model to judge, or a folder of sounds"),
     "no such model": (
         nothing, "missing.safetensors", "model='missing.safetensors': there is no such file or fol",
     ),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from gansynth import config as configs
 from gansynth.cli.magenta import gansynth_generate
 from gansynth.convert.magenta import NSYNTH_COUNTS, read_magenta
 from gansynth.errors import GansynthError
-from gansynth.model.file import initial_model, read_model
+from gansynth.model.file import initial_model, read_model, save_model
 from gansynth.performance.perform import perform
 
 RunCli = Callable[..., Any]
@@ -116,6 +117,72 @@ def test_convert_overwrites_only_with_force(
     assert target.read_text() == "mine"
     assert run_cli("convert", toy_checkpoint, "-o", target, "--force").code == 0
     assert read_model(target).num_blocks == 2
+
+
+# --- half precision -----------------------------------------------------------------------------
+
+
+def weight_bytes(path: Path) -> int:
+    """The size of a model file without its header."""
+    data = path.read_bytes()
+    return len(data) - 8 - int.from_bytes(data[:8], "little")
+
+
+def test_half_is_half_the_size_and_nearly_the_same_sound(
+    run_cli: RunCli, toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    full, half, again = (tmp_path / f"{name}.safetensors" for name in ("full", "half", "again"))
+    assert run_cli("convert", toy_checkpoint, "-o", full).code == 0
+    result = run_cli("convert", toy_checkpoint, "-o", half, "--half")
+    assert result.code == 0
+    assert 2 * weight_bytes(half) == weight_bytes(full)
+    digest = read_model(half).digest()
+    assert digest != read_model(full).digest()
+    assert f"sha256:         {digest}" in result.out  # of the file, not of what was rounded
+    for more in ([], ["--half"]):  # a model file can be converted too, which rounds nothing twice
+        assert run_cli("convert", half, "-o", again, "--force", *more).code == 0
+        assert read_model(again).digest() == digest
+    assert {t.dtype for t in read_model(half).generator.values()} == {torch.float32}
+    one, other = gansynth.load(full, "cpu"), gansynth.load(half, "cpu")
+    z = one.sample_latents(8, seed=0)
+    before, after = one.notes(z, [60] * 8), other.notes(z, [60] * 8)
+    noise = np.square(after - before).sum() / np.square(before).sum()
+    assert 0 < noise < 10**-3.5
+
+
+def test_half_keeps_what_training_needs(
+    run_cli: RunCli, toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    full, half, less = (tmp_path / f"{name}.safetensors" for name in ("full", "half", "less"))
+    kept = "--with-discriminator"
+    assert run_cli("convert", toy_checkpoint, "-o", full, kept).code == 0
+    assert run_cli("convert", full, "-o", half, kept, "--half").code == 0
+    assert 2 * weight_bytes(half) == weight_bytes(full)
+    assert read_model(half).last_generator is not None
+    assert "discriminator:  none" in run_cli("convert", half, "-o", less).out
+    err = run_cli("convert", less, "-o", half, kept, "--force").err
+    assert err == (
+        f"error: source={str(less)!r}: has no discriminator; leave --with-discriminator out.\n"
+    )
+    err = run_cli("convert", less, "-o", half, "--pitches", "24-84", "--force").err
+    assert err == "error: pitches='24-84': a model file knows its own; leave them out.\n"
+
+
+def test_a_weight_beyond_half_precision_is_named(
+    run_cli: RunCli, toy_model: Path, tmp_path: Path
+) -> None:
+    model = read_model(toy_model)
+    name = sorted(model.generator)[0]
+    model.generator[name].view(-1)[0] = 7e4
+    source, target = tmp_path / "large.safetensors", tmp_path / "half.safetensors"
+    save_model(source, model)
+    result = run_cli("convert", source, "-o", target, "--half")
+    assert (result.code, result.err) == (
+        2,
+        f"error: path={str(target)!r}: generator.{name}: reaches 70000, beyond float16, which "
+        "ends at 65504; leave --half out.\n",
+    )
+    assert files(tmp_path) == ["large.safetensors"]
 
 
 # --- info ---------------------------------------------------------------------------------------

@@ -49,15 +49,18 @@ def test_every_command_and_the_python_code_work(
             soundfile.write(place, 0.1 * (number + 1) * np.sin(2 * np.pi * hertz), 16_000)
 
     commands = [line for block in blocks("bash") for line in block.splitlines()]
-    assert len(commands) >= 12
+    assert len(commands) >= 18
     for command in commands:
         program, *arguments = shlex.split(command)
         result = run_cli(*arguments, command=PROGRAMS[program])
         assert result.code == 0, (command, result.err)
+        if program == "gansynth" and arguments[0] == "generate":
+            other = "--model" in arguments
+            assert result.out.splitlines()[0].endswith("shipped model") is not other, command
     for name in ("song.wav", "notes/generated_7.json", "scale/generated_4.png", "tracks.wav",
                  "again/generated_0.wav", "same-instrument.flac", "at-44100.ogg",
-                 "acoustic_only.safetensors", "out/generated_clip.wav", "data/notes.jsonl",
-                 "data.png"):  # fmt: skip
+                 "acoustic.wav", "acoustic_only.safetensors", "out/generated_clip.wav",
+                 "glass-organ/generated-3.sfz", "data/notes.jsonl", "data.png"):  # fmt: skip
         assert (tmp_path / name).stat().st_size > 0, name
 
     names: dict[str, Any] = {}

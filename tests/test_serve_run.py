@@ -30,10 +30,7 @@ def test_a_port_in_use_is_one_clear_line(run_cli: Any, toy_model: Path) -> None:
     )
 
 
-def test_without_a_model(run_cli: Any, tmp_path: Path) -> None:
-    result = run_cli("serve", "--port", 0)
-    assert result.code == 2
-    assert result.err.startswith("error: model=None: no trained model ships with this version")
+def test_a_missing_model_is_told(run_cli: Any, tmp_path: Path) -> None:
     result = run_cli("serve", "--port", 0, "--model", tmp_path / "none.safetensors")
     assert result.code == 2
     assert "there is no such file or folder" in result.err

@@ -180,11 +180,6 @@ def test_wrong_counts_devices_and_precisions_are_told(synth: Synth) -> None:
         Synth(tiny(), "cpu", "int8")
 
 
-def test_loading_without_a_path_says_what_to_give() -> None:
-    with pytest.raises(ModelError, match="no trained model ships with this version"):
-        gansynth.load()
-
-
 def test_a_training_run_is_loaded_by_its_folder(tiny_model: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

@@ -2,7 +2,7 @@
 
     import gansynth
 
-    synth = gansynth.load("model.safetensors")
+    synth = gansynth.load()  # the model that ships, or a path
     z = synth.sample_latents(2, seed=0)
     waves = synth.notes(z, [60, 64])  # float32 [2, synth.note_samples]
     clip = gansynth.perform("song.mid", synth)  # float32 [samples]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 Examples:
+  gansynth evaluate --data notes
   gansynth evaluate model.safetensors --data notes
   gansynth evaluate early.safetensors late.safetensors --data notes -o comparison
   gansynth evaluate --wavs other-system/ --data notes --notes 1000
@@ -103,6 +104,8 @@ class _WithTraining(click.Command):
 def evaluate(**options: Any) -> None:
     """Judge models against real notes that they haven't seen.
 
+    Without MODEL and --wavs it judges the model that ships.
+
     Writes the table that it prints, pictures, and a page with sounds. What each number means is in
     the page and in docs/evaluation.md.
     """
@@ -110,10 +113,9 @@ def evaluate(**options: Any) -> None:
     from gansynth.evaluation.evaluate import evaluate as run
     from gansynth.evaluation.plan import EvaluateOptions
     from gansynth.evaluation.report import PAGE, to_table
+    from gansynth.model.load import SHIPPED_NAME
     from gansynth.model.synth import load
 
-    if not options["models"] and not options["wavs"]:
-        raise InputError("model=none: give a model to judge, or a folder of sounds (--wavs DIR).")
     if options["no_cache"] and options["cache"] is not None:
         raise InputError(f"cache={options['cache']!r}: doesn't go with --no-cache; leave one out.")
     through = _DATA_TYPES if "all" in options["through"] else options["through"]
@@ -123,10 +125,10 @@ def evaluate(**options: Any) -> None:
         if path in options["models"][:place]:
             raise InputError(f"model={path!r}: is given twice; leave one out.")
     models: dict[str, Synth] = {}
-    for path in options["models"]:
+    for path in options["models"] or ([] if options["wavs"] else [None]):
         synth = load(path, options["device"], options["precision"])
         warn(synth.warnings)
-        models[_name(path, models)] = synth
+        models[SHIPPED_NAME if path is None else _name(path, models)] = synth
     cache = None if options["no_cache"] else options["cache"] or default_folder()
     report = run(
         models, options["data"], options["output"], wavs=options["wavs"],

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gansynth.errors import InputError, ModelError
+from gansynth.errors import InputError
 
 if TYPE_CHECKING:
-    from gansynth.model.synth import Synth
     from gansynth.performance.instrument import Instrument
 
 _force = click.option("--force", is_flag=True, help="Overwrite files that exist.")
@@ -21,7 +20,11 @@ Examples:
   gansynth export sfz glass-organ.json -o glass-organ
   gansynth export sfz notes/generated_3.json -o sampler --every 3 --sample-rate 44100
 """
-_ONNX_EPILOG = "Example: gansynth export onnx --model acoustic_only.safetensors -o acoustic.onnx"
+_ONNX_EPILOG = """\b
+Examples:
+  gansynth export onnx -o gansynth.onnx
+  gansynth export onnx --model acoustic_only.safetensors -o acoustic_only.onnx
+"""
 
 
 @click.group()
@@ -41,7 +44,8 @@ def export() -> None:
 @click.option(
     "--model",
     type=click.Path(readable=False),
-    help="Where its model is.  [default: where it was when the instrument was made]",
+    help="Where its model is.  [default: the one that ships, or where it was when the instrument "
+    "was made]",
 )
 @click.option(
     "--instrument",
@@ -94,9 +98,14 @@ def sfz(
 
     chosen = _chosen(read_instruments(instrument), instrument, number)
 
+    from gansynth.cli.recorded import check_recorded, load_recorded
+    from gansynth.cli.runner import warn
     from gansynth.export.folder import export_instrument
 
-    synth = _synth_of(chosen, instrument, model, device)
+    synth = load_recorded(chosen, instrument, model, device, "auto")
+    warn(synth.warnings)
+    chosen.check_fits(synth)
+    check_recorded(chosen, f"instrument={instrument!r}", model, synth)
     if model:
         chosen = replace(chosen, model_path=os.path.abspath(model))
     exported = export_instrument(
@@ -117,7 +126,8 @@ def sfz(
 @click.option(
     "--model",
     type=click.Path(readable=False),
-    help="Model file, training run, or a folder or zip of the original GANSynth.",
+    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
+    "model that ships]",
 )
 @click.option(
     "-o",
@@ -132,11 +142,13 @@ def onnx(model: str | None, output: str, force: bool) -> None:
     from gansynth import load
     from gansynth.cli.runner import warn
     from gansynth.export.onnx import TOLERANCE, check_onnx, export_onnx
+    from gansynth.model.load import SHIPPED_NAME
 
     check_onnx(output, overwrite=force)
     synth = load(model, "cpu")
     warn(synth.warnings)
-    click.echo("Exporting, then comparing its notes with the model's …", err=True)
+    name = model or f"the {SHIPPED_NAME}"
+    click.echo(f"Exporting {name}, then comparing its notes with the model's …", err=True)
     written = export_onnx(synth, output, overwrite=force)
     click.echo(f"{written.path}  {written.bytes / 1e6:.1f} MB")
     click.echo(
@@ -156,25 +168,3 @@ def _chosen(instruments: list[Instrument], path: str, number: int | None) -> Ins
     if number > len(instruments):
         raise InputError(f"--instrument {number}: {path!r} holds {len(instruments)}.")
     return instruments[number - 1]
-
-
-def _synth_of(instrument: Instrument, path: str, model: str | None, device: str) -> Synth:
-    """The synth of the model that the instrument was made with."""
-    from gansynth import load
-    from gansynth.cli.runner import warn
-
-    try:
-        synth = load(model or instrument.model_path, device)
-    except ModelError as error:
-        if model:
-            raise
-        raise ModelError(f"{error} It is named in {path}; say --model.") from None
-    warn(synth.warnings)
-    instrument.check_fits(synth)
-    sha256 = synth.model.digest()
-    if instrument.model_sha256 != sha256:
-        raise InputError(
-            f"instrument={path!r}: was made with model {instrument.model_sha256[:12]}…, but "
-            f"{model or instrument.model_path!r} is {sha256[:12]}…; give that model with --model."
-        )
-    return synth

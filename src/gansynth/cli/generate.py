@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from gansynth.cli.runner import MAX_NOTES
-from gansynth.errors import InputError, ModelError
+from gansynth.errors import InputError
 from gansynth.pitches import parse_pitches
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ SUSTAIN = ("extend", "cut")
 
 _EPILOG = """\b
 Examples:
-  gansynth generate --model acoustic_only.zip --count 8 -o notes
-  gansynth generate --model acoustic_only.zip --pitches C3-C5 -o scale --format flac
-  gansynth generate --model acoustic_only.zip --midi song.mid -o song.wav --plot
+  gansynth generate --count 8 -o notes
+  gansynth generate --pitches C3-C5 -o scale --format flac
+  gansynth generate --midi song.mid -o song.wav --plot
+  gansynth generate --model acoustic_only.zip --midi song.mid -o song.wav
   gansynth generate --recall notes/generated_3.json --pitch 55 -o again
   gansynth generate --recall notes/generated_3.json --midi song.mid -o song.flac
 """
@@ -35,8 +36,8 @@ Examples:
 @click.option(
     "--model",
     type=click.Path(readable=False),
-    help="Model file, training run, or a folder or zip of the original GANSynth. Needed, except "
-    "with --recall.",
+    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
+    "model that ships; with --recall, the recorded one]",
 )
 @click.option(
     "-o",
@@ -215,23 +216,19 @@ def _target(options: dict[str, Any]) -> tuple[Path, str | None, str]:
 def _load(options: dict[str, Any], recall: Recording | None) -> tuple[Synth, dict[str, Any]]:
     """The synth, and what sidecars say about where a sound came from."""
     from gansynth import load
+    from gansynth.cli.recorded import check_recorded, load_recorded
     from gansynth.cli.runner import warn
     from gansynth.performance.recording import make_origin
 
-    path = options["model"] or (recall.model_path if recall else None)
-    try:
-        synth = load(path, options["device"], options["precision"])
-    except ModelError as error:
-        if recall is None or options["model"]:
-            raise
-        raise ModelError(f"{error} It is named in {options['recall']}; say --model.") from None
-    warn(synth.warnings)
-    sha256 = synth.model.digest()
-    if recall is not None and recall.model_sha256 != sha256:
-        raise InputError(
-            f"recall={options['recall']!r}: was made with model {recall.model_sha256[:12]}…, but "
-            f"{path!r} is {sha256[:12]}…; give that model with --model."
-        )
+    path, device, precision = options["model"], options["device"], options["precision"]
+    if recall is None:
+        synth = load(path, device, precision)
+        warn(synth.warnings)
+    else:
+        synth = load_recorded(recall, options["recall"], path, device, precision)
+        warn(synth.warnings)
+        check_recorded(recall, f"recall={options['recall']!r}", path, synth)
+        path = path or recall.model_path
     if options["seed"] is None:
         options["seed"] = secrets.randbits(32)
     names = ("secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "precision")
@@ -271,7 +268,7 @@ def _clip(
         out_of_range=options["out_of_range"],
         sustain=options["sustain"],
     )
-    click.echo(f"{options['midi']}: {plan.summary()}{_seed_words(origin)}")
+    click.echo(f"{options['midi']}: {plan.summary()}{_origin_words(origin)}")
     if options["dry_run"]:
         click.echo(f"would write {folder / stem}{form.extension}")
         return
@@ -312,7 +309,7 @@ def _notes(
             f"output={options['output']!r}: is one file for {len(pitches)} notes; give a folder."
         )
     stems = [stem] if stem else [f"generated_{index}" for index in range(len(pitches))]
-    click.echo(f"{len(pitches)} note{'s'[: len(pitches) != 1]}{_seed_words(origin)}")
+    click.echo(f"{len(pitches)} note{'s'[: len(pitches) != 1]}{_origin_words(origin)}")
     if options["dry_run"]:
         check_targets(folder, stems, form, options["force"])
         click.echo(f"would write {folder / stems[0]}{form.extension} …")
@@ -331,5 +328,6 @@ def _notes(
     click.echo("\n".join(lines))
 
 
-def _seed_words(origin: dict[str, Any]) -> str:
-    return "" if origin["seed"] is None else f", seed {origin['seed']}"
+def _origin_words(origin: dict[str, Any]) -> str:
+    seed = "" if origin["seed"] is None else f", seed {origin['seed']}"
+    return f"{seed}, shipped model" if "shipped" in origin["model"] else seed

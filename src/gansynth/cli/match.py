@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 Examples:
-  gansynth match flute.wav --model model.safetensors
-  gansynth match bell.flac --model model.safetensors --pitch C5 -o instruments/bell.json
-  gansynth match voice.wav --model model.safetensors --starts 500 --minutes 10
+  gansynth match flute.wav
+  gansynth match bell.flac --pitch C5 -o instruments/bell.json
+  gansynth match voice.wav --model acoustic_only.zip --starts 500 --minutes 10
   gansynth generate --recall flute-match.json --midi song.mid -o song.wav
 """
 
@@ -29,7 +30,8 @@ Examples:
 @click.argument("sound", type=click.Path(readable=False))
 @click.option(
     "--model", type=click.Path(readable=False),
-    help="Model file, training run, or a folder or zip of the original GANSynth.",
+    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
+    "model that ships]",
 )  # fmt: skip
 @click.option(
     "-o", "--output", type=click.Path(readable=False), metavar="FILE.json",
@@ -70,7 +72,7 @@ def match(sound: str, **options: Any) -> None:
     from gansynth.match.sound import fit_note, read_sound, short_name
     from gansynth.model.synth import load
     from gansynth.performance.instrument import LONGEST_NAME, Instrument
-    from gansynth.performance.recording import Format, check_targets, make_origin
+    from gansynth.performance.recording import Format, check_targets
 
     output = Path(options["output"] or f"{short_name(sound)}-match.json")
     if output.suffix != ".json":
@@ -88,8 +90,8 @@ def match(sound: str, **options: Any) -> None:
     click.echo(_describe(sound, note, synth))
     names = ("starts", "steps", "seed", "minutes")
     found = search(synth, note, progress=True, **{name: options[name] for name in names})
-    origin = make_origin(synth, options["model"], seed=None)["model"]
-    instrument = Instrument(name, found.latent, origin["path"], origin["sha256"])
+    path = options["model"] and os.path.abspath(options["model"])
+    instrument = Instrument(name, found.latent, path, synth.model.digest())
     written = _write(output, instrument, synth, note.pitch, options["force"])
     click.echo(_report(found, options))
     click.echo("\n".join(map(str, written)))
@@ -114,10 +116,10 @@ def _report(found: Match, options: dict[str, Any]) -> str:
         "stopped": ", then stopped; this is the nearest so far",
     }[found.ended]
     minutes, seconds = divmod(round(found.seconds), 60)
-    count = len(found.random)
+    count, whose = len(found.random), "" if options["model"] else " of the shipped model"
     return (
-        f"before: {found.before:.2f} dB away, the nearest of {count} random instruments "
-        f"(the middle one {sorted(found.random)[count // 2]:.2f} dB)\n"
+        f"before: {found.before:.2f} dB away, the nearest of {count} random instruments"
+        f"{whose} (the middle one {sorted(found.random)[count // 2]:.2f} dB)\n"
         f"after:  {found.distance:.2f} dB away, by {found.steps} steps in {minutes} min "
         f"{seconds} s{ended}"
     )

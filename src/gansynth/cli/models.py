@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,14 @@ from gansynth.pitches import describe_pitches, parse_pitches
 if TYPE_CHECKING:
     from gansynth.model.file import Model
 
+_EXTENSION = ".safetensors"
+
 _force = click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 
 
 @click.command(
     epilog="Examples: gansynth convert acoustic_only.zip -o acoustic_only.safetensors; "
-    "gansynth convert run -o piano.safetensors --with-discriminator"
+    "gansynth convert run -o piano.safetensors --half"
 )
 @click.argument("source", type=click.Path(readable=False))
 @click.option(
@@ -29,42 +32,76 @@ _force = click.option("--force", is_flag=True, help="Overwrite a file that exist
 @click.option(
     "--pitches", help="Pitches of the training data, if they are not the published 24-84."
 )
+@click.option(
+    "--half", is_flag=True, help="Weights as float16: half the size, and nearly the same sound."
+)
 @_force
 def convert(
-    source: str, output: str, with_discriminator: bool, pitches: str | None, force: bool
+    source: str,
+    output: str,
+    with_discriminator: bool,
+    pitches: str | None,
+    half: bool,
+    force: bool,
 ) -> None:
     """Turn a model of the original GANSynth, or a training run, into one model file.
 
-    SOURCE is a folder or zip of the original, or the folder of a run, whose newest checkpoint is
-    taken.
+    SOURCE is a folder or zip of the original, the folder of a run, whose newest checkpoint is
+    taken, or a model file, to make it smaller.
     """
     from gansynth.cli.runner import warn
-    from gansynth.convert.magenta import read_magenta
     from gansynth.files import check_writable
     from gansynth.model.file import save_model
-    from gansynth.training.export import model_of_run
-    from gansynth.training.run_folder import is_run
+    from gansynth.model.half import save_half
 
-    known = parse_pitches(pitches) if pitches else None
     _check_model_name(output)
     check_writable(output, overwrite=force)
-    if is_run(source):
-        if known is not None:
-            raise InputError(f"pitches={pitches!r}: a training run knows its own; leave them out.")
-        model, warnings = model_of_run(source, with_discriminator=with_discriminator)
-    else:
-        model, warnings = read_magenta(source, pitches=known, with_discriminator=with_discriminator)
+    model, warnings = _read_source(source, with_discriminator, pitches)
     warn(warnings)
-    save_model(output, model, overwrite=force)
+    if half:
+        model = save_half(output, model, overwrite=force)
+    else:
+        save_model(output, model, overwrite=force)
     click.echo(f"{output}  {Path(output).stat().st_size / 1e6:.1f} MB")
     click.echo(_table(describe(model)))
 
 
+def _read_source(
+    source: str, with_discriminator: bool, pitches: str | None
+) -> tuple[Model, list[str]]:
+    """What `convert` reads, with warnings."""
+    from gansynth.convert.magenta import read_magenta
+    from gansynth.model.load import load_model
+    from gansynth.training.export import model_of_run
+    from gansynth.training.run_folder import is_run
+
+    of_run, of_file = is_run(source), source.endswith(_EXTENSION)
+    if pitches and (of_run or of_file):
+        kind = "training run" if of_run else "model file"
+        raise InputError(f"pitches={pitches!r}: a {kind} knows its own; leave them out.")
+    if of_run:
+        return model_of_run(source, with_discriminator=with_discriminator)
+    if not of_file:
+        known = parse_pitches(pitches) if pitches else None
+        return read_magenta(source, pitches=known, with_discriminator=with_discriminator)
+    model, warnings = load_model(source)
+    if not with_discriminator:
+        return replace(model, last_generator=None, discriminator=None), warnings
+    if model.discriminator is None:
+        raise InputError(
+            f"source={source!r}: has no discriminator; leave --with-discriminator out."
+        )
+    return model, warnings
+
+
 @click.command()
-@click.argument("model", type=click.Path(readable=False))
+@click.argument("model", required=False, type=click.Path(readable=False))
 @click.option("--json", "as_json", is_flag=True, help="Everything, hyperparameters included.")
-def info(model: str, as_json: bool) -> None:
-    """Print what is in a model."""
+def info(model: str | None, as_json: bool) -> None:
+    """Print what is in MODEL: a model file, a training run, or a model of the original.
+
+    Without MODEL, what is in the one that ships.
+    """
     from gansynth.cli.runner import warn
     from gansynth.model.load import load_model
 
@@ -112,7 +149,7 @@ def init(
 
 
 def _check_model_name(output: str) -> None:
-    if not output.endswith(".safetensors"):
+    if not output.endswith(_EXTENSION):
         raise InputError(f"output={output!r}: a model file's name ends in .safetensors.")
 
 

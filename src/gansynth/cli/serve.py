@@ -8,9 +8,9 @@ from gansynth.errors import InputError
 
 _EPILOG = """\b
 Examples:
-  gansynth serve --model acoustic_only.zip --open
-  gansynth serve --model piano.safetensors --port 0
-  gansynth serve --model piano.safetensors --host 0.0.0.0
+  gansynth serve --open
+  gansynth serve --model acoustic_only.zip --port 0
+  gansynth serve --host 0.0.0.0
 """
 
 
@@ -18,7 +18,8 @@ Examples:
 @click.option(
     "--model",
     type=click.Path(readable=False),
-    help="Model file, training run, or a folder or zip of the original GANSynth. Needed.",
+    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
+    "model that ships]",
 )
 @click.option(
     "--host",
@@ -81,7 +82,7 @@ def serve(
             listener,
             host,
             synth,
-            str(model),
+            model,
             cache=default_folder(),
             measure=sliders,
             open_browser=open_browser,

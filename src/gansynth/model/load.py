@@ -1,4 +1,4 @@
-"""From a path to a `Model`: model file, training run, or a model of the original."""
+"""From a path to a `Model`: model file, training run, a model of the original, or what ships."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from gansynth.model.file import Model, read_model
 # The name under which a training run keeps its latest model file.
 RUN_MODEL = "model.safetensors"
 
+# The trained model that is part of the package, and what people call it.
+SHIPPED = Path(__file__).with_name("shipped.safetensors")
+SHIPPED_NAME = "shipped model"
+
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 
 
-def load_model(path: str | Path) -> tuple[Model, list[str]]:
+def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
     """Read a model of any kind.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or None
         A model file, the folder of a training run (which holds model.safetensors), or a folder or
-        zip of the original.
+        zip of the original. None is the model that ships with the package.
 
     Returns
     -------
@@ -37,6 +41,8 @@ def load_model(path: str | Path) -> tuple[Model, list[str]]:
     """
     from gansynth.convert.magenta import is_magenta, read_magenta
 
+    if path is None:
+        return _shipped_model(), []
     path = as_path(path)
     where = f"model={str(path)!r}"
     if os.path.isdir(path):
@@ -68,3 +74,12 @@ def load_model(path: str | Path) -> tuple[Model, list[str]]:
             "file (.safetensors)."
         )
     return read_model(path), []
+
+
+def _shipped_model() -> Model:
+    if not SHIPPED.is_file():
+        raise ModelError(
+            f"model=None: the shipped model is missing ({SHIPPED}); install gansynth again, or "
+            "give a model (--model)."
+        )
+    return read_model(SHIPPED)

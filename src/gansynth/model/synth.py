@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gansynth.config import nearest
-from gansynth.errors import InputError, ModelError
+from gansynth.errors import InputError
 from gansynth.model.file import Model
 from gansynth.model.load import load_model
 from gansynth.networks import schedule
@@ -343,15 +343,10 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
     Raises
     ------
     ModelError
-        If the model can't be read.
+        If the model can't be read; None, if the installation lacks the model that ships.
     InputError
         If there is no such device or precision.
     """
-    if path is None:
-        raise ModelError(
-            "model=None: no trained model ships with this version; give one (--model): a model "
-            "file, or a folder or zip of the original GANSynth."
-        )
     choose_device(device)
     model, warnings = load_model(path)
     synth = Synth(model, device, precision)

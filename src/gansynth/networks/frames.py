@@ -202,8 +202,8 @@ class FramesGenerator(nn.Module):
     def decode(self, codes: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
         """What the network knows of a note, `[batch, 3, time, freq]`.
 
-        Codes `[batch, latent_vector_size]` have any length: only their direction counts. Magnitude and phase
-        step are as in images; the share of noise is from 0 to 1.
+        Codes are `[batch, latent_vector_size]`, of any length: only their direction counts.
+        Magnitude and phase step are as in images; the share of noise is from 0 to 1.
         """
         waves = torch.arange(1, _VELOCITY_WAVES + 1, device=codes.device) * (math.pi / 127)
         struck = (velocities.float()[:, None] * waves).cos()
@@ -322,7 +322,7 @@ class FramesEncoder(nn.Module):
         nn.init.zeros_(self.moments.bias)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Float32 `[batch, 2, time, freq]` to means and log deviations `[batch, latent_vector_size]`."""
+        """Float32 `[batch, 2, time, freq]` to means and log deviations `[batch, code]`."""
         mean, log_deviation = self.moments(self.trunk(images)).float().chunk(2, dim=-1)
         return mean, log_deviation.clamp(-8, 3)
 

@@ -4,7 +4,8 @@
      "model": {"path": "/…/model.safetensors", "sha256": "…"},
      "seed": null, "latents": [[…]], "pitches": []}
 
-Sidecars of notes and clips hold instruments too; theirs have the file's name.
+The model that ships has `"shipped": true` in place of its path. Sidecars of notes and clips hold
+instruments too; theirs have the file's name.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from gansynth import __version__
 from gansynth.errors import InputError
 from gansynth.files import PathLike, write_text
+from gansynth.model.load import SHIPPED_NAME
 from gansynth.model.synth import Synth
-from gansynth.performance.recording import parse_recording, read_sidecar
+from gansynth.performance.recording import model_record, parse_recording, read_sidecar
 
 KIND = "instrument"
 LONGEST_NAME = 100
@@ -36,14 +38,19 @@ class Instrument:
     name : str
         For people: 1 to 100 characters that can be printed.
     latent : float32 [latent_size]
-    model_path, model_sha256 : str
-        The model that it belongs to.
+    model_path : str or None
+        Where the model is that it belongs to; None if it is the one that ships.
+    model_sha256 : str
+        That model's digest.
+    version : str
+        The gansynth that it was made with.
     """
 
     name: str
     latent: NDArray[np.float32]
-    model_path: str
+    model_path: str | None
     model_sha256: str
+    version: str = __version__
 
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > LONGEST_NAME or not self.name.isprintable():
@@ -58,7 +65,7 @@ class Instrument:
             "gansynth": __version__,
             "kind": KIND,
             "name": self.name,
-            "model": {"path": self.model_path, "sha256": self.model_sha256},
+            "model": model_record(self.model_path, self.model_sha256),
             "seed": None,
             "latents": [self.latent.tolist()],
             "pitches": [],
@@ -70,7 +77,7 @@ class Instrument:
             raise InputError(
                 f"instrument={self.name!r}: has {len(self.latent)} numbers, the model's latents "
                 f"have {synth.latent_size}; use the model that it was made with "
-                f"({self.model_path})."
+                f"({self.model_path or SHIPPED_NAME})."
             )
 
 
@@ -101,6 +108,7 @@ def parse_instruments(record: Any, where: str, name: str) -> list[Instrument]:
             latent,
             recording.model_path,
             recording.model_sha256,
+            recording.version,
         )
         for number, latent in enumerate(recording.latents, 1)
     ]

@@ -77,8 +77,12 @@ class Recording:
         How a clip's instruments were given to notes; "spaced" for a note.
     options : dict
         Further options that it was made with.
-    model_path, model_sha256 : str
-        The model that it was made with.
+    model_path : str or None
+        Where the model was that it was made with; None if it is the one that ships.
+    model_sha256 : str
+        That model's digest.
+    version : str
+        The gansynth that it was made with.
     """
 
     kind: str
@@ -86,23 +90,30 @@ class Recording:
     pitches: list[int]
     arrangement: str
     options: dict[str, Any]
-    model_path: str
+    model_path: str | None
     model_sha256: str
+    version: str
 
 
 def make_origin(
     synth: Synth, model_path: str | Path | None, *, seed: int | None, **details: Any
 ) -> dict[str, Any]:
-    """What sidecars say about where a sound came from, besides latents and pitches."""
+    """What sidecars say about where a sound came from, besides latents and pitches.
+
+    A `model_path` of None stands for the model that ships.
+    """
     return {
         "gansynth": __version__,
-        "model": {
-            "path": model_path and os.path.abspath(model_path),
-            "sha256": synth.model.digest(),
-        },
+        "model": model_record(model_path, synth.model.digest()),
         "seed": seed,
         **details,
     }
+
+
+def model_record(path: str | Path | None, sha256: str) -> dict[str, Any]:
+    """What sidecars say about a model; None is the one that ships, wherever it is installed."""
+    place = {"shipped": True} if path is None else {"path": os.path.abspath(path)}
+    return {**place, "sha256": sha256}
 
 
 def choose_notes(
@@ -328,7 +339,8 @@ def parse_recording(record: Any, where: str) -> Recording:
         pitches = [int(pitch) for pitch in record["pitches"]]
         model = record["model"]
         kind, arrangement = str(record["kind"]), str(record.get("arrangement", "spaced"))
-        path_and_hash = str(model["path"]), str(model["sha256"])
+        sha256, version = str(model["sha256"]), str(record.get("gansynth", "unknown"))
+        path = None if model.get("shipped") is True else str(model["path"])
         options = dict(record.get("options") or {})
     except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise InputError(_NO_SIDECAR.format(where, type(error).__name__, error)) from None
@@ -338,4 +350,5 @@ def parse_recording(record: Any, where: str) -> Recording:
         raise InputError(f"{where}: latents hold NaN or infinite values.")
     if kind == "note" and len(pitches) != len(latents):
         raise InputError(f"{where}: pitches={pitches!r:.40}: a note has one.")
-    return Recording(kind, latents, pitches, arrangement, options, *path_and_hash)
+    version = version if version.isprintable() and len(version) <= 20 else "unknown"
+    return Recording(kind, latents, pitches, arrangement, options, path, sha256, version)

@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from gansynth import __version__
 from gansynth.errors import GansynthError, InputError
+from gansynth.model.load import SHIPPED_NAME
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument, parse_instruments
 from gansynth.performance.midi import MAX_BYTES
@@ -66,8 +67,8 @@ class Server:
     Parameters
     ----------
     synth : Synth
-    model_path : str
-        Where the model is; instruments that are taken away name it.
+    model_path : str or None
+        Where the model is; instruments that are taken away name it. None: it is the one that ships.
     threads : int
         That make notes.
     cache : Path or None
@@ -77,7 +78,7 @@ class Server:
     """
 
     def __init__(
-        self, synth: Synth, model_path: str, threads: int, cache: Path | None, measure: bool
+        self, synth: Synth, model_path: str | None, threads: int, cache: Path | None, measure: bool
     ) -> None:
         self.synth, self.model_path = synth, model_path
         self.digest = synth.model.digest()
@@ -114,7 +115,9 @@ class Server:
         return JSONResponse(
             {
                 "gansynth": __version__,
-                "name": Path(self.model_path).name or "model",
+                "name": SHIPPED_NAME
+                if self.model_path is None
+                else Path(self.model_path).name or "model",
                 "sha256": self.digest,
                 "pitches": list(synth.pitches),
                 "latent_size": synth.latent_size,
@@ -260,7 +263,7 @@ class Server:
 
 def create_app(
     synth: Synth,
-    model_path: str,
+    model_path: str | None,
     *,
     threads: int = 1,
     cache: Path | None = None,

@@ -83,7 +83,12 @@ def make_schema(synth: Synth) -> Schema:
                     "name": name,
                     "latents": {"type": "array", "items": _list({"type": "number"}, None)},
                     "pitches": {"type": "array", "items": {"type": "integer"}},
-                    "model": _object(path={"type": "string"}, sha256={"type": "string"}),
+                    "model": {
+                        "anyOf": [
+                            _object(path={"type": "string"}, sha256={"type": "string"}),
+                            _object(shipped={"const": True}, sha256={"type": "string"}),
+                        ]
+                    },
                 },
             },
         ),

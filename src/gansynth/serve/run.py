@@ -15,6 +15,7 @@ import torch
 import uvicorn
 
 from gansynth.errors import InputError
+from gansynth.model.load import SHIPPED_NAME
 from gansynth.model.synth import Synth
 from gansynth.serve.app import create_app
 
@@ -59,14 +60,17 @@ def serve(
     listener: socket.socket,
     host: str,
     synth: Synth,
-    model_path: str,
+    model_path: str | None,
     *,
     cache: Path | None = None,
     measure: bool = True,
     open_browser: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve a model until the process is told to end; `listener` is from `open_port`."""
+    """Serve a model until the process is told to end.
+
+    `listener` is from `open_port`; a `model_path` of None stands for the model that ships.
+    """
     # Notes are small: two at a time come sooner than each on two cores.
     cores = os.cpu_count() or 1
     threads = min(cores, _MOST_THREADS) if synth.device.type == "cpu" else 1
@@ -75,7 +79,7 @@ def serve(
     local = name in ("127.0.0.1", "::1")
     app = create_app(
         synth,
-        os.path.abspath(model_path),
+        model_path and os.path.abspath(model_path),
         threads=threads,
         cache=cache,
         measure=measure,
@@ -87,7 +91,7 @@ def serve(
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            say(f"{model_path} plays at {address} (Ctrl-C ends it)")
+            say(f"{model_path or f'The {SHIPPED_NAME}'} plays at {address} (Ctrl-C ends it)")
             if not local:
                 say("Everyone who reaches this machine can play it too.")
             if open_browser:
