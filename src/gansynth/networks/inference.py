@@ -148,7 +148,7 @@ class PackedGenerator:
         return not (config.simple_arch or even_flat)
 
     @torch.inference_mode()
-    def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+    def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor | None = None) -> Tensor:
         """Float32 images `[batch, 2, time, freq]`; arguments as for `Generator.forward`.
 
         Velocities make no difference.
@@ -194,7 +194,7 @@ class PackedFrames:
         self.dtype = dtype
 
     @torch.inference_mode()
-    def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+    def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor | None = None) -> Tensor:
         """Float32 images `[batch, 2, time, freq]`; arguments as for `FramesGenerator.forward`."""
         shortened = self.dtype != torch.float32
         with torch.autocast(latents.device.type, self.dtype, enabled=shortened):
