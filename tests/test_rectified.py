@@ -114,6 +114,38 @@ def test_fused_kernels_and_plain_operators_agree(
     torch.testing.assert_close(fused, unfused, atol=tolerance, rtol=tolerance)
 
 
+def product_gradients(
+    monkeypatch: pytest.MonkeyPatch, at: Geometry, kernel: tuple[int, int], dtype: torch.dtype
+) -> tuple[list[Any], list[Any]]:
+    """A convolution's gradients, its weight's by one product and by the usual operator."""
+    x, weight = random(2, 3, 5, 6).to(dtype), random(5, 3, *kernel, seed=1).to(dtype)
+    gz = F.conv2d(x, weight, padding=at.padding)
+    results: list[list[Any]] = []
+    for product in (True, False):
+        monkeypatch.setattr(rectified, "_is_product_faster", lambda *_, p=product: p)
+        wanted = (True, True, True)
+        results.append(list(rectified._convolution_gradients(gz, x, weight, at, wanted)))
+    return results[0], results[1]
+
+
+@pytest.mark.parametrize(
+    ("at", "kernel"),
+    [
+        (Geometry((1, 1)), (3, 3)),
+        (Geometry((0, 0)), (1, 1)),
+        (Geometry((0, 2)), (2, 5)),
+        (Geometry((0, 0)), (5, 6)),
+    ],
+)
+def test_a_weight_gradient_by_one_product_is_the_usual_operators(
+    monkeypatch: pytest.MonkeyPatch, at: Geometry, kernel: tuple[int, int]
+) -> None:
+    ours, theirs = product_gradients(monkeypatch, at, kernel, torch.float64)
+    torch.testing.assert_close(ours, theirs)
+    ours, theirs = product_gradients(monkeypatch, at, kernel, torch.bfloat16)
+    torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)
+
+
 def test_pixel_norm_gradient_is_that_of_its_formula() -> None:
     x = random(2, 5, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(pixel_norm, (x,))
