@@ -42,6 +42,7 @@ from gansynth.networks.layers import EqualizedConv2d, Size, conv_same, leaky_rel
 from gansynth.networks.progressive import FirstBlock, Generator, GrowingBlock
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.spectral.representation import Representation
+from gansynth.spectral.texture import within_full_scale
 from gansynth.spectral.transform import EPSILON, integrated_phase
 
 # Decibels: a note's difference from the model's own, against the note. Rounding alone makes -70 to
@@ -158,7 +159,8 @@ class Notes(nn.Module):
             image = self.generator(latent, label, velocities=velocity)
         steps = self.config.num_resolutions - schedule.blocks_needed(self.progress)
         image = _repeat_pixels(image, schedule.scale(self.config, steps))
-        return self._wave(self.normalizer.denormalize(image.permute(0, 2, 3, 1)))
+        waves = self._wave(self.normalizer.denormalize(image.permute(0, 2, 3, 1)))
+        return waves if isinstance(self.generator, Generator) else within_full_scale(waves)
 
     def _image(self, generator: Generator, latent: Tensor, label: Tensor) -> Tensor:
         """`Generator.forward`."""

@@ -25,6 +25,7 @@ from gansynth.pitches import describe_pitches
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.spectral.representation import Representation
 from gansynth.spectral.sustain import extend_each
+from gansynth.spectral.texture import within_full_scale
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -165,7 +166,8 @@ class Synth:
         Returns
         -------
         float32 [n, note_samples]
-            Usually within -1 … 1, but not clipped.
+            Usually within -1 … 1, but not clipped; of networks of frames always, as their notes are
+            made softer where they would be louder.
 
         Raises
         ------
@@ -177,8 +179,10 @@ class Synth:
         waves = np.empty((len(z), self.note_samples), dtype=np.float32)
         done = 0
         for specgrams in self._specgrams(z, labels, struck):
-            batch = self._representation.specgrams_to_waves(specgrams).float().cpu().numpy()
-            waves[done : done + len(batch)] = batch
+            batch = self._representation.specgrams_to_waves(specgrams).float()
+            if self._mapping is not None:  # the original's models may do as they like
+                batch = within_full_scale(batch)
+            waves[done : done + len(batch)] = batch.cpu().numpy()
             done += len(batch)
         return waves
 

@@ -29,6 +29,7 @@ _FRAMES, _BINS = 5, 3  # over which a share is averaged
 _ALL_NOISE = 0.42
 _RAYLEIGH_MEDIAN = math.sqrt(math.log(2.0))  # of the magnitude of noise with a mean square of 1
 _NOISE_SEED = 20190226
+_LOBE = 2  # bins that a partial covers to either side: half the main lobe of a Hann window
 _ROUND = 64  # frames more than a note's, to begin elsewhere at each pitch
 
 
@@ -54,6 +55,11 @@ def noise_share(log_magnitude: Tensor, steps: Tensor) -> Tensor:
     steady = _box(weight * turn) / _box(weight).clamp_min(1e-12)
     share = (1 - steady) / _ALL_NOISE
     return torch.cat([share[:, :1], share, share[:, -1:]], dim=1)
+
+
+def within_full_scale(waves: Tensor) -> Tensor:
+    """Waves `[batch, samples]` that are louder than full scale, softer as a whole."""
+    return waves / waves.abs().amax(dim=1, keepdim=True).clamp_min(1.0)
 
 
 def _box(x: Tensor) -> Tensor:
@@ -122,7 +128,7 @@ class Texture(nn.Module):
         Parameters
         ----------
         log_magnitude, steps, share : float32 [batch, time, freq]
-            Nats; radians from frame to frame (the first frame's is its phase); 0 to 1.
+            Nats; radians from frame to frame (the first frame's makes no difference); 0 to 1.
         start : int64 [batch]
             Which part of the noise each note takes: any number.
 
@@ -134,15 +140,20 @@ class Texture(nn.Module):
         bins = log_magnitude.shape[2]
         magnitude = log_magnitude.exp()
         peaks = partials(magnitude.mean(dim=1))
-        phase = steps.gather(2, peaks.unsqueeze(1).expand_as(steps)).cumsum(dim=1)
-        # Around a partial the window's transform turns by nearly half a turn from bin to bin.
         number = torch.arange(bins, device=steps.device)
-        turn = -math.pi * (2 * bins - 1) / (2 * bins)
-        phase = phase + turn * (number - peaks).unsqueeze(1)
-        tone, noise = magnitude * (1 - share).sqrt(), magnitude * share.sqrt()
+        leaders = torch.where((number - peaks).abs() <= _LOBE, peaks, number)
+        steps = steps.gather(2, leaders.unsqueeze(1).expand_as(steps))
         places = start.remainder(_ROUND).unsqueeze(1) + torch.arange(
             self.frames, device=steps.device
         )
+        # A partial begins anywhere: in phase with the others it would make one loud click.
+        chance = torch.atan2(self.sine[places[:, 0]], self.cosine[places[:, 0]])
+        # Around a partial the window's transform turns by nearly half a turn from bin to bin.
+        turn = -math.pi * (2 * bins - 1) / (2 * bins)
+        begin = chance.gather(1, leaders) + turn * (number - leaders)
+        phase = torch.cat([begin.unsqueeze(1), steps[:, 1:]], dim=1).cumsum(dim=1)
+        # A small share is rather a tone that wavers than noise: its square is taken for noise.
+        tone, noise = magnitude * (1 - share.square()).sqrt(), magnitude * share
         real = torch.addcmul(tone * phase.cos(), noise, self.cosine[places])
         imaginary = torch.addcmul(tone * phase.sin(), noise, self.sine[places])
         angle = torch.atan2(imaginary, real)
