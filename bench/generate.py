@@ -57,7 +57,7 @@ def bench_notes(model: Model, runs: int = 5) -> list[str]:
     z = synths["float32"].sample_latents(BATCH)
     pitches = synths["float32"].sample_pitches(BATCH)
     together = Synth(model, "cpu")
-    together._batch = BATCH
+    together.batch = BATCH
     labels = torch.from_numpy(pitches - synths["float32"].pitches[0])
     generator = model.build_generator()
     assert isinstance(generator, Generator)

@@ -34,8 +34,9 @@ PRECISIONS = {
 }
 
 # Notes computed at once. One at a time is fastest on a CPU, where features then stay in its cache;
-# a fixed number on a GPU. A note's numbers never depend on how many are asked for.
-_GPU_BATCH = 8
+# networks of frames are weights more than features there, and read those once for a few notes.
+# A fixed number, since a note's numbers never depend on how many are asked for.
+_GPU_BATCH, _FRAMES_BATCH = 8, 4
 _REMEMBERED = 128
 
 
@@ -60,6 +61,8 @@ class Synth:
         Hz.
     note_samples : int
         Samples of every note.
+    batch : int
+        Notes that are made at once: fewer take as long.
     warnings : list of str
         What the loader noticed.
     """
@@ -81,7 +84,8 @@ class Synth:
         self._normalizer = make_normalizer(config, model.normalizer).to(self.device)
         steps = config.num_resolutions - schedule.blocks_needed(model.progress)
         self._upscaling = schedule.scale(config, steps)
-        self._batch = 1 if self.device.type == "cpu" else _GPU_BATCH
+        on_cpu = _FRAMES_BATCH if config.g_fn == "frames" else 1
+        self.batch = on_cpu if self.device.type == "cpu" else _GPU_BATCH
 
     def sample_latents(self, n: int, seed: int | None = 0) -> Floats:
         """Random instruments: float32 `[n, latent_size]` from a standard normal.
@@ -166,10 +170,10 @@ class Synth:
 
     def _stream(self, z: Floats, labels: NDArray[np.int64]) -> Iterator[Floats]:
         recent: OrderedDict[tuple[bytes, int], Floats] = OrderedDict()
-        for start in range(0, len(z), self._batch):
+        for start in range(0, len(z), self.batch):
             keys = [
                 (z[i].tobytes(), int(labels[i]))
-                for i in range(start, min(start + self._batch, len(z)))
+                for i in range(start, min(start + self.batch, len(z)))
             ]
             missing = list(OrderedDict.fromkeys(key for key in keys if key not in recent))
             if missing:
@@ -195,8 +199,8 @@ class Synth:
 
     def _specgrams(self, latents: Floats, labels: NDArray[np.int64]) -> Iterator[Tensor]:
         """Denormalized specgrams, batch by batch, on the device."""
-        for start in range(0, len(latents), self._batch):
-            stop = start + self._batch
+        for start in range(0, len(latents), self.batch):
+            stop = start + self.batch
             yield self._make(latents[start:stop], labels[start:stop])
 
     @torch.inference_mode()
@@ -204,9 +208,9 @@ class Synth:
         """Specgrams of at most a batch."""
         # Copies: the last bits of a product depend on how memory is aligned.
         z, label, used = torch.tensor(latents), torch.tensor(labels), len(latents)
-        if used < self._batch:  # always the same shape, so always the same arithmetic
-            z = torch.cat([z, z[-1:].expand(self._batch - used, -1)])
-            label = torch.cat([label, label[-1:].expand(self._batch - used)])
+        if used < self.batch:  # always the same shape, so always the same arithmetic
+            z = torch.cat([z, z[-1:].expand(self.batch - used, -1)])
+            label = torch.cat([label, label[-1:].expand(self.batch - used)])
         with _exact_convolutions(self.device):
             images = self._generate(z.to(self.device), label.to(self.device))[:used]
         images = upscale(images, self._upscaling)
