@@ -34,9 +34,10 @@ PRECISIONS = {
 }
 
 # Notes computed at once. One at a time is fastest on a CPU, where features then stay in its cache;
-# networks of frames are weights more than features there, and read those once for a few notes.
-# A fixed number, since a note's numbers never depend on how many are asked for.
-_GPU_BATCH, _FRAMES_BATCH = 8, 4
+# networks of frames are weights more than features, and read those once for both of two notes (four
+# would gain a twelfth more, and let a single note wait for twice as long). A fixed number, since a
+# note's numbers never depend on how many are asked for.
+_GPU_BATCH, _FRAMES_BATCH = 8, 2
 _REMEMBERED = 128
 
 

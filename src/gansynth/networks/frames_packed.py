@@ -48,6 +48,8 @@ def pack_frames(generator: FramesGenerator, dtype: torch.dtype) -> FramesGenerat
     packed = deepcopy(generator).requires_grad_(False)
     for stage in packed.blocks:
         assert isinstance(stage, FramesStage)
-        stage.blocks = nn.ModuleList(_Block(block, dtype) for block in stage.blocks)
+        for place, block in enumerate(stage.blocks):
+            assert isinstance(block, Block)
+            stage.blocks[place] = _Block(block, dtype)
     packed.image = _Linear(packed.image, dtype)  # type: ignore[assignment]
     return packed
