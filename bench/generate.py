@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.plain import PlainPort
 from bench.timing import machine, matmul_rate, medians, run_process
@@ -57,7 +58,7 @@ def bench_notes(model: Model, runs: int = 5) -> list[str]:
     z = synths["float32"].sample_latents(BATCH)
     pitches = synths["float32"].sample_pitches(BATCH)
     together = Synth(model, "cpu")
-    together._batch = BATCH
+    together.batch = BATCH
     labels = torch.from_numpy(pitches - synths["float32"].pitches[0])
     generator = model.build_generator()
     assert isinstance(generator, Generator)
@@ -105,6 +106,33 @@ def bench_notes(model: Model, runs: int = 5) -> list[str]:
             f"| {name} | {per_note * 1e3:.0f} | {per_note / unit:.2f} "
             f"| {note_seconds / per_note:.0f} |"
         )
+    return lines
+
+
+def bench_frames(model: Model, runs: int = 7) -> list[str]:
+    """Latent to waveform of a model of frames, per note, against the operations it needs."""
+    synths = {name: Synth(model, "cpu", name) for name in ("float32", "bfloat16")}
+    z, pitches = synths["float32"].sample_latents(BATCH), synths["float32"].sample_pitches(BATCH)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.build_generator()(torch.from_numpy(z[:1]), torch.zeros(1, dtype=torch.int64))
+    operations = counter.get_total_flops()
+    floor = operations / matmul_rate(torch.float32)
+    work: dict[str, tuple[Callable[[], object], int]] = {}
+    for name, synth in synths.items():
+        for count in (1, BATCH):
+            run = partial(synth.notes, z[:count], pitches[:count])
+            work[f"gansynth, {name}, {'one note' if count == 1 else f'{count} notes'}"] = run, count
+    seconds = medians({name: run for name, (run, _) in work.items()}, runs)
+    lines = [
+        "",
+        f"| latent to waveform, preset fast, {torch.get_num_threads()} threads | ms per note "
+        "| ratio to floor |",
+        "|---|---|---|",
+        f"| floor: {operations / 1e9:.2f} GFLOP at the float32 rate | {floor * 1e3:.1f} | |",
+    ]
+    for name, (_, count) in work.items():
+        per_note = seconds[name] / count
+        lines.append(f"| {name} | {per_note * 1e3:.1f} | {per_note / floor:.1f} |")
     return lines
 
 
@@ -188,6 +216,8 @@ def bench(model_path: str | None = None, notes: int = 2000) -> None:
     """Print the table; `model_path` adds a trained model to the rows on precision."""
     model = initial_model(configs.preset("mel_prog_hires"), list(range(24, 85)), seed=0)
     print("\n".join(bench_notes(model)), flush=True)
+    frames = initial_model(configs.preset("fast"), list(model.pitch_counts), seed=0)
+    print("\n".join(bench_frames(frames)), flush=True)
     rows = bench_precision(model, "untrained mel_prog_hires")
     if model_path:
         rows += bench_precision(load_model(model_path)[0], model_path)

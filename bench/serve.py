@@ -4,7 +4,7 @@
 
 Every player has a connection of their own and plays four notes a second out of two instruments that
 all share; now and then one asks for a note of a new instrument. Last, one player alone changes the
-instrument, as the page does: three notes at a time, the nearest keys first.
+instrument, as the page does: four notes at a time, the nearest keys first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bench.timing import machine
 NOTES_A_SECOND = 4.0
 SECONDS_TO_NEW = 20.0  # of each player, on average
 SHARED = 2
-AT_ONCE = 3
+AT_ONCE = 4
 
 
 @dataclass

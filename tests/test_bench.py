@@ -43,6 +43,9 @@ def test_every_table_is_made(tmp_path: Path) -> None:
     notes = "\n".join(generate.bench_notes(model, runs=1))
     assert "| gansynth, bfloat16, batch 8 |" in notes
     assert "| plain port, float32, batch 1 |" in notes
+    small = configs.preset("fast").replace(fmap_max=16, frame_blocks=1)
+    frames = "\n".join(generate.bench_frames(initial_model(small, [60, 61], seed=0), runs=1))
+    assert "| gansynth, float32, 8 notes |" in frames
     assert generate.bench_precision(model, "tiny")[0].startswith("| tiny |")
     assert "MIDI file of 8 notes to a WAV" in "\n".join(generate.bench_performance(model, 8))
     assert "generate --count 1" in "\n".join(

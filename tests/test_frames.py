@@ -22,6 +22,7 @@ from gansynth.networks.frames import (
     frame_counts,
     mean_row,
 )
+from gansynth.networks.inference import PackedFrames
 
 PITCHES = 5
 
@@ -181,3 +182,42 @@ def test_blocks_are_part_of_the_sound() -> None:
 
     assert digest() != digest(frame_blocks=3)
     assert digest() == digest(code_information_weight=0.5)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+def test_packed_networks_make_the_same_images(
+    generator: FramesGenerator, dtype: torch.dtype, tolerance: float
+) -> None:
+    z, labels = latents(3), torch.tensor([0, 2, 4])
+    expected = generator(z, labels)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    images = PackedFrames(generator, dtype)(z, labels)
+    assert images.dtype == torch.float32
+    assert torch.allclose(images, expected, atol=tolerance)
+    assert not torch.equal(images, expected) or dtype == torch.float32
+    assert all(torch.equal(before[name], value) for name, value in generator.state_dict().items())
+    assert torch.equal(generator(z, labels), expected)
+
+
+def test_features_lie_in_memory_as_matrix_products_want_them(generator: FramesGenerator) -> None:
+    seen: list[bool] = []
+    hooks = [
+        part.register_forward_hook(lambda _, given, __: seen.append(given[0].is_contiguous()))
+        for part in generator.modules()
+        if isinstance(part, torch.nn.Linear)
+    ]
+    generator(latents(2), torch.tensor([0, 1]))
+    for hook in hooks:
+        hook.remove()
+    assert all(seen)
+
+
+def test_a_note_of_frames_does_not_depend_on_its_place_or_company() -> None:
+    synth = Synth(initial_model(small(), list(range(60, 65)), seed=1), "cpu")
+    assert synth.batch > 1
+    z, pitches = synth.sample_latents(7), [60, 64, 62, 61, 60, 63, 62]
+    together = synth.notes(z, pitches)
+    alone = [synth.notes(z[i], pitches[i])[0] for i in range(7)]
+    assert (together == alone).all()
+    assert (synth.notes(z[::-1], pitches[::-1])[::-1] == together).all()
+    assert all((a == b).all() for a, b in zip(synth.stream(z, pitches), together, strict=True))

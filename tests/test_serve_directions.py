@@ -44,15 +44,16 @@ class KnobSynth:
     """A model whose first latent number is the brightness and whose second is the noise."""
 
     pitches = tuple(range(48, 73))
-    latent_size, sample_rate, note_samples = 12, RATE, int(RATE * SECONDS)
+    latent_size, sample_rate, note_samples, batch = 12, RATE, int(RATE * SECONDS), 3
     model = SimpleNamespace(digest=lambda: "knobs")
 
     def sample_latents(self, n: int, seed: int) -> np.ndarray:
         return np.random.default_rng(seed).standard_normal((n, 12)).astype(np.float32)
 
-    def notes(self, latent: np.ndarray, pitch: int) -> np.ndarray:
-        latent = np.asarray(latent)
-        return tone(pitch, tilt=1.5 - 0.2 * latent[0], noise=0.05 * 2 ** float(latent[1]))[None]
+    def notes(self, latents: np.ndarray, pitches: list[int]) -> np.ndarray:
+        assert len(latents) == len(pitches) <= self.batch
+        settings = [{"tilt": 1.5 - 0.2 * z[0], "noise": 0.05 * 2 ** float(z[1])} for z in latents]
+        return np.stack([tone(p, **s) for p, s in zip(pitches, settings, strict=True)])
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +129,19 @@ def test_a_slider_that_the_sound_does_not_follow_is_not_shown(found: dict[str, A
 
 
 def test_a_model_that_makes_one_sound_has_no_sliders(knobs: Synth) -> None:
-    found = measure_directions(knobs, lambda latent, pitch: tone(pitch), count=20, probes=2)
+    def same(latents: np.ndarray, pitches: list[int]) -> np.ndarray:
+        return np.stack([tone(pitch) for pitch in pitches])
+
+    found = measure_directions(knobs, same, count=20, probes=2)
     assert [one.follows for one in found] == [False] * 4
     assert [one.correlation for one in found] == [0.0] * 4
 
 
 def test_silent_latents_do_not_count(knobs: Synth) -> None:
-    def note(latent: np.ndarray, pitch: int) -> np.ndarray:
-        wave = knobs.notes(latent, pitch)[0]
-        return np.zeros_like(wave) if latent[3] > 0.9 else wave
+    def notes(latents: np.ndarray, pitches: list[int]) -> np.ndarray:
+        return knobs.notes(latents, pitches) * (latents[:, 3:4] <= 0.9)
 
-    found = measure_directions(knobs, note, count=60, probes=4)
+    found = measure_directions(knobs, notes, count=60, probes=4)
     assert found[0].vector[0] > 0.8
 
 
@@ -147,7 +150,7 @@ def test_directions_are_measured_once_for_a_model(
 ) -> None:
     small = partial(measure_directions, count=30, probes=2)
     monkeypatch.setattr(directions, "measure_directions", small)
-    first = Directions(knobs, lambda latent, pitch: knobs.notes(latent, pitch)[0], tmp_path)
+    first = Directions(knobs, knobs.notes, tmp_path)
     assert first.vectors() == {}
     first.start()
     deadline = time.monotonic() + 30
@@ -160,7 +163,7 @@ def test_directions_are_measured_once_for_a_model(
     np.testing.assert_array_equal(again.vectors()["brightness"], first.vectors()["brightness"])
 
 
-def fail(latent: np.ndarray, pitch: int) -> np.ndarray:
+def fail(latents: np.ndarray, pitches: list[int]) -> np.ndarray:
     raise StoppedError("not to be called")
 
 
@@ -168,11 +171,11 @@ def fail(latent: np.ndarray, pitch: int) -> np.ndarray:
 def test_a_damaged_file_is_measured_again(knobs: Synth, tmp_path: Path, text: str) -> None:
     asked = threading.Event()
 
-    def note(latent: np.ndarray, pitch: int) -> np.ndarray:
+    def notes(latents: np.ndarray, pitches: list[int]) -> np.ndarray:
         asked.set()
         raise StoppedError("enough")
 
-    damaged = Directions(knobs, note, tmp_path)
+    damaged = Directions(knobs, notes, tmp_path)
     assert damaged._path is not None
     damaged._path.write_text(text)
     damaged.start()
@@ -181,10 +184,10 @@ def test_a_damaged_file_is_measured_again(knobs: Synth, tmp_path: Path, text: st
 
 
 def test_a_model_whose_notes_are_no_sound_has_no_sliders(knobs: Synth, tmp_path: Path) -> None:
-    def note(latent: np.ndarray, pitch: int) -> np.ndarray:
+    def notes(latents: np.ndarray, pitches: list[int]) -> np.ndarray:
         raise InputError("latent: no sound comes of it.")
 
-    broken = Directions(knobs, note, tmp_path)
+    broken = Directions(knobs, notes, tmp_path)
     broken.start()
     deadline = time.monotonic() + 5
     while broken.found is None and time.monotonic() < deadline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -45,6 +45,16 @@ def held() -> Iterator[Held]:
 @pytest.fixture(scope="module")
 def synth(toy_model: object) -> Synth:
     return load(str(toy_model), "cpu")
+
+
+class Batched:
+    """A synth that says that it makes several notes at once."""
+
+    def __init__(self, synth: Synth, batch: int) -> None:
+        self._synth, self.batch = synth, batch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._synth, name)
 
 
 async def here() -> bool:
@@ -126,8 +136,8 @@ def test_a_closed_worker_refuses(held: Held) -> None:
 def test_a_note_that_many_ask_for_is_made_once(held: Held, synth: Synth) -> None:
     made = []
     notes = Notes(synth, held.worker)
-    real = notes.wave
-    notes.wave = lambda *args: (made.append(args), real(*args))[1]  # type: ignore[method-assign]
+    real = notes.make
+    notes.make = lambda *args: (made.append(args), real(*args))[1]  # type: ignore[method-assign]
     latent = synth.sample_latents(1)[0]
 
     async def ask() -> list[bytes]:
@@ -144,7 +154,7 @@ def test_a_note_that_many_ask_for_is_made_once(held: Held, synth: Synth) -> None
 def test_a_note_is_not_made_when_all_who_asked_have_left(held: Held, synth: Synth) -> None:
     made = []
     notes = Notes(synth, held.worker)
-    notes.wave = lambda *args: made.append(args)  # type: ignore[method-assign,assignment]
+    notes.make = lambda *args: made.append(args)  # type: ignore[method-assign]
     latent = synth.sample_latents(1)[0]
 
     async def ask() -> None:
@@ -179,8 +189,8 @@ def test_the_longest_unused_notes_are_forgotten(held: Held, synth: Synth) -> Non
     async def ask() -> None:
         size = len(await Notes(synth, held.worker).sound(latent, 60, Rank.PLAYED, here))
         notes = Notes(synth, held.worker, remembered=2 * size + size // 2)
-        real = notes.wave
-        notes.wave = lambda z, pitch: (made.append(pitch), real(z, pitch))[1]  # type: ignore[method-assign]
+        real = notes.waves
+        notes.waves = lambda z, some: (made.extend(some), real(z, some))[1]  # type: ignore[method-assign]
         for pitch in (60, 61, 60, 62, 60, 61):
             await notes.sound(latent, pitch, Rank.PLAYED, here)
 
@@ -188,11 +198,61 @@ def test_the_longest_unused_notes_are_forgotten(held: Held, synth: Synth) -> Non
     assert made == [60, 61, 62, 61]
 
 
+def test_the_nearest_keys_fill_a_batch_and_are_made_once(held: Held, synth: Synth) -> None:
+    made: list[list[int]] = []
+    notes, latent = Notes(cast(Synth, Batched(synth, 4)), held.worker), synth.sample_latents(1)[0]
+    real = notes.make
+    notes.make = lambda z, some: (made.append(some), real(z, some))[1]  # type: ignore[method-assign]
+
+    async def ask() -> list[bytes]:
+        asked = [notes.sound(latent, p, Rank.AHEAD, here) for p in (60, 61, 59, 62, 58)]
+        tasks = [asyncio.create_task(one) for one in asked]
+        await asyncio.sleep(0)
+        held.go.set()
+        return await asyncio.gather(*tasks)
+
+    answers = asyncio.run(ask())
+    # Two threads have work though the keys are asked for one after the other.
+    assert made == [[60, 58, 62, 56], [61, 59, 63, 57]]
+    alone = Notes(synth, held.worker)
+    expected = [asyncio.run(alone.sound(latent, p, Rank.AHEAD, here)) for p in (60, 61, 59, 62, 58)]
+    assert answers == expected
+
+
+def test_keys_that_came_along_are_asked_for_again_when_nobody_stayed(
+    held: Held, synth: Synth
+) -> None:
+    notes, latent = Notes(cast(Synth, Batched(synth, 4)), held.worker), synth.sample_latents(1)[0]
+
+    async def ask() -> bytes:
+        with pytest.raises(StoppedError):
+            await notes.sound(latent, 60, Rank.AHEAD, away)
+        held.go.set()
+        return await notes.sound(latent, 62, Rank.PLAYED, here)
+
+    assert asyncio.run(ask())[:4] == b"fLaC"
+
+
+def test_a_longer_note_begins_with_the_wave_that_was_made(held: Held, synth: Synth) -> None:
+    held.go.set()
+    made = []
+    notes, latent = Notes(synth, held.worker), synth.sample_latents(1)[0]
+    real = notes.make
+    notes.make = lambda *args: (made.append(args), real(*args))[1]  # type: ignore[method-assign]
+
+    async def ask() -> None:
+        await notes.sound(latent, 60, Rank.PLAYED, here)
+        await notes.sound(latent, 60, Rank.PLAYED, here, 5.0)
+
+    asyncio.run(ask())
+    assert len(made) == 1
+
+
 def test_a_latent_that_gives_no_sound_is_refused(held: Held, synth: Synth) -> None:
     class Broken:
-        pitches, sample_rate = synth.pitches, synth.sample_rate
+        pitches, sample_rate, batch = synth.pitches, synth.sample_rate, 1
 
-        def notes(self, latent: np.ndarray, pitch: int) -> np.ndarray:
+        def notes(self, latent: np.ndarray, pitches: list[int]) -> np.ndarray:
             return np.full((1, 28), np.nan, np.float32)
 
     held.go.set()

@@ -58,7 +58,7 @@ def test_padded_batches_of_a_gpu_change_nothing(
 ) -> None:
     z, pitches = synth.sample_latents(5, seed=1), [30, 60, 60, 84, 45]
     expected = synth.notes(z, pitches)
-    monkeypatch.setattr(synth, "_batch", 4)
+    monkeypatch.setattr(synth, "batch", 4)
     assert np.abs(synth.notes(z, pitches) - expected).max() < 1e-3 * np.abs(expected).max()
     assert len(list(synth.stream(z, pitches))) == 5
 

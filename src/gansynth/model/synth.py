@@ -38,8 +38,10 @@ PRECISIONS = {
 }
 
 # Notes computed at once. One at a time is fastest on a CPU, where features then stay in its cache;
-# a fixed number on a GPU. A note's numbers never depend on how many are asked for.
-_GPU_BATCH = 8
+# networks of frames are weights more than features, and read those once for both of two notes (four
+# would gain a twelfth more, and let a single note wait for twice as long). A fixed number, since a
+# note's numbers never depend on how many are asked for.
+_GPU_BATCH, _FRAMES_BATCH = 8, 2
 _REMEMBERED = 128
 
 
@@ -68,6 +70,8 @@ class Synth:
         Families of instruments that can be asked for; often none.
     velocities : tuple of int
         MIDI velocities that the model has learned to tell apart; often none.
+    batch : int
+        Notes that are made at once: fewer take as long.
     warnings : list of str
         What the loader noticed.
     """
@@ -92,7 +96,8 @@ class Synth:
         self._normalizer = make_normalizer(config, model.normalizer).to(self.device)
         steps = config.num_resolutions - schedule.blocks_needed(model.progress)
         self._upscaling = schedule.scale(config, steps)
-        self._batch = 1 if self.device.type == "cpu" else _GPU_BATCH
+        on_cpu = _FRAMES_BATCH if config.g_fn == "frames" else 1
+        self.batch = on_cpu if self.device.type == "cpu" else _GPU_BATCH
 
     def sample_latents(self, n: int, seed: int | None = 0) -> Floats:
         """Random instruments: float32 `[n, latent_size]` from a standard normal.
@@ -229,10 +234,10 @@ class Synth:
 
     def _stream(self, z: Floats, labels: Labels, struck: Floats) -> Iterator[Floats]:
         recent: OrderedDict[tuple[bytes, int, float], Floats] = OrderedDict()
-        for start in range(0, len(z), self._batch):
+        for start in range(0, len(z), self.batch):
             keys = [
                 (z[i].tobytes(), int(labels[i]), float(struck[i]))
-                for i in range(start, min(start + self._batch, len(z)))
+                for i in range(start, min(start + self.batch, len(z)))
             ]
             missing = list(OrderedDict.fromkeys(key for key in keys if key not in recent))
             if missing:
@@ -265,8 +270,8 @@ class Synth:
 
     def _specgrams(self, latents: Floats, labels: Labels, struck: Floats) -> Iterator[Tensor]:
         """Denormalized specgrams, batch by batch, on the device."""
-        for start in range(0, len(latents), self._batch):
-            stop = start + self._batch
+        for start in range(0, len(latents), self.batch):
+            stop = start + self.batch
             yield self._make(latents[start:stop], labels[start:stop], struck[start:stop])
 
     @torch.inference_mode()
@@ -274,7 +279,7 @@ class Synth:
         """Specgrams of at most a batch."""
         used = len(latents)
         # Always the same shape, so always the same arithmetic.
-        rows = np.minimum(np.arange(self._batch), used - 1)
+        rows = np.minimum(np.arange(self.batch), used - 1)
         # Copies: the last bits of a product depend on how memory is aligned.
         given = [torch.tensor(part[rows]).to(self.device) for part in (latents, labels, struck)]
         with _exact_convolutions(self.device):

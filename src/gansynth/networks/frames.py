@@ -114,6 +114,7 @@ class FramesStage(nn.Module):
         frames = len(self.places)
         if x.shape[1] != frames:
             x = F.interpolate(x.transpose(1, 2), frames, mode="linear").transpose(1, 2)
+            x = x.contiguous()  # channels last in memory, as all that follows wants them
         x = x + self.places
         modulation = self.style(style)
         for block in self.blocks:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gansynth.networks import schedule
 from gansynth.networks.frames import FramesGenerator
+from gansynth.networks.frames_packed import pack_frames
 from gansynth.networks.layers import (
     Size,
     conv_same,
@@ -180,22 +181,20 @@ class PackedGenerator:
 
 
 class PackedFrames:
-    """A generator of frames, for inference; its last products stay in float32.
+    """A generator of frames, for inference.
 
     Parameters
     ----------
     generator : FramesGenerator
     dtype : torch.float32 or torch.bfloat16
-        Of the layers.
+        Of the stages' matrix products and the last one; everything else stays in float32.
     """
 
     def __init__(self, generator: FramesGenerator, dtype: torch.dtype) -> None:
-        self.generator = generator
-        self.dtype = dtype
+        self.generator = pack_frames(generator, dtype)
 
     @torch.inference_mode()
     def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor | None = None) -> Tensor:
         """Float32 images `[batch, 2, time, freq]`; arguments as for `FramesGenerator.forward`."""
-        shortened = self.dtype != torch.float32
-        with torch.autocast(latents.device.type, self.dtype, enabled=shortened):
-            return self.generator(latents, labels, velocities=velocities)
+        images: Tensor = self.generator(latents, labels, velocities=velocities)
+        return images

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -86,7 +87,7 @@ class Server:
         self.notes = Notes(synth, self.worker)
         self.jobs = Jobs()
         self._closing = threading.Event()
-        self.directions = Directions(synth, self._measured_note, cache)
+        self.directions = Directions(synth, self._measured_notes, cache)
         self._measure = measure
         self._random = np.random.default_rng()
 
@@ -101,8 +102,8 @@ class Server:
         self.worker.close()
         self.jobs.close()
 
-    def _measured_note(self, latent: Latent, pitch: int) -> Any:
-        make = partial(self.notes.wave, latent, pitch)
+    def _measured_notes(self, latents: NDArray[np.float32], pitches: list[int]) -> Any:
+        make = partial(self.notes.make, latents, pitches)
         return in_turn(self.worker, Rank.MEASURING, make, self._closing)
 
     def _latent(self, text: Any) -> Latent:

@@ -29,7 +29,7 @@ from gansynth.serve.latents import along
 from gansynth.serve.worker import StoppedError
 
 Floats = NDArray[np.float64]
-Note = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
+Notes = Callable[[NDArray[np.float32], list[int]], NDArray[np.float32]]
 
 VERSION = 1  # of what is measured and how; another one measures anew
 LATENTS = 320
@@ -73,7 +73,7 @@ class Direction:
 
 def measure_directions(
     synth: Synth,
-    note: Note | None = None,
+    notes: Notes | None = None,
     report: Callable[[float], None] | None = None,
     *,
     count: int = LATENTS,
@@ -84,31 +84,36 @@ def measure_directions(
     Parameters
     ----------
     synth : Synth
-    note : callable
-        Makes the wave of a latent and a pitch; by default the synth itself, at once.
+    notes : callable
+        Makes the waves of latents [n, latent_size] and n pitches, n up to the synth's batch; by
+        default the synth itself, at once.
     report : callable
         Is told the share that is done.
     count, probes : int
         Latents to find the directions with, and fresh ones to check them with.
     """
-    make = note or (lambda latent, pitch: synth.notes(latent, pitch)[0])
+    make = notes or synth.notes
     pitches = [synth.pitches[len(synth.pitches) * part // 10] for part in (4, 6)]
     total = count * len(pitches) + probes * len(POSITIONS) * len(DESCRIPTORS)
     done = 0
 
-    def measure(latent: NDArray[np.float32], pitch: int) -> dict[str, float]:
+    def measure(latents: NDArray[np.float32], pitches: list[int]) -> list[dict[str, float]]:
         nonlocal done
-        described = describe_note(make(latent, pitch), synth.sample_rate, pitch)
-        done += 1
-        if report is not None:
-            report(done / total)
+        described = []
+        for start in range(0, len(latents), synth.batch):
+            some = slice(start, start + synth.batch)
+            for wave, pitch in zip(make(latents[some], pitches[some]), pitches[some], strict=True):
+                described.append(describe_note(wave, synth.sample_rate, pitch))
+                done += 1
+            if report is not None:
+                report(done / total)
         return described
 
     latents = synth.sample_latents(count + probes, _SEED)
-    rows = [[measure(latent, pitch) for pitch in pitches] for latent in latents[:count]]
+    rows = measure(np.repeat(latents[:count], len(pitches), axis=0), pitches * count)
     directions = []
     for name in DESCRIPTORS:
-        values = np.array([np.mean([row[name] for row in pair]) for pair in rows])
+        values = np.mean(np.reshape([row[name] for row in rows], (count, len(pitches))), axis=1)
         known = np.isfinite(values)
         vector = np.zeros(synth.latent_size)
         if known.sum() > count // 2:
@@ -119,11 +124,10 @@ def measure_directions(
             directions.append(Direction(name, vector.astype(np.float32), 0.0, 0.0))
             continue
         unit = (vector / length).astype(np.float32)
-        heard = [
-            [measure(along(latent, {name: at}, {name: unit}), pitches[0])[name] for at in POSITIONS]
-            for latent in latents[count:]
-        ]
-        directions.append(Direction(name, unit, *_following(np.array(heard))))
+        moved = [along(z, {name: at}, {name: unit}) for z in latents[count:] for at in POSITIONS]
+        heard = [one[name] for one in measure(np.stack(moved), pitches[:1] * len(moved))]
+        following = _following(np.reshape(heard, (probes, len(POSITIONS))))
+        directions.append(Direction(name, unit, *following))
     return directions
 
 
@@ -165,14 +169,14 @@ class Directions:
     Parameters
     ----------
     synth : Synth
-    note : callable
+    notes : callable
         As for `measure_directions`; `StoppedError` ends the measuring.
     folder : Path or None
         Where they are kept, one file a model; None keeps nothing.
     """
 
-    def __init__(self, synth: Synth, note: Note, folder: Path | None) -> None:
-        self._synth, self._note = synth, note
+    def __init__(self, synth: Synth, notes: Notes, folder: Path | None) -> None:
+        self._synth, self._notes = synth, notes
         key = hashlib.sha256(f"{VERSION} {synth.model.digest()}".encode()).hexdigest()[:32]
         self._path = None if folder is None else folder / f"directions-{key}.json"
         self.progress = 0.0
@@ -194,7 +198,7 @@ class Directions:
 
     def _find(self) -> None:
         try:
-            found = measure_directions(self._synth, self._note, self._tell)
+            found = measure_directions(self._synth, self._notes, self._tell)
         except StoppedError:  # the server closes
             return
         except GansynthError:  # the model's notes can't be heard: no sliders

@@ -1,13 +1,19 @@
-"""Notes and their pictures for the page: made once, remembered, in the order of need."""
+"""Notes and their pictures for the page: made once, remembered, in the order of need.
+
+A model that makes several notes at once is asked for the neighbours of a note too, since whoever
+plays one wants those next.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +32,26 @@ from gansynth.spectral.sustain import can_extend, extend
 LONGEST = 60.0
 # Bytes of finished notes: some 50 instruments with all their keys.
 REMEMBERED = 256 << 20
+# Waves of late, which a longer note or a picture begins with.
+_WAVES = 64
 
 _PICTURE_BINS, _PICTURE_COLUMNS = 24, 480
 _CEILING = 0.999  # of full scale: a note is handed out at its own peak, as a mix takes it
 
+Wave = NDArray[np.float32]
 Gone = Callable[[], Awaitable[bool]]
+
+
+Key = tuple[str, bytes, int]
 
 
 @dataclass
 class _Pending:
-    """Something being made, and how many wait for it."""
+    """Something being made, with what else is, and how many wait for any of it."""
 
-    future: Future[bytes]
-    answer: asyncio.Future[bytes]
+    future: Future[dict[Key, bytes]]
+    answer: asyncio.Future[dict[Key, bytes]]
+    keys: list[Key]
     waiting: int = 0
 
 
@@ -57,9 +70,11 @@ class Notes:
 
     def __init__(self, synth: Synth, worker: Worker, remembered: int = REMEMBERED) -> None:
         self._synth, self._worker, self._limit = synth, worker, remembered
-        self._finished: OrderedDict[tuple[str, bytes, int], bytes] = OrderedDict()
+        self._finished: OrderedDict[Key, bytes] = OrderedDict()
         self._size = 0
-        self._pending: dict[tuple[str, bytes, int], _Pending] = {}
+        self._pending: dict[Key, _Pending] = {}
+        self._waves: OrderedDict[tuple[bytes, int], Wave] = OrderedDict()
+        self._lock = threading.Lock()  # of the waves
 
     async def sound(
         self, latent: Latent, pitch: int, rank: Rank, gone: Gone, seconds: float | None = None
@@ -82,24 +97,64 @@ class Notes:
         self._check(pitch)
         if seconds is not None and not seconds <= LONGEST:
             raise InputError(f"seconds={seconds:g}: a note is held for {LONGEST:g} s at most.")
-        key = (f"sound {seconds}", latent.tobytes(), pitch)
-        return await self._get(key, lambda: self._encode(latent, pitch, seconds), rank, gone)
+        kind, data = f"sound {seconds}", latent.tobytes()
+        pitches = self._with_neighbours(kind, data, pitch) if seconds is None else [pitch]
+
+        def make() -> dict[Key, bytes]:
+            waves = self.waves(latent, pitches)
+            made = zip(pitches, waves, strict=True)
+            return {(kind, data, one): self._encode(wave, seconds) for one, wave in made}
+
+        keys = [(kind, data, one) for one in pitches]
+        return await self._get(keys, make, rank, gone)
 
     async def picture(self, latent: Latent, pitch: int, gone: Gone) -> bytes:
         """A note's rainbowgram as PNG, low frequencies at the bottom; errors as for `sound`."""
         self._check(pitch)
         key = ("picture", latent.tobytes(), pitch)
-        return await self._get(key, lambda: self._draw(latent, pitch), Rank.PLAYED, gone)
+        return await self._get(
+            [key], lambda: {key: self._draw(self.waves(latent, [pitch])[0])}, Rank.PLAYED, gone
+        )
 
-    def wave(self, latent: Latent, pitch: int) -> NDArray[np.float32]:
-        """The note itself, float32 [note_samples]; `InputError` if it isn't finite."""
-        wave = self._synth.notes(latent, pitch)[0]
-        if not np.isfinite(wave).all():
+    def waves(self, latent: Latent, pitches: list[int]) -> list[Wave]:
+        """Notes, float32 [note_samples], those of late not made again; errors as for `make`."""
+        data = latent.tobytes()
+        with self._lock:
+            known = {one: self._waves.get((data, one)) for one in pitches}
+        missing = [one for one, wave in known.items() if wave is None]
+        if missing:
+            made = self.make(latent, missing)
+            with self._lock:
+                for one, wave in zip(missing, made, strict=True):
+                    known[one] = self._waves[data, one] = wave
+                while len(self._waves) > _WAVES:
+                    self._waves.popitem(last=False)
+        return [wave for wave in known.values() if wave is not None]
+
+    def make(self, latents: NDArray[np.float32], pitches: list[int]) -> Wave:
+        """As `Synth.notes`; also an `InputError` if the samples aren't finite."""
+        waves = self._synth.notes(latents, pitches)
+        if not np.isfinite(waves).all():
             raise InputError(
                 "latent: its numbers are so large that no sound comes of it; use a latent that a "
                 "model of this kind was given before."
             )
-        return wave
+        return waves
+
+    def _with_neighbours(self, kind: str, data: bytes, pitch: int) -> list[int]:
+        """The pitch, and others of its instrument that are still to be made, as many as a batch.
+
+        Every second key comes first, so that those who ask for one key after the other keep two
+        threads busy.
+        """
+        others = [one for one in self._synth.pitches if one != pitch]
+        others = [
+            one
+            for one in others
+            if (kind, data, one) not in self._finished and (kind, data, one) not in self._pending
+        ]
+        others.sort(key=lambda one: ((one - pitch) % 2, abs(one - pitch)))
+        return [pitch, *others[: self._synth.batch - 1]]
 
     def _check(self, pitch: int) -> None:
         if pitch not in self._synth.pitches:
@@ -108,16 +163,19 @@ class Notes:
             )
 
     async def _get(
-        self, key: tuple[str, bytes, int], make: Callable[[], bytes], rank: Rank, gone: Gone
+        self, keys: list[Key], make: Callable[[], dict[Key, bytes]], rank: Rank, gone: Gone
     ) -> bytes:
+        """What the first key means; `make` makes that and what the others mean."""
+        key = keys[0]
         if key in self._finished:
             self._finished.move_to_end(key)
             return self._finished[key]
         pending = self._pending.get(key)
         if pending is None:
             future = self._worker.submit(rank, make)
-            pending = self._pending[key] = _Pending(future, asyncio.wrap_future(future))
-            pending.answer.add_done_callback(lambda answer: self._finish(key, answer))
+            pending = _Pending(future, asyncio.wrap_future(future), keys)
+            self._pending.update(dict.fromkeys(keys, pending))
+            pending.answer.add_done_callback(partial(self._finish, pending))
         elif rank == Rank.PLAYED:
             self._worker.hurry(pending.future, rank)
         pending.waiting += 1
@@ -130,27 +188,29 @@ class Notes:
             pending.waiting -= 1
             if not pending.waiting and pending.future.cancel():
                 # Not left to the callback: someone may ask again before it runs.
-                self._pending.pop(key, None)
+                self._forget(pending)
         if pending.answer.cancelled():
             raise StoppedError("server: is closing; start it again.")
-        return pending.answer.result()
+        return pending.answer.result()[key]
 
-    def _finish(self, key: tuple[str, bytes, int], answer: asyncio.Future[bytes]) -> None:
-        pending = self._pending.get(key)
-        if pending is not None and pending.answer is answer:
-            del self._pending[key]
+    def _forget(self, pending: _Pending) -> None:
+        for key in pending.keys:
+            if self._pending.get(key) is pending:
+                del self._pending[key]
+
+    def _finish(self, pending: _Pending, answer: asyncio.Future[dict[Key, bytes]]) -> None:
+        self._forget(pending)
         if answer.cancelled() or answer.exception() is not None:
             return
-        self._finished[key] = answer.result()
-        self._size += len(answer.result())
+        self._finished.update(answer.result())
+        self._size += sum(map(len, answer.result().values()))
         while self._size > self._limit and len(self._finished) > 1:
             _, oldest = self._finished.popitem(last=False)
             self._size -= len(oldest)
 
-    def _encode(self, latent: Latent, pitch: int, seconds: float | None) -> bytes:
+    def _encode(self, wave: Wave, seconds: float | None) -> bytes:
         import soundfile
 
-        wave = self.wave(latent, pitch)
         # The level is the note's own, so that a page can go over from it to the longer one.
         peak = float(np.abs(wave).max(initial=0.0))
         held = longest_hold(len(wave), self._synth.sample_rate)
@@ -162,9 +222,9 @@ class Notes:
         soundfile.write(file, samples, self._synth.sample_rate, format="FLAC", subtype="PCM_16")
         return file.getvalue()
 
-    def _draw(self, latent: Latent, pitch: int) -> bytes:
+    def _draw(self, wave: Wave) -> bytes:
         picture = rainbowgram(
-            self.wave(latent, pitch),
+            wave,
             self._synth.sample_rate,
             bins_per_octave=_PICTURE_BINS,
             columns=_PICTURE_COLUMNS,

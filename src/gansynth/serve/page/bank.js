@@ -3,7 +3,7 @@
 import { noteBytes } from "./api.js";
 
 const INSTRUMENTS = 6;
-const AT_ONCE = 3;
+const AT_ONCE = 4; // of the six connections that browsers open; the others are for keys that are played
 
 export class Bank {
   constructor(player, pitches) {
