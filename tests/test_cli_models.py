@@ -195,6 +195,8 @@ def test_info_says_what_is_in_a_model(run_cli: RunCli, tiny_model: Path) -> None
     assert {name: value.strip() for name, value in facts.items()} == {
         "source": "untrained (seed 0)",
         "pitches": "24-84",
+        "families": "none",
+        "velocities": "none",
         "latent size": "16",
         "sample rate": "16000 Hz",
         "note": "64000 samples, 4 s",

@@ -25,6 +25,7 @@ _EPILOG = """\b
 Examples:
   gansynth generate --count 8 -o notes
   gansynth generate --pitches C3-C5 -o scale --format flac
+  gansynth generate --family brass --velocity 40 --pitch C3 -o soft-brass
   gansynth generate --midi song.mid -o song.wav --plot
   gansynth generate --model acoustic_only.zip --midi song.mid -o song.wav
   gansynth generate --recall notes/generated_3.json --pitch 55 -o again
@@ -60,6 +61,17 @@ Examples:
     metavar="PITCHES",
     help="MIDI numbers or names: 60, C4, 48-72, C3-C5,G5. Without it, one random pitch "
     "for each instrument.",
+)
+@click.option(
+    "--velocity",
+    type=click.IntRange(1, 127),
+    help="How hard notes are struck, for models that know it.  [default: about 100; a MIDI file "
+    "says it]",
+)
+@click.option(
+    "--family",
+    help="Of the random instruments, for models that know families, such as brass; "
+    "`gansynth info` lists them.  [default: any]",
 )
 @click.option("--midi", type=click.Path(readable=False), help="Play this MIDI file.")
 @click.option(
@@ -157,14 +169,14 @@ def _check_combination(options: dict[str, Any]) -> None:
     given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
     of_midi = ("single", "per_track", "secs_per_instrument", "out_of_range", "sustain")
     rules = [
-        ("midi" in given, ("pitches", "count"), "--midi brings notes"),
+        ("midi" in given, ("pitches", "count", "velocity"), "--midi brings notes"),
         ("midi" not in given, of_midi, "it goes with --midi FILE"),
         ("single" in given, ("per_track",), "--single is one instrument"),
         ("single" in given, ("secs_per_instrument",), "--single is one instrument"),
         ("per_track" in given, ("secs_per_instrument",), "--per-track is one for each track"),
         (
             "recall" in given,
-            ("count", "seed", "secs_per_instrument"),
+            ("count", "seed", "secs_per_instrument", "family"),
             "--recall brings instruments",
         ),
         (is_sound_name(options["output"]), ("extension",), "the extension of -o says it"),
@@ -189,6 +201,10 @@ def _take_recorded(options: dict[str, Any], recall: Recording) -> None:
         recorded = recall.options.get(name)
         if source(name) is ParameterSource.DEFAULT and recorded in values:
             options[name] = recorded
+    struck = recall.options.get("velocity")
+    whole = isinstance(struck, int) and not isinstance(struck, bool)
+    if options["velocity"] is None and options["midi"] is None and whole:
+        options["velocity"] = struck
 
 
 def is_sound_name(output: str) -> bool:
@@ -231,7 +247,8 @@ def _load(options: dict[str, Any], recall: Recording | None) -> tuple[Synth, dic
         path = path or recall.model_path
     if options["seed"] is None:
         options["seed"] = secrets.randbits(32)
-    names = ("secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "precision")
+    names = ("secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "precision",
+             "velocity", "family")  # fmt: skip
     origin = make_origin(
         synth,
         path,
@@ -265,6 +282,7 @@ def _clip(
         secs_per_instrument=options["secs_per_instrument"],
         arrangement=arrangement,
         latents=None if recall is None else recall.latents,
+        family=options["family"],
         out_of_range=options["out_of_range"],
         sustain=options["sustain"],
     )
@@ -303,6 +321,7 @@ def _notes(
         pitches=wanted,
         recording=recall,
         seed=options["seed"],
+        family=options["family"],
     )
     if stem is not None and len(pitches) > 1:
         raise InputError(
@@ -322,6 +341,7 @@ def _notes(
         stems=stems,
         form=form,
         origin=origin,
+        velocity=options["velocity"],
         overwrite=options["force"],
         progress=True,
     )

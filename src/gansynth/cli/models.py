@@ -165,6 +165,8 @@ def describe(model: Model) -> dict[str, Any]:
     return {
         "source": f"{kind} ({details})" if details else kind,
         "pitches": describe_pitches(list(model.pitch_counts)),
+        "families": ", ".join(model.families) or "none",
+        "velocities": ", ".join(map(str, model.velocities)) or "none",
         "latent size": config.latent_vector_size,
         "sample rate": f"{config.sample_rate} Hz",
         "note": f"{config.audio_length} samples, {config.audio_length / config.sample_rate:g} s",

@@ -107,6 +107,7 @@ def make_plan(
     secs_per_instrument: float = SECS_PER_INSTRUMENT,
     arrangement: str = "spaced",
     latents: ArrayLike | None = None,
+    family: str | None = None,
     out_of_range: str = "octave",
     sustain: str = "extend",
 ) -> Plan:
@@ -144,6 +145,8 @@ def make_plan(
         if arrangement == "spaced":
             wanted = _checked_count(duration, secs_per_instrument)
         instruments = synth.sample_latents(wanted, seed)
+        if family is not None:
+            instruments = synth.to_family(instruments, family)
     times = instrument_times(len(instruments), duration) if arrangement == "spaced" else None
     order = {key: index for index, key in enumerate(sorted(set(keys)))}
     hold = longest = longest_hold(synth.note_samples, synth.sample_rate)
@@ -195,6 +198,7 @@ def perform(
     secs_per_instrument: float = SECS_PER_INSTRUMENT,
     arrangement: str = "spaced",
     latents: ArrayLike | None = None,
+    family: str | None = None,
     out_of_range: str = "octave",
     sustain: str = "extend",
     progress: bool = False,
@@ -215,6 +219,8 @@ def perform(
         instrument; "per-track": one for each track, or for each program of a file with one track.
     latents : float [instruments, latent_size] or None
         Instruments to use instead of random ones.
+    family : str or None
+        Of the random ones, out of `synth.families`.
     out_of_range : str
         Notes that the model doesn't know: "octave" moves them by octaves, "drop", or "error".
     sustain : str
@@ -242,6 +248,7 @@ def perform(
         secs_per_instrument=secs_per_instrument,
         arrangement=arrangement,
         latents=latents,
+        family=family,
         out_of_range=out_of_range,
         sustain=sustain,
     )

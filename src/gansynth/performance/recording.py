@@ -123,16 +123,19 @@ def choose_notes(
     pitches: list[int] | None = None,
     recording: Recording | None = None,
     seed: int = 0,
+    family: str | None = None,
 ) -> tuple[NDArray[np.float32], list[int]]:
     """Latents `[n, latent_size]` and pitches `[n]` of notes to make.
 
     Instruments come from `recording`, or are `count` random ones (default: 1 if pitches are given,
-    otherwise 8). Each plays all `pitches`; without them the recorded pitch, or one random pitch.
+    otherwise 8), of `family` if that is given. Each plays all `pitches`; without them the recorded
+    pitch, or one random pitch.
 
     Raises
     ------
     InputError
-        For a pitch that the model doesn't know, and for a clip's recording without pitches.
+        For a pitch or family that the model doesn't know, and for a clip's recording without
+        pitches.
     """
     for pitch in pitches or []:
         if pitch not in synth.pitches:
@@ -143,6 +146,8 @@ def choose_notes(
         latents, given = recording.latents, recording.pitches
     else:
         latents = synth.sample_latents(count or (1 if pitches else 8), seed)
+        if family is not None:
+            latents = synth.to_family(latents, family)
         given = synth.sample_pitches(len(latents), seed).tolist()
     if not pitches:
         return latents, given
@@ -188,6 +193,7 @@ def record_notes(
     stems: list[str],
     form: Format,
     origin: dict[str, Any],
+    velocity: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[str]:
@@ -203,6 +209,8 @@ def record_notes(
         File names without extension.
     origin : dict
         What the sidecars say besides latents and pitches: model, seed, options.
+    velocity : int or None
+        How hard all are struck; see `Synth.notes`.
 
     Returns
     -------
@@ -211,7 +219,7 @@ def record_notes(
     """
     check_targets(folder, stems, form, overwrite)
     lines = []
-    waves = synth.stream(latents, pitches)
+    waves = synth.stream(latents, pitches, velocity)
     if progress and len(stems) > 1:
         from tqdm import tqdm
 

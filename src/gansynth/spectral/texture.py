@@ -10,8 +10,8 @@ spectrogram becomes a sound:
                share of noise ──┴─ noise: white noise's own spectrogram, at that level ──────┴─ +
 
 Locking is rigid as of Laroche & Dolson 1999 ("Improved phase vocoder time-scale modification of
-audio", eq. 10), with regions that hold for the whole note, whose pitch stands still. Everything is
-real arithmetic, so that it can be exported.
+audio"), with regions that hold for the whole note, whose pitch stands still, and are no wider than
+a steady partial. Everything is real arithmetic, so that it can be exported.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ def _box(x: Tensor) -> Tensor:
 
 
 def partials(level: Tensor) -> Tensor:
-    """The spectral peak that each bin belongs to: the nearest that beats two bins to either side.
+    """The spectral peak that each bin belongs to.
+
+    A peak beats two bins to either side, and has them: half the main lobe of a Hann window. The
+    lower one has a bin between two.
 
     Parameters
     ----------
@@ -79,18 +82,23 @@ def partials(level: Tensor) -> Tensor:
 
     Returns
     -------
-    int64 [batch, freq]; a bin's own number where it is a peak
+    int64 [batch, freq]
+        A bin's own number where it is a peak, and where it belongs to none.
     """
     bins = level.shape[1]
-    around = F.pad(level, (2, 2), value=-math.inf)
-    below, above = around[:, :bins].maximum(around[:, 1 : bins + 1]), around[:, 3 : bins + 3]
-    peak = (level >= below) & (level > above.maximum(around[:, 4 : bins + 4]))
-    number = torch.arange(bins, device=level.device).expand_as(level)
-    left = torch.where(peak, number, -2 * bins).cummax(dim=1).values
-    right = torch.where(peak, number, 3 * bins).flip(1).cummin(dim=1).values.flip(1)
-    nearest = torch.where(number - left <= right - number, left, right)
-    # Without any peak every bin is one.
-    return torch.where((nearest >= 0) & (nearest < bins), nearest, number)
+
+    def beside(x: Tensor, offset: int, nothing: float) -> Tensor:
+        padded = F.pad(x, (_LOBE, _LOBE), value=nothing)
+        return padded[:, _LOBE + offset : _LOBE + offset + bins]
+
+    below = beside(level, -1, -math.inf).maximum(beside(level, -2, -math.inf))
+    above = beside(level, 1, -math.inf).maximum(beside(level, 2, -math.inf))
+    peak = ((level >= below) & (level > above)).float()
+    number = torch.arange(bins, device=level.device)
+    leader = number.expand_as(level)
+    for offset in (2, -2, 1, -1, 0):
+        leader = torch.where(beside(peak, offset, 0.0) > 0, number + offset, leader)
+    return leader
 
 
 class Texture(nn.Module):
@@ -139,9 +147,8 @@ class Texture(nn.Module):
         """
         bins = log_magnitude.shape[2]
         magnitude = log_magnitude.exp()
-        peaks = partials(magnitude.mean(dim=1))
+        leaders = partials(magnitude.mean(dim=1))
         number = torch.arange(bins, device=steps.device)
-        leaders = torch.where((number - peaks).abs() <= _LOBE, peaks, number)
         steps = steps.gather(2, leaders.unsqueeze(1).expand_as(steps))
         places = start.remainder(_ROUND).unsqueeze(1) + torch.arange(
             self.frames, device=steps.device
