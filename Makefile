@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo demo-serve test lint types bench clean
+.PHONY: help demo demo-serve test lint types bench ship-model clean
 
 help:
 	@echo "make demo    render Bach's Prelude in C to demo/clip.wav, with a picture"
 	@echo "make demo-serve  the instrument in the browser"
 	@echo "make test    lint, type check and all tests"
 	@echo "make bench   speed and memory, as ratios (about 18 minutes)"
+	@echo "make ship-model  train the model that ships, from a SoundFont (MINUTES=90; SHIP='--go-on')"
 	@echo "make clean   remove the environment and what the demo made"
 
 $(READY): pyproject.toml constraints.txt
@@ -45,6 +46,10 @@ test: lint types
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+MINUTES ?= 90
+ship-model: $(READY)
+	$(BIN)/python -m ship --minutes $(MINUTES) $(SHIP)
 
 clean:
 	rm -rf $(VENV) demo/clip.*

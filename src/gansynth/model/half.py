@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gansynth.errors import ModelError
-from gansynth.model.file import Model, State, read_model, save_model
+from gansynth.model.file import OPTIONAL_PARTS, Model, State, read_model, save_model
 
 
 def save_half(path: str | Path, model: Model, *, overwrite: bool = False) -> Model:
@@ -24,14 +25,12 @@ def save_half(path: str | Path, model: Model, *, overwrite: bool = False) -> Mod
     ModelError
         If a weight is beyond what float16 holds.
     """
-    where, last, judge = f"path={str(path)!r}", model.last_generator, model.discriminator
-    halves = replace(
-        model,
-        generator=_halved(model.generator, f"{where}: generator"),
-        last_generator=last and _halved(last, f"{where}: last_generator"),
-        discriminator=judge and _halved(judge, f"{where}: discriminator"),
-    )
-    save_model(path, halves, overwrite=overwrite)
+    where = f"path={str(path)!r}"
+    halves: dict[str, Any] = {}
+    for name in ("generator", *OPTIONAL_PARTS):
+        if state := getattr(model, name):
+            halves[name] = _halved(state, f"{where}: {name}")
+    save_model(path, replace(model, **halves), overwrite=overwrite)
     return read_model(path)
 
 

@@ -1,0 +1,72 @@
+"""The way from notes to the model in the package, with very small networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from gansynth.errors import InputError
+from gansynth.model.file import initial_model, read_model, save_model
+from gansynth.model.synth import Synth
+from ship.__main__ import Places, kept_state, put_in_place, ship
+
+SMALL = [
+    "--device", "cpu", "--set", "batch_size_schedule=[2]", "--set", "train_time_limit=0.01",
+]  # fmt: skip
+
+
+def write_sounds(folder: Path) -> Path:
+    """Four instruments with three pitches each."""
+    seconds = np.arange(16000) / 16000
+    for name, harmonics in (("reed_a", 5), ("string_b", 2), ("reed_c", 4), ("organ_d", 9)):
+        (folder / name).mkdir(parents=True)
+        for pitch in (60, 62, 64):
+            hertz = 440 * 2 ** ((pitch - 69) / 12)
+            parts = [np.sin(2 * np.pi * hertz * k * seconds) / k for k in range(1, harmonics)]
+            wave = 0.3 * np.sum(parts, axis=0)
+            soundfile.write(folder / name / f"x-{pitch:03d}-064.wav", wave, 16000)
+    return folder
+
+
+def places(tmp_path: Path, work: str) -> Places:
+    return Places(
+        tmp_path / "m.safetensors", tmp_path / "e.safetensors", tmp_path / "log.json",
+        tmp_path / work,
+    )  # fmt: skip
+
+
+def test_from_sounds_to_the_model_and_on_from_there(tmp_path: Path) -> None:
+    source = str(write_sounds(tmp_path / "sounds"))
+    here = places(tmp_path, "first")
+    ship(source, here, [*SMALL, "--set", "fmap_max=16", "--set", "latent_vector_size=8"])
+    entry = put_in_place(here, source)
+    assert (entry["notes"], entry["from"]) == (12, None)
+    assert entry["images"] >= 2
+    synth = Synth(read_model(here.model), "cpu")
+    assert np.abs(synth.notes(synth.sample_latents(1), [62])).max() > 0
+    ship(source, here, [])  # its time is over: nothing is left to do
+
+    again = places(tmp_path, "second")
+    ship(source, again, SMALL, go_on=True)
+    second = put_in_place(again, source)
+    log = json.loads(here.log.read_text("utf-8"))
+    assert log == [entry, second]
+    assert second["from"]
+    assert second["model_sha256"] == read_model(here.model).digest() != entry["model_sha256"]
+
+
+def test_an_encoder_of_another_model_is_refused(tmp_path: Path) -> None:
+    from gansynth.config import preset
+
+    here = places(tmp_path, "work")
+    model = initial_model(preset("fast").replace(fmap_max=4, latent_vector_size=2), [60], 0)
+    save_model(here.model, model)
+    save_model(here.encoder, model)
+    here.log.write_text(json.dumps([{"model_sha256": "0" * 64}]), "utf-8")
+    with pytest.raises(InputError) as caught:
+        kept_state(here)
+    assert f"belongs to the model {'0' * 12}…, not to {model.digest()[:12]}…" in str(caught.value)
