@@ -5,5 +5,6 @@ python -m bench generate            generating alone; --model PATH adds a traine
 python -m bench train               training alone; --stages 0,4 chooses; --quick shows that it runs
 python -m bench evaluate            evaluating alone; --quick shows that it runs
 python -m bench.serve --model PATH  50 players of the browser instrument for a minute
+python -m bench.match NOTES         how well recordings are found again by the shipped model
 python -m bench.sustain NOTES       how well notes are held longer, on prepared notes
 """

@@ -348,3 +348,25 @@ def test_options_out_of_range_are_told(small: Synth, options: dict[str, float], 
     with pytest.raises(InputError) as error:
         match(small, note, **options)  # type: ignore[arg-type]
     assert str(error.value).startswith(words)
+
+
+def test_the_benchmark_counts_what_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench import match as benchmark
+    from gansynth.model.file import save_model
+    from training_data import NOTE_PITCHES, write_notes
+
+    config = configs.preset("tiny").replace(**SMALL)
+    save_model(tmp_path / "m.safetensors", initial_model(config, sorted(set(NOTE_PITCHES)), seed=0))
+    sizes = {"trials": 2, "held": 1, "random": 3, "starts": 4, "steps": 8}
+    words = [str(word) for name, value in sizes.items() for word in (f"--{name}", value)]
+    notes, model = (str(tmp_path / name) for name in ("notes", "m.safetensors"))
+    write_notes(tmp_path / "notes", samples=4000)
+    monkeypatch.setattr("sys.argv", ["bench.match", notes, "--model", model, *words])
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert lines[0].startswith("own note, pitch ")
+    assert " of 2, " in lines[2]
+    assert lines[4] in ("nearer in 0 of 1", "nearer in 1 of 1")
