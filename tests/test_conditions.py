@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gansynth import config as configs
+from frames_model import FAMILIES, PITCHES, VELOCITIES, made
 from gansynth.errors import InputError, ModelError
 from gansynth.evaluation.subjects import ModelNotes
 from gansynth.export.onnx import TOLERANCE, export_onnx
-from gansynth.model.file import Model, initial_model, read_model, save_model
+from gansynth.model.file import read_model, save_model
 from gansynth.model.synth import Synth
 from gansynth.performance.midi import Note, Score
 from gansynth.performance.perform import make_plan, render
 from gansynth.training.notes import TrainingNotes
-
-PITCHES = [60, 62, 64]
-FAMILIES = ("brass", "organ")
-VELOCITIES = (32, 64, 100, 127)
-
-
-def made(**changes: object) -> Model:
-    """A small model of frames that knows both; families pull its codes apart."""
-    config = configs.preset("fast").replace(
-        sample_rate=4000, audio_length=2000, start_height=8, start_width=8, num_resolutions=4,
-        fmap_max=16, latent_vector_size=6,
-    )  # fmt: skip
-    model = initial_model(config, PITCHES, seed=0)
-    random = torch.Generator().manual_seed(1)
-    model.generator["mapping.family.weight"] = torch.randn(32, 384, generator=random)
-    model.generator["mapping.leave.weight"] *= 3
-    both = {"families": FAMILIES, "velocities": VELOCITIES}
-    return dataclasses.replace(model, **{**both, **changes})
 
 
 @pytest.fixture(scope="module")

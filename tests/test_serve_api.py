@@ -115,6 +115,24 @@ def test_new_instruments_are_new_each_time(client: TestClient, synth: Synth) -> 
     assert decode_latent(found[0][0], synth.latent_size).std() == pytest.approx(1, abs=0.6)
 
 
+def test_new_instruments_of_a_family(client: TestClient) -> None:
+    from frames_model import FAMILIES, made
+
+    path = "/api/instruments/of-family"
+    with TestClient(create_app(Synth(made(), "cpu"), None, measure=False)) as other:
+        assert other.get("/api/model").json()["families"] == list(FAMILIES)
+        found = other.post(path, json={"family": "brass", "count": 3}).json()["latents"]
+        assert len(set(found)) == 3
+        refused = other.post(path, json={"family": ["brass"], "count": 1})
+        assert refused.status_code == 400
+        assert "must be one of brass, organ." in refused.json()["error"]
+    assert client.get("/api/model").json()["families"] == []
+    refused = client.post(path, json={"family": "brass", "count": 1})
+    assert (refused.status_code, refused.json()["error"]) == (
+        400, "family='brass': the model was trained without families; leave it out."
+    )  # fmt: skip
+
+
 def test_near_and_between(client: TestClient, latents: list[str]) -> None:
     near = client.post(
         "/api/instruments/near", json={"latent": latents[0], "distance": 0, "count": 1}

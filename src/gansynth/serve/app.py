@@ -121,6 +121,7 @@ class Server:
                 else Path(self.model_path).name or "model",
                 "sha256": self.digest,
                 "pitches": list(synth.pitches),
+                "families": list(synth.families),
                 "latent_size": synth.latent_size,
                 "sample_rate": synth.sample_rate,
                 "note_seconds": synth.note_samples / synth.sample_rate,
@@ -156,6 +157,11 @@ class Server:
         body = await read_object(request, SMALL_BODY, "count")
         latents = self.synth.sample_latents(count_of(body, "count", MOST_LATENTS), None)
         return _latents(list(latents))
+
+    async def of_family(self, request: Request) -> Response:
+        body = await read_object(request, SMALL_BODY, "family", "count")
+        latents = self.synth.sample_latents(count_of(body, "count", MOST_LATENTS), None)
+        return _latents(list(self.synth.to_family(latents, body["family"])))
 
     async def near(self, request: Request) -> Response:
         body = await read_object(request, SMALL_BODY, "latent", "distance", "count")
@@ -308,6 +314,7 @@ def create_app(
             Route("/api/notes/{latent}/{pitch}", server.note),
             Route("/api/rainbowgrams/{latent}/{pitch}", server.rainbowgram),
             Route("/api/instruments/random", server.random, methods=["POST"]),
+            Route("/api/instruments/of-family", server.of_family, methods=["POST"]),
             Route("/api/instruments/near", server.near, methods=["POST"]),
             Route("/api/instruments/between", server.between, methods=["POST"]),
             Route("/api/instruments/along", server.along, methods=["POST"]),

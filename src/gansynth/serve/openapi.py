@@ -41,6 +41,11 @@ def make_schema(synth: Synth) -> Schema:
         ),
         "/api/rainbowgrams/{latent}/{pitch}": _get("A picture.", _file("image/png"), *note),
         "/api/instruments/random": _post("New instruments.", latents, _object(count=count)),
+        "/api/instruments/of-family": _post(
+            "New instruments of a family; /api/model lists those that the model knows.",
+            latents,
+            _object(family={"type": "string"}, count=count),
+        ),
         "/api/instruments/near": _post(
             "Instruments like another one.",
             latents,

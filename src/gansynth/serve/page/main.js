@@ -140,14 +140,22 @@ const pad = new Pad(
 );
 
 async function random() {
-  return (await post("api/instruments/random", { count: 1 })).latents[0];
+  const family = find("#family").value;
+  const { latents: [latent] } = family
+    ? await post("api/instruments/of-family", { family, count: 1 })
+    : await post("api/instruments/random", { count: 1 });
+  return latent;
 }
+
+for (const family of model.families) find("#family").append(new Option(family, family));
+find("#family-label").hidden = model.families.length === 0;
 
 const fresh = (latent, name) => ({ name, base: latent, latent, positions: {} });
 
 find("#new").addEventListener("click", async () => {
   try {
-    choose(fresh(await random(), `sound ${++drawn}`));
+    const family = find("#family").value || "sound";
+    choose(fresh(await random(), `${family} ${++drawn}`));
   } catch (error) {
     fail(error);
   }
