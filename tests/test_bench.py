@@ -89,7 +89,9 @@ def test_the_plain_training_step_has_the_same_losses(stage: int) -> None:
     plain = measure(Case("tiny", stage, plain=True)).losses
     # All but the average norm, which is only for the log.
     assert set(plain) == set(ours) - {"gradient_norm"}
-    assert plain == pytest.approx({name: ours[name] for name in plain}, rel=1e-4, abs=1e-5)
+    # Adam's first step is the gradient's sign; where that is nearly 0, rounding decides, and what
+    # follows the update differs by that much from processor to processor.
+    assert plain == pytest.approx({name: ours[name] for name in plain}, rel=5e-4, abs=1e-5)
 
 
 def test_other_losses_than_the_baselines_stop_the_bench() -> None:

@@ -133,6 +133,8 @@ def test_the_sidecar_says_how_to_make_the_note_again(generate: Generate, toy_mod
             "out_of_range": "octave",
             "sustain": "extend",
             "precision": "auto",
+            "velocity": None,
+            "family": None,
         },
         "kind": "note",
         "latents": [synth.sample_latents(1, 3)[0].tolist()],
@@ -337,3 +339,53 @@ def test_notes_out_of_range_are_counted(
     out = generate("--midi", song, "--out-of-range", rule, "-o", "clip.wav")
     for part in (words, "2 drum notes left out", "held longer than 0 s and released then"):
         assert part in out
+
+
+# --- what a model can be told ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def conditional(tmp_path: Path) -> Path:
+    from frames_model import made
+    from gansynth.model.file import save_model
+
+    save_model(tmp_path / "conditional.safetensors", made())
+    return tmp_path / "conditional.safetensors"
+
+
+def test_family_and_velocity_shape_notes_and_are_recalled(
+    run_cli: RunCli, conditional: Path, tmp_path: Path
+) -> None:
+    words = ["generate", "--model", conditional, "--pitch", "60", "--seed", "1"]
+    for name, more in (("any", ()), ("brass", ("--family", "brass")), ("soft", ("--velocity", 40))):
+        assert run_cli(*words, *more, "-o", tmp_path / name).code == 0
+    sounds = {n: (tmp_path / n / "generated_0.wav").read_bytes() for n in ("any", "brass", "soft")}
+    assert len(set(sounds.values())) == 3
+    for name in ("brass", "soft"):
+        sidecar = tmp_path / name / "generated_0.json"
+        assert run_cli("generate", "--recall", sidecar, "-o", tmp_path / f"{name}-again").code == 0
+        again = (tmp_path / f"{name}-again" / "generated_0.wav").read_bytes()
+        assert again == sounds[name]
+
+
+def test_what_a_model_cannot_be_told_is_refused(
+    run_cli: RunCli, conditional: Path, toy_model: Path, tmp_path: Path
+) -> None:
+    def refused(*words: object) -> str:
+        result = run_cli("generate", *words, "-o", tmp_path / "none")
+        assert result.code == 2
+        assert not (tmp_path / "none").exists()
+        return str(result.err)
+
+    assert "family='brasss': must be one of brass, organ. Did you mean brass?" in refused(
+        "--model", conditional, "--pitch", "60", "--family", "brasss"
+    )
+    assert "family='brass': the model was trained without families" in refused(
+        "--model", toy_model, "--family", "brass"
+    )
+    assert "velocities: the model was trained without them" in refused(
+        "--model", toy_model, "--velocity", "40"
+    )
+    assert "--velocity: can't be used here, --midi brings notes" in refused(
+        "--model", toy_model, "--midi", "x.mid", "--velocity", "40"
+    )

@@ -283,10 +283,10 @@ def test_a_cache_that_cannot_be_written_only_warns(
 class Stopped(Player):
     """A model during whose notes somebody presses Ctrl-C."""
 
-    def notes(self, latents: Any, pitches: Any) -> np.ndarray:
+    def notes(self, *asked: Any, **more: Any) -> np.ndarray:
         if len(self.asked) > 3:
             raise KeyboardInterrupt
-        return super().notes(latents, pitches)
+        return super().notes(*asked, **more)
 
 
 def test_an_interrupted_run_leaves_no_report(

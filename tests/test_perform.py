@@ -34,10 +34,12 @@ class ToneSynth(Synth):
 
     def __init__(self, loudness: float = 0.25, pitches: tuple[int, ...] = tuple(range(24, 85))):
         self.pitches, self.latent_size, self.sample_rate, self.note_samples = pitches, 4, 1000, 4000
-        self.loudness = loudness
+        self.loudness, self.velocities = loudness, ()
         self.asked: list[tuple[NDArray[np.float32], int]] = []
 
-    def stream(self, latents: ArrayLike, pitches: ArrayLike) -> Iterator[NDArray[np.float32]]:
+    def stream(
+        self, latents: ArrayLike, pitches: ArrayLike, velocities: ArrayLike | None = None
+    ) -> Iterator[NDArray[np.float32]]:
         for latent, pitch in zip(np.asarray(latents), np.asarray(pitches), strict=True):
             self.asked.append((latent, int(pitch)))
             yield np.full(self.note_samples, self.loudness, dtype=np.float32)
