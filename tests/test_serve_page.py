@@ -359,3 +359,24 @@ def test_a_server_that_is_gone_is_told(page: Page, errors: list[str]) -> None:
         "The server doesn't answer; is it still running?"
     )
     errors.clear()  # the browser's own line about the failed request
+
+
+def test_a_new_sound_of_a_family(
+    page: Page, browser: Browser, tmp_path: Path, errors: list[str]
+) -> None:
+    from frames_model import FAMILIES, made
+
+    assert page.locator("#family").is_hidden()  # this model knows none
+    save_model(tmp_path / "families.safetensors", made())
+    with running_server(tmp_path / "families.safetensors") as address:
+        other = browser.new_page()
+        other.on("pageerror", lambda error: errors.append(str(error)))
+        other.goto(address)
+        options = other.locator("#family option").all_text_contents()
+        assert options == ["any", *FAMILIES]
+        before = other.locator("#name").input_value()
+        other.locator("#family").select_option("brass")
+        other.locator("#new").click()
+        expect(other.locator("#name")).not_to_have_value(before)
+        assert other.locator("#name").input_value().startswith("brass ")
+        other.close()
