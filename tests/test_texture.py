@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -105,6 +105,7 @@ def test_noise_is_drawn_anew_and_flutters_as_noise_does() -> None:
     assert abs(float(torch.corrcoef(torch.cat([made, other]))[0, 1])) < 0.1
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40))
 def test_every_bin_belongs_to_a_bin(level: list[float]) -> None:
     found = partials(torch.tensor([level]))
