@@ -190,8 +190,9 @@ def main(
     if not export_only:
         options = [
             "--set", f"train_time_limit={60 * minutes}",
-            "--set", f"batch_size_schedule=[{batch}]", "--precision", precision,
-            "--device", device, "--save-minutes", "5",
+            # The clock alone is to end it.
+            "--set", "total_num_images=1000000000", "--set", f"batch_size_schedule=[{batch}]",
+            "--precision", precision, "--device", device, "--save-minutes", "5",
         ]  # fmt: skip
         if cache_gigabytes is not None:
             options += ["--cache-gigabytes", str(cache_gigabytes)]
