@@ -116,10 +116,10 @@ class RealNotes:
         if self._instruments is None:
             return notes
         random = np.random.default_rng(seed)
-        return np.array([random.choice(self._families[self._instruments[n]]) for n in notes])
+        return np.array([random.choice(self._of_instruments[self._instruments[n]]) for n in notes])
 
     @cached_property
-    def _families(self) -> list[NDArray[np.int64]]:
+    def _of_instruments(self) -> list[NDArray[np.int64]]:
         """The notes of each instrument."""
         assert self._instruments is not None
         order = np.argsort(self._instruments, kind="stable")
