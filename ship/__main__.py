@@ -70,22 +70,31 @@ def ship(source: str, places: Places, train_options: list[str], *, go_on: bool =
     Raises
     ------
     SystemExit
-        With a command's exit code, where that isn't 0.
+        With a command's exit code, where that isn't 0; with 130 where the training was stopped.
     InputError
-        If the encoder isn't the model's.
+        If the encoder isn't the model's, or the work is done and another training is asked for.
     """
     if not places.notes.exists():
         places.work.mkdir(parents=True, exist_ok=True)
         call("dataset", "build", source, "--velocity", VELOCITIES, "-o", places.notes)
-    if is_run(places.run):
-        if not is_over(places.run):
-            call("train", "--resume", places.run)
+    if is_run(places.run) and is_over(places.run):
+        if go_on:
+            raise InputError(
+                f"work={str(places.work)!r}: holds a training that is over; move its run away, or "
+                "take it as it is with --export-only."
+            )
         return
-    start = places.work / "start.safetensors"
-    if go_on:
-        save_model(start, kept_state(places), overwrite=True)
-    begin = ("--from", start) if go_on else ("--preset", "fast")
-    call("train", places.notes, "-o", places.run, *begin, *train_options)
+    if is_run(places.run):
+        call("train", "--resume", places.run)
+    else:
+        start = places.work / "start.safetensors"
+        if go_on:
+            save_model(start, kept_state(places), overwrite=True)
+        begin = ("--from", start) if go_on else ("--preset", "fast")
+        call("train", places.notes, "-o", places.run, *begin, *train_options)
+    if not is_over(places.run):  # it saves and leaves when it is told to
+        click.echo("stopped; the package's model is as it was, and the same command goes on")
+        sys.exit(130)
 
 
 def call(*words: object) -> None:

@@ -49,6 +49,9 @@ def test_from_sounds_to_the_model_and_on_from_there(tmp_path: Path) -> None:
     synth = Synth(read_model(here.model), "cpu")
     assert np.abs(synth.notes(synth.sample_latents(1), [62])).max() > 0
     ship(source, here, [])  # its time is over: nothing is left to do
+    with pytest.raises(InputError) as caught:
+        ship(source, here, [], go_on=True)
+    assert "holds a training that is over; move its run away" in str(caught.value)
 
     again = places(tmp_path, "second")
     ship(source, again, SMALL, go_on=True)
@@ -70,3 +73,16 @@ def test_an_encoder_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         kept_state(here)
     assert f"belongs to the model {'0' * 12}…, not to {model.digest()[:12]}…" in str(caught.value)
+
+
+def test_a_training_that_was_stopped_leaves_the_model_as_it_was(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = str(write_sounds(tmp_path / "sounds"))
+    here = places(tmp_path, "work")
+    small = [*SMALL[:-1], "train_time_limit=3600", "--set", "fmap_max=8"]
+    with pytest.raises(SystemExit) as caught:
+        ship(source, here, [*small, "--max-images", "2"])
+    assert caught.value.code == 130
+    assert "the package's model is as it was" in capfd.readouterr().out
+    assert not here.model.exists()
