@@ -6,6 +6,7 @@ import argparse
 
 from bench import evaluate, generate, train
 from gansynth import config as configs
+from gansynth.memory import keep_freed_memory
 
 
 def _stages(text: str) -> tuple[int, ...]:
@@ -20,6 +21,7 @@ def _stages(text: str) -> tuple[int, ...]:
 
 def main() -> None:
     """Parse the arguments and print the tables."""
+    keep_freed_memory()  # as all commands do; baselines have it too
     parser = argparse.ArgumentParser(prog="python -m bench", description="Speed and memory.")
     parser.add_argument(
         "part",

@@ -28,6 +28,7 @@ from gansynth.evaluation.features import Features
 from gansynth.evaluation.log_mel import PooledLogMel
 from gansynth.evaluation.plan import EvaluateOptions
 from gansynth.evaluation.subjects import LATENTS, PATHS, POINTS
+from gansynth.memory import keep_freed_memory
 from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
 
@@ -223,6 +224,7 @@ def _clouds(
 
 def main() -> None:
     """Measure the case in the first argument; print the result as JSON."""
+    keep_freed_memory()
     print(json.dumps(asdict(measure(Case(**json.loads(sys.argv[1]))))))
 
 

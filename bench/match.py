@@ -17,6 +17,7 @@ import gansynth
 from gansynth.data.store import open_notes
 from gansynth.match.search import STARTS, STEPS, match
 from gansynth.match.sound import RecordedNote, fit_note
+from gansynth.memory import keep_freed_memory
 
 FOUND = 0.1  # of the middle random instrument's distance
 OWN, STRANGERS = 1, 2  # seeds: instruments to find, and those that compete
@@ -24,6 +25,7 @@ OWN, STRANGERS = 1, 2  # seeds: instruments to find, and those that compete
 
 def main() -> None:
     """Find, and print how near."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--model")

@@ -25,10 +25,10 @@ from torch import Tensor
 from bench.plain_training import PlainTraining
 from gansynth import config as configs
 from gansynth.config import Config
+from gansynth.memory import keep_freed_memory
 from gansynth.networks import schedule
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.draws import Batch, Draws
-from gansynth.training.memory import keep_freed_memory
 from gansynth.training.processes import Processes
 from gansynth.training.reals import FULL_SCALE, RealNotes
 from gansynth.training.step import Trainer
@@ -215,7 +215,7 @@ def peak_memory(device: torch.device) -> float:
 
 def main() -> None:
     """Measure the case in the first argument; print the result as JSON."""
-    keep_freed_memory()
+    keep_freed_memory(large_pages=True)
     facts: dict[str, Any] = json.loads(sys.argv[1])
     result = measure(Case(**facts))
     if os.environ.get("RANK", "0") == "0":

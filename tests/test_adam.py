@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -52,22 +53,35 @@ def test_no_gradient_is_a_gradient_of_zero() -> None:
     assert ours[0] != 1
 
 
-def test_restored_moments_go_on_bit_for_bit() -> None:
+@pytest.mark.parametrize("beta1", [0.0, 0.3])
+def test_restored_moments_go_on_bit_for_bit(beta1: float) -> None:
     random = np.random.default_rng(1)
     gradients = random.standard_normal((5, 4, 3, 2, 5))
     start = torch.randn(4, 3, 2, 5).contiguous(memory_format=torch.channels_last)
     whole = nn.Parameter(start.clone())
-    run(whole, gradients, Adam([whole], 0.01, (0.3, 0.99)))
+    run(whole, gradients, Adam([whole], 0.01, (beta1, 0.99)))
 
     before = nn.Parameter(start.clone())
-    optimizer = Adam([before], 0.01, (0.3, 0.99))
+    optimizer = Adam([before], 0.01, (beta1, 0.99))
     run(before, gradients[:2], optimizer)
     saved = {name: t.clone() for name, t in optimizer.moments({before: "w"}).items()}
     assert {name: t.shape for name, t in saved.items()} == {
         "w.first": start.shape, "w.second": start.shape,
     }  # fmt: skip
     after = nn.Parameter(before.detach().clone())
-    optimizer = Adam([after], 0.01, (0.3, 0.99))
+    optimizer = Adam([after], 0.01, (beta1, 0.99))
     optimizer.restore({after: "w"}, saved, 2)
     run(after, gradients[2:], optimizer)
     assert torch.equal(after, whole)
+
+
+def test_without_a_first_beta_the_first_moment_is_the_last_gradient() -> None:
+    parameter = nn.Parameter(torch.ones(2, 3, 4, 5).contiguous(memory_format=torch.channels_last))
+    optimizer = Adam([parameter], 0.01, (0.0, 0.99))
+    assert optimizer.moments({parameter: "w"}) == {}
+    gradients = np.random.default_rng(2).standard_normal((2, 2, 3, 4, 5))
+    run(parameter, gradients, optimizer)
+    moments = optimizer.moments({parameter: "w"})
+    torch.testing.assert_close(moments["w.first"], torch.from_numpy(gradients[1]).float())
+    expected = torch.from_numpy(0.01 * (0.99 * gradients[0] ** 2 + gradients[1] ** 2)).float()
+    torch.testing.assert_close(moments["w.second"], expected)

@@ -16,6 +16,7 @@ from gansynth.networks.progressive import Discriminator
 from gansynth.networks.rectified import (
     Geometry,
     conv_rectified,
+    deviation_appended,
     input_gradients_only,
     pixel_norm,
 )
@@ -37,7 +38,7 @@ def tensors(at: Geometry) -> list[Tensor]:
     return [t.requires_grad_() for t in (random(2, 3, 5, 6), weight, random(5, seed=2))]
 
 
-def plain(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
+def plain(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: None = None) -> Tensor:
     if weight.dim() == 2:
         y = F.linear(x, weight, bias)
     elif at.transposed:
@@ -149,6 +150,32 @@ def test_a_weight_gradient_by_one_product_is_the_usual_operators(
 def test_pixel_norm_gradient_is_that_of_its_formula() -> None:
     x = random(2, 5, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(pixel_norm, (x,))
+
+
+def plain_deviation_appended(x: Tensor, group: int) -> Tensor:
+    groups = x.unflatten(0, (-1, group))
+    # Held fixed: the original's second derivatives have no part through the mean.
+    centred = groups - groups.mean(dim=1, keepdim=True).detach()
+    deviation = (centred.square().mean(dim=1) + 1e-6).sqrt().mean(dim=(1, 2, 3))
+    each = deviation.repeat_interleave(group)[:, None, None, None]
+    return torch.cat([x, each.expand(-1, 1, *x.shape[2:])], dim=1)
+
+
+@pytest.mark.parametrize("group", [1, 2, 4])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_minibatch_deviation_has_the_plain_operators_derivatives(
+    group: int, layout: torch.memory_format
+) -> None:
+    def results(operation: Any) -> tuple[Tensor, ...]:
+        x = random(4, 3, 2, 5).contiguous(memory_format=layout).requires_grad_()
+        pull = random(4, 4, 2, 5, seed=1).requires_grad_()
+        y = operation(x, group)
+        (gradient,) = torch.autograd.grad(y, x, pull, create_graph=True)
+        direction = random(4, 3, 2, 5, seed=2)
+        return (y, gradient, *torch.autograd.grad(gradient, (pull, x), direction))
+
+    ours, theirs = results(deviation_appended), results(plain_deviation_appended)
+    torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-9)
 
 
 @pytest.mark.parametrize("group", [None, 2])

@@ -239,7 +239,7 @@ def test_the_rate_warms_up_and_falls_to_its_share(small_notes: Path) -> None:
     for images, steps in ((0, 0), (200, 49), (1000, 249)):
         trainer.images, trainer.coding_optimizer.steps = images, steps
         trainer._set_rates()
-        rates.append(trainer.coding_optimizer.param_groups[0]["lr"] / 0.003)
+        rates.append(trainer.coding_optimizer.rate / 0.003)
     assert rates == pytest.approx([1 / 50, 1 - 0.9 * 0.2, 0.1])
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from gansynth.errors import GansynthError
+from gansynth.memory import keep_freed_memory
 
 # Files of one call; more are made by a script with a folder for each seed.
 MAX_NOTES = 100_000
@@ -17,6 +18,7 @@ MAX_NOTES = 100_000
 
 def run(command: click.Command) -> NoReturn:
     """Run a command with the process's arguments, and exit."""
+    keep_freed_memory()
     # Being told to end cleans up just as Ctrl-C does.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):

@@ -17,7 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansynth.networks.rectified import SLOPE, Geometry, conv_rectified, matrix_product
+from gansynth.networks.rectified import (
+    SLOPE,
+    Geometry,
+    Held,
+    conv_rectified,
+    deviation_appended,
+    matrix_product,
+)
 
 Size = tuple[int, int]
 
@@ -45,14 +52,7 @@ def minibatch_stddev(x: Tensor, group: int | None = None) -> Tensor:
     `group` notes that follow each other share one deviation; None takes the whole batch. Computed
     in float32 where x is shorter.
     """
-    exact = x.to(torch.promote_types(x.dtype, torch.float32))
-    groups = exact.unflatten(0, (-1, group or x.shape[0]))
-    # The original holds the mean fixed when it differentiates: the gradient is the same, but the
-    # second derivative, which the gradient penalty's gradient has a part of, is not.
-    centred = groups - groups.mean(dim=1, keepdim=True).detach()
-    deviation = torch.sqrt(centred.square().mean(dim=1) + 1e-6).flatten(1).mean(dim=1)
-    each = deviation.repeat_interleave(groups.shape[1]).to(x.dtype)
-    return torch.cat([x, each[:, None, None, None].expand(-1, 1, *x.shape[2:])], dim=1)
+    return deviation_appended(x, group or x.shape[0])
 
 
 def same_padding(size: int, kernel: int, stride: int = 1) -> tuple[int, int]:
@@ -132,41 +132,44 @@ class _EqualizedLayer(nn.Module):
 
     weight: nn.Parameter
     scale: float
-    held: dict[tuple[torch.dtype, float, bool], Tensor] | None = None
+    held: dict[tuple[torch.dtype, float], Held] | None = None
 
     def scaled_weight(self, dtype: torch.dtype | None = None) -> Tensor:
         """The weight that is really used, in the type asked for."""
-        return self._as_used(dtype or self.weight.dtype, self.scale)
+        return self._as_used(dtype or self.weight.dtype, self.scale)[0]
 
-    def unit_weight(self, dtype: torch.dtype) -> Tensor:
-        """The weight before it is scaled, for layers that scale their input instead."""
-        return self._as_used(dtype, 1.0)
-
-    def _as_used(self, dtype: torch.dtype, scale: float) -> Tensor:
+    def _as_used(self, dtype: torch.dtype, scale: float) -> tuple[Tensor, Held | None]:
+        """The weight times `scale`, and what its passes share, where it is held."""
         if self.held is None:
-            return (self.weight if scale == 1.0 else self.weight * scale).to(dtype)
-        learning = self.weight.requires_grad and torch.is_grad_enabled()
-        if (dtype, scale, False) not in self.held:
+            return (self.weight if scale == 1.0 else self.weight * scale).to(dtype), None
+        held = self.held.get((dtype, scale))
+        if held is None:
             with torch.no_grad():
-                values = (self.weight if scale == 1.0 else self.weight * scale).to(dtype)
-            self.held[dtype, scale, False] = values
-        if learning and (dtype, scale, True) not in self.held:
-            values = self.held[dtype, scale, False]
-            self.held[dtype, scale, True] = _HeldWeight.apply(self.weight, values, scale)
-        return self.held[dtype, scale, learning]
+                held = Held((self.weight if scale == 1.0 else self.weight * scale).to(dtype))
+            self.held[dtype, scale] = held
+        if not (self.weight.requires_grad and torch.is_grad_enabled()):
+            return held.values, held
+        if held.learning is None:
+            held.learning = _HeldWeight.apply(self.weight, held, scale)
+        return held.learning, held
 
 
 class _HeldWeight(torch.autograd.Function):
-    """`(weight * scale).to(values' type)`, when `values` are that already."""
+    """`(weight * scale).to(held values' type)`, when the values are that already."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, values: Tensor, scale: float) -> Tensor:
-        ctx.scale, ctx.dtype = scale, weight.dtype
-        return values.detach()
+    def forward(ctx: Any, weight: Tensor, held: Held, scale: float) -> Tensor:
+        ctx.held, ctx.scale, ctx.dtype = held, scale, weight.dtype
+        ctx.set_materialize_grads(False)
+        return held.values.detach()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, ...]:
+        if ctx.held.uses:
+            gradient = ctx.held.gathered_gradient(ctx.dtype)
+        if gradient is None:
+            return None, None, None
         gradient = gradient.to(ctx.dtype)
         return (gradient if ctx.scale == 1.0 else gradient * ctx.scale), None, None
 
@@ -217,8 +220,9 @@ class EqualizedConv2d(_EqualizedLayer):
         """One rectified vector `[batch, out]` of an image as large as the kernel."""
         # Both flattened as they lie in memory, with channels last; and the small one is scaled.
         pixels = x.permute(0, 2, 3, 1).flatten(1) * self.scale
-        weight = self.unit_weight(x.dtype).permute(0, 2, 3, 1).flatten(1)
-        return conv_rectified(pixels, weight, self.bias, Geometry())
+        weight, held = self._as_used(x.dtype, 1.0)
+        weight = weight.permute(0, 2, 3, 1).flatten(1)
+        return conv_rectified(pixels, weight, self.bias, Geometry(), held)
 
 
 class EqualizedLinear(nn.Module):

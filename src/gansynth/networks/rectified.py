@@ -15,7 +15,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -55,6 +55,34 @@ class Geometry:
     transposed: bool = False
 
 
+@dataclass(eq=False)
+class Held:
+    """A weight that several passes use, and what they share.
+
+    Attributes
+    ----------
+    values : float [out, in, kt, kf]
+        As used, with channels last.
+    learning : Tensor or None
+        The same, with a way back to the parameter.
+    uses : list of (float [rows, out], float [rows, in])
+        Where it is used as a matrix `[out, kt * kf * in]`: what each use adds to the gradient, as
+        the product of the first one's transpose and the second.
+    """
+
+    values: Tensor
+    learning: Tensor | None = None
+    uses: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def gathered_gradient(self, dtype: torch.dtype) -> Tensor:
+        """The gradient of all `uses` in one product, summed as `dtype`; forgets them."""
+        gz, x = (torch.cat(each).to(dtype) for each in zip(*self.uses, strict=True))
+        self.uses.clear()
+        # Columns in the order in memory, with channels last.
+        columns = (gz.t() @ x).unflatten(1, (*self.values.shape[2:], self.values.shape[1]))
+        return columns.permute(0, 3, 1, 2)
+
+
 @lru_cache(maxsize=2)
 def fused_kernels(dtype: torch.dtype) -> Any:
     """The CPU kernels that torch.compile calls on x86 (convolution and rectifier in one pass).
@@ -75,14 +103,21 @@ def fused_kernels(dtype: torch.dtype) -> Any:
     return kernels
 
 
+@lru_cache(maxsize=1)
+def _has_matrix_tiles() -> bool:
+    return getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+
+
 def _kernels_for(x: Tensor) -> Any:
     on_cpu = x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
     return fused_kernels(x.dtype) if on_cpu else None
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    # With few rows in float32, the usual library takes twice as long; bfloat16 has this one anyway.
-    kernels = _kernels_for(a) if a.dtype == torch.float32 else None
+    # With few rows in float32, the usual library takes twice as long where it isn't at home: on
+    # other CPUs than Intel's. bfloat16 has oneDNN's anyway.
+    usual = a.dtype != torch.float32 or _has_matrix_tiles()
+    kernels = None if usual else _kernels_for(a)
     if kernels is None:
         return a @ b
     return kernels._linear_pointwise(a, b.t(), None, "none", [], "")
@@ -110,11 +145,6 @@ def _rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
     return kernels._convolution_pointwise(
         x, weight, bias, at.padding, at.stride, [1, 1], 1, *behind
     )
-
-
-@lru_cache(maxsize=1)
-def _has_matrix_tiles() -> bool:
-    return getattr(torch.cpu, "_is_amx_tile_supported", bool)()
 
 
 def _is_product_faster(gz: Tensor, at: Geometry) -> bool:
@@ -163,10 +193,12 @@ def _convolution_gradients(
 
 class _ConvRectified(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: Held | None
+    ) -> Tensor:
         y = _rectified(x, weight, bias, at)
         ctx.save_for_backward(x, weight, y)
-        ctx.at = at
+        ctx.at, ctx.held = at, held
         # The penalty's second backward pass comes here without a gradient: nothing is to be done.
         ctx.set_materialize_grads(False)
         return y
@@ -174,13 +206,14 @@ class _ConvRectified(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gy: Tensor | None) -> tuple[Tensor | None, ...]:
         if gy is None:
-            return None, None, None, None
+            return None, None, None, None, None
         x, weight, y = ctx.saved_tensors
-        needs_x, needs_w, needs_b, _ = ctx.needs_input_grad
+        needs_x, needs_w, needs_b, *_ = ctx.needs_input_grad
         if not _weights_wanted:
             needs_w = needs_b = False
         wanted = (needs_x, needs_w, needs_b)
-        return (*_ConvRectifiedBackward.apply(gy, x, weight, y, ctx.at, wanted), None)
+        gradients = _ConvRectifiedBackward.apply(gy, x, weight, y, ctx.at, wanted, ctx.held)
+        return (*gradients, None, None)
 
 
 class _ConvRectifiedBackward(torch.autograd.Function):
@@ -189,12 +222,15 @@ class _ConvRectifiedBackward(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, gy: Tensor, x: Tensor, weight: Tensor, y: Tensor, at: Geometry,
-        wanted: tuple[bool, bool, bool],
+        wanted: tuple[bool, bool, bool], held: Held | None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
         gz = torch.ops.aten.leaky_relu_backward(gy, y, SLOPE, True)
         ctx.save_for_backward(gz, weight, y)
-        ctx.at = at
+        ctx.at, ctx.held = at, held
         ctx.set_materialize_grads(False)
+        if wanted[1] and held is not None and weight.dim() == 2:
+            held.uses.append((gz, x))
+            wanted = (wanted[0], False, wanted[2])
         return _convolution_gradients(gz, x, weight, at, wanted)
 
     @staticmethod
@@ -204,18 +240,22 @@ class _ConvRectifiedBackward(torch.autograd.Function):
         if vw is not None or vb is not None:
             raise NotImplementedError("second derivatives of weight gradients are not provided")
         if v is None:
-            return None, None, None, None, None, None
+            return None, None, None, None, None, None, None
         gz, weight, y = ctx.saved_tensors
         d_gy = d_weight = None
         if ctx.needs_input_grad[0]:
             d_gz = _convolution(v, weight, None, ctx.at)
             d_gy = torch.ops.aten.leaky_relu_backward(d_gz, y, SLOPE, True)
-        if ctx.needs_input_grad[2]:
+        if ctx.needs_input_grad[2] and ctx.held is not None and weight.dim() == 2:
+            ctx.held.uses.append((gz, v))
+        elif ctx.needs_input_grad[2]:
             _, d_weight, _ = _convolution_gradients(gz, v, weight, ctx.at, (False, True, False))
-        return d_gy, None, d_weight, None, None, None
+        return d_gy, None, d_weight, None, None, None, None
 
 
-def conv_rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
+def conv_rectified(
+    x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: Held | None = None
+) -> Tensor:
     """`leaky_relu(conv(x, weight) + bias)`, differentiable twice with respect to `x`.
 
     Parameters
@@ -224,12 +264,15 @@ def conv_rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Ten
     weight : float [out, in, kt, kf] ([in, out, kt, kf] when transposed), or [out, in]
     bias : float [out]
     at : Geometry
+    held : Held or None
+        What passes with this same weight share. The gradient of a matrix is then left there in
+        parts, for whoever holds the weight, and not passed back.
 
     Returns
     -------
     float [batch, out, time', freq'] or [batch, out] of x's type
     """
-    return _ConvRectified.apply(x, weight.to(x.dtype), bias.to(x.dtype), at)
+    return _ConvRectified.apply(x, weight.to(x.dtype), bias.to(x.dtype), at, held)
 
 
 class _MatrixProduct(torch.autograd.Function):
@@ -278,3 +321,94 @@ def pixel_norm(x: Tensor) -> Tensor:
     Differentiable once: the generator is never differentiated twice.
     """
     return _PixelNorm.apply(x)
+
+
+def _by_group(images: Tensor, group: int) -> Tensor:
+    """`[batch, channels, time, freq]` to `[groups, group, values]`, in the order in memory."""
+    return images.permute(0, 2, 3, 1).reshape(len(images) // group, group, -1)
+
+
+def _as_images(values: Tensor, like: Tensor) -> Tensor:
+    """Back from `_by_group`, in the type of `like`."""
+    batch, channels, height, width = like.shape
+    return values.to(like.dtype).view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _with_channel(images: Tensor, each: Tensor) -> Tensor:
+    """Append one number of each group, `[groups]`, to all pixels of its images, as a channel."""
+    numbers = each.to(images.dtype).repeat_interleave(len(images) // len(each))
+    channel = numbers[:, None, None, None].expand(-1, 1, *images.shape[2:])
+    return torch.cat([images, channel], dim=1)
+
+
+class _DeviationAppended(torch.autograd.Function):
+    """The channel's number is d = mean of s over values, s = sqrt(mean of c^2 over a group + 1e-6).
+
+    c is x less the group's mean. The original holds that mean fixed when it differentiates: the
+    gradient is the same, but the second derivative, which the gradient penalty's gradient has a
+    part of, is not.
+
+        backward      gx = gy + p c / s,  p = sum(gd) / (notes of a group * values)
+        twice         for a direction v,  d gd = sum(v c / s) / (notes * values),
+                      d x = p (v / s - c sum(v c) / (notes * s^3))
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: int) -> Tensor:
+        values = _by_group(x, group)
+        exact = torch.promote_types(x.dtype, torch.float32)
+        centred = values - values.mean(dim=1, keepdim=True, dtype=exact)
+        # Not a vector norm: along this axis it takes a hundred times as long.
+        variance = centred.square().sum(dim=1, keepdim=True).div_(group).add_(1e-6)
+        inverse = variance.rsqrt()
+        ctx.save_for_backward(x, centred, inverse)
+        ctx.set_materialize_grads(False)  # see _ConvRectified
+        return _with_channel(x, variance.mul_(inverse).mean(dim=(1, 2)))
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor | None) -> tuple[Tensor | None, ...]:
+        if gy is None:
+            return None, None
+        return _DeviationAppendedBackward.apply(gy, *ctx.saved_tensors), None
+
+
+class _DeviationAppendedBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gy: Tensor, x: Tensor, centred: Tensor, inverse: Tensor) -> Tensor:
+        groups, group, values = centred.shape
+        pull = gy[:, -1].reshape(groups, -1).sum(dim=1, dtype=centred.dtype) / (group * values)
+        ctx.save_for_backward(pull, centred, inverse)
+        along = centred * (inverse * pull[:, None, None])
+        return _as_images(_by_group(gy[:, :-1], group) + along, x)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        pull, centred, inverse = ctx.saved_tensors
+        _, group, values = centred.shape
+        direction = _by_group(v, group)
+        along = (direction * centred).sum(dim=1, keepdim=True).mul_(inverse)
+        d_gy = d_x = None
+        if ctx.needs_input_grad[0]:
+            d_gy = _with_channel(v, along.sum(dim=(1, 2)) / (group * values))
+        if ctx.needs_input_grad[1]:
+            scale = inverse * pull[:, None, None]
+            back = along.mul_(inverse).mul_(scale).div_(group)
+            d_x = _as_images((direction * scale).sub_(centred * back), v)
+        return d_gy, d_x, None, None
+
+
+def deviation_appended(x: Tensor, group: int) -> Tensor:
+    """Append one channel: the standard deviation over `group` neighbours, averaged over all else.
+
+    Parameters
+    ----------
+    x : float [batch, channels, time, freq], best with channels last
+    group : int
+        Divides the batch.
+
+    Returns
+    -------
+    float [batch, channels + 1, time, freq] of x's type; differentiable twice, as the original does
+    """
+    return _DeviationAppended.apply(x, group)

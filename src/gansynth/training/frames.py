@@ -126,7 +126,7 @@ class FramesTrainer(Trainer):
             (self.coding_optimizer, self.config.generator_learning_rate),
             (self.mapping_optimizer, MAPPING_RATE),
         ):
-            optimizer.param_groups[0]["lr"] = share * rate
+            optimizer.rate = share * rate
 
     def _update_coding(
         self, batch: Batch, reals: RealNotes, velocities: Tensor

@@ -15,6 +15,7 @@ from gansynth.config import Config
 from gansynth.data.store import PreparedNotes, open_notes
 from gansynth.errors import GansynthError, InputError
 from gansynth.files import PathLike, as_path
+from gansynth.memory import keep_freed_memory
 from gansynth.model.file import Model
 from gansynth.model.synth import choose_device
 from gansynth.networks.mapping import ANY
@@ -25,7 +26,6 @@ from gansynth.training.draws import Draws
 from gansynth.training.export import NORMALIZER, begin_from, check_sound
 from gansynth.training.frames import FramesTrainer
 from gansynth.training.loop import Training, run_training
-from gansynth.training.memory import keep_freed_memory
 from gansynth.training.notes import TrainingNotes, choose_notes, measured_range
 from gansynth.training.options import TrainOptions, layer_type
 from gansynth.training.processes import Processes
@@ -214,7 +214,7 @@ class _Setup(ExitStack):
 
     def _prepare_device(self) -> None:
         if self.device.type == "cpu":
-            keep_freed_memory()
+            keep_freed_memory(large_pages=True)
             if self.dtype == torch.bfloat16 and fused_kernels(torch.bfloat16) is None:
                 self.say("warning: precision=bfloat16: is slow on this CPU, which lacks it")
         elif self.dtype == torch.float32:
