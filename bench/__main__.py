@@ -40,6 +40,7 @@ def main() -> None:
         action="store_true",
         help="train or evaluate a tiny network, to see that all of it runs",
     )
+    parser.add_argument("--compile", action="store_true", help="train with the generator compiled")
     options = parser.parse_args()
     if options.quick and options.part not in ("train", "evaluate"):
         parser.error("--quick goes with train or evaluate: say python -m bench train --quick")
@@ -48,7 +49,7 @@ def main() -> None:
     if options.part == "all":
         print(flush=True)
     if options.part in ("all", "train"):
-        train.bench(options.stages, quick=options.quick)
+        train.bench(options.stages, quick=options.quick, compiled=options.compile)
     if options.part == "all":
         print(flush=True)
     if options.part in ("all", "evaluate"):

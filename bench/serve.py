@@ -126,9 +126,9 @@ async def bench(port: int, players: int, seconds: float) -> list[str]:
         f"notes made before:  median {np.median(cached):.1f} ms, p95 "
         f"{np.percentile(cached, 95):.1f} ms, p99 {np.percentile(cached, 99):.1f} ms",
         f"notes made anew:    median {np.median(new):.0f} ms, p95 {np.percentile(new, 95):.0f} ms",
-        f"a new instrument alone (medians of {INSTRUMENTS}): first key {1000 * ready[0]:.0f} ms, an octave around it "
-        f"{1000 * ready[min(12, len(ready) - 1)]:.0f} ms, all {len(ready)} keys "
-        f"{1000 * ready[-1]:.0f} ms",
+        f"a new instrument alone (medians of {INSTRUMENTS}): first key {1000 * ready[0]:.0f} ms, "
+        f"an octave around it {1000 * ready[min(12, len(ready) - 1)]:.0f} ms, "
+        f"all {len(ready)} keys {1000 * ready[-1]:.0f} ms",
     ]
 
 

@@ -57,7 +57,7 @@ def run_alone(case: Case, processes: int = 1, threads: int | None = None) -> Res
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def cases(preset: str, stage: int, *, quick: bool) -> dict[str, Case]:
+def cases(preset: str, stage: int, *, quick: bool, compiled: bool = False) -> dict[str, Case]:
     """The measurements of a stage: "plain", "float32", "bfloat16"."""
     if quick:
         steps, plain_steps = (1, 1), (1, 1)
@@ -71,7 +71,7 @@ def cases(preset: str, stage: int, *, quick: bool) -> dict[str, Case]:
         # The plain port takes most of a minute a step; the only one is also its first.
         steps, plain_steps = (1, 2), (0, 1)
     plain = Case(preset, stage, plain=True, warm_ups=plain_steps[0], steps=plain_steps[1])
-    ours = Case(preset, stage, warm_ups=steps[0], steps=steps[1])
+    ours = Case(preset, stage, warm_ups=steps[0], steps=steps[1], compiled=compiled)
     return {"plain": plain, **{name: replace(ours, precision=name) for name in PRECISIONS}}
 
 
@@ -177,20 +177,21 @@ def operations_table(config: Config, stages: Sequence[int]) -> list[str]:
 
 
 def bench_steps(
-    preset: str, stages: Sequence[int], *, quick: bool = False, run: Run = run_alone
-) -> list[str]:
+    preset: str, stages: Sequence[int], *, quick: bool = False, compiled: bool = False,
+    run: Run = run_alone,
+) -> list[str]:  # fmt: skip
     """Steps on this machine's CPU at some stages."""
     config = configs.preset(preset)
     rates = {name: matmul_rate(getattr(torch, name)) for name in PRECISIONS}
     results: Results = {}
     for stage in stages:
-        for name, case in cases(preset, stage, quick=quick).items():
+        for name, case in cases(preset, stage, quick=quick, compiled=compiled).items():
             results[stage, name] = run(case)
         check_same_losses(results, stage)
     # Before and after, as the machine drifts: the floor is that of the better one.
     rates = {n: max(rate, matmul_rate(getattr(torch, n))) for n, rate in rates.items()}
     lines = [
-        f"training {preset} on {machine()}",
+        f"training {preset} on {machine()}" + (", generator compiled" if compiled else ""),
         f"matrix product: {rates['float32'] / 1e9:.0f} GFLOP/s float32, "
         f"{rates['bfloat16'] / 1e9:.0f} bfloat16",
         *operations_table(config, stages),
@@ -225,15 +226,18 @@ def bench_device(
     *,
     precision: str = "bfloat16",
     steps: tuple[int, int] = (4, 16),
+    compiled: bool = False,
 ) -> list[str]:
     """Every stage at several batch sizes, and what the whole recipe would take."""
     config = configs.preset(preset)
     stages = range(config.num_stages) if stages is None else stages
     rate = matmul_rate(getattr(torch, precision), device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine()
+    extra = ", generator compiled" if compiled else ""
     lines = [
         "",
-        f"training {preset} on {name}, {precision}; matrix product: {rate / 1e12:.3g} TFLOP/s",
+        f"training {preset} on {name}, {precision}{extra}; matrix product: "
+        f"{rate / 1e12:.3g} TFLOP/s",
         "",
         "| stage | " + " | ".join(f"batch {b}: images/s (share of the floor)" for b in batches)
         + " |",
@@ -246,7 +250,7 @@ def bench_device(
         for batch in batches:
             case = Case(
                 preset, stage, precision, batch=batch, warm_ups=steps[0], steps=steps[1],
-                device=str(device),
+                device=str(device), compiled=compiled,
             )  # fmt: skip
             try:
                 result = measure(case)
@@ -278,13 +282,15 @@ def hours(config: Config, speeds: dict[tuple[int, int], float], batch: int) -> f
     return seconds / 3600
 
 
-def bench(stages: Sequence[int] = STAGES, *, quick: bool = False) -> None:
+def bench(stages: Sequence[int] = STAGES, *, quick: bool = False, compiled: bool = False) -> None:
     """Print all tables. `quick`: a tiny network, in this process, to see that all of it runs."""
     preset = "tiny" if quick else "mel_prog_hires"
     run = measure if quick else run_alone
-    print("\n".join(bench_steps(preset, stages, quick=quick, run=run)), flush=True)
+    lines = bench_steps(preset, stages, quick=quick, compiled=compiled, run=run)
+    print("\n".join(lines), flush=True)
     print("\n".join(bench_processes(preset, quick=quick)), flush=True)
     if torch.cuda.is_available():
-        print("\n".join(bench_device(preset, torch.device("cuda"))), flush=True)
+        lines = bench_device(preset, torch.device("cuda"), compiled=compiled)
+        print("\n".join(lines), flush=True)
     else:
         print("\nno GPU here: its table is left out", flush=True)

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ class Case:
     steps : int
         Timed steps, on the same notes again.
     device : str
+    compiled : bool
+        The package with its generator compiled.
     """
 
     preset: str
@@ -67,6 +70,7 @@ class Case:
     warm_ups: int = 1
     steps: int = 1
     device: str = "cpu"
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def measure(case: Case) -> Result:
         torch.cuda.reset_peak_memory_stats(device)
     trainer = Trainer(
         config, len(PITCHES), make_normalizer(config), processes,
-        dtype=getattr(torch, case.precision),
+        dtype=getattr(torch, case.precision), compiled=case.compiled,
     )  # fmt: skip
     trainer.begin_stage(case.stage)
     count = case.batch * max(1, case.warm_ups) * processes.count
@@ -209,6 +213,10 @@ def peak_memory(device: torch.device) -> float:
     """Peak memory in MB: of this process so far, or of the GPU's allocator."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    if sys.platform == "linux":
+        # The system's other count begins with the process that started this one.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1e3
     scale = 1e6 if sys.platform == "darwin" else 1e3
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 

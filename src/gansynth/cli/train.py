@@ -50,6 +50,7 @@ Examples:
 @click.option("--seed", type=click.IntRange(min=0), help="[default: 0]")
 @click.option("--precision", help="auto, float32 or bfloat16.  [default: auto]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--compile", is_flag=True, help="Compile the generator: minutes first, then faster.")
 @click.option("--max-minutes", type=float, help="Stop in time and save.")
 @click.option("--max-images", type=int, help="Stop after this many more images and save.")
 @click.option("--save-minutes", type=float, default=10.0, show_default=True,
@@ -77,6 +78,7 @@ def train(
     seed: int | None,
     precision: str | None,
     device: str,
+    compile: bool,
     max_minutes: float | None,
     max_images: int | None,
     save_minutes: float,
@@ -98,8 +100,8 @@ def train(
         if value is not None
     }  # fmt: skip
     options = TrainOptions(
-        **lasting, device=device, save_minutes=save_minutes, keep=keep, max_minutes=max_minutes,
-        max_images=max_images, cache_gigabytes=cache_gigabytes,
+        **lasting, device=device, compile=compile, save_minutes=save_minutes, keep=keep,
+        max_minutes=max_minutes, max_images=max_images, cache_gigabytes=cache_gigabytes,
     )  # fmt: skip
     values = _parse_changes(changes)
     if resume is not None:

@@ -31,6 +31,9 @@ class TrainOptions:
         Train on notes of a single instrument.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
+    compile : bool
+        Let PyTorch's compiler make the generator's passes; the discriminator, whose gradient is
+        differentiated, stays as it is.
     save_minutes : float
         Minutes between checkpoints.
     keep : int
@@ -50,6 +53,7 @@ class TrainOptions:
     allow_one_instrument: bool = False
     # Of this process alone.
     device: str = "auto"
+    compile: bool = False
     save_minutes: float = 10.0
     keep: int = 3
     max_minutes: float | None = None
@@ -95,3 +99,28 @@ def layer_type(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def check_compiler(config: Config, device: torch.device) -> None:
+    """Check that PyTorch can compile for a device, and what there is to compile.
+
+    Raises
+    ------
+    InputError
+        If it can't, or the networks are of frames.
+    """
+    import torch
+
+    if config.g_fn == "frames":
+        raise InputError(
+            "compile=true: networks of frames have nothing to compile; leave out --compile."
+        )
+    try:
+        torch.compile(lambda x: x.sin() + 1, dynamic=False)(torch.ones(8, device=device))
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        needed = "Triton" if device.type == "cuda" else "a C++ compiler"
+        raise InputError(
+            f"compile=true: PyTorch can't compile here ({reason}); install {needed}, or leave out "
+            "--compile."
+        ) from None

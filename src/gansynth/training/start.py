@@ -27,7 +27,7 @@ from gansynth.training.export import NORMALIZER, begin_from, check_sound
 from gansynth.training.frames import FramesTrainer
 from gansynth.training.loop import Training, run_training
 from gansynth.training.notes import TrainingNotes, choose_notes, measured_range
-from gansynth.training.options import TrainOptions, layer_type
+from gansynth.training.options import TrainOptions, check_compiler, layer_type
 from gansynth.training.processes import Processes
 from gansynth.training.reals import RealNotes, default_cache_bytes
 from gansynth.training.run_folder import CHECKPOINTS, RunFolder, RunSettings, read_settings
@@ -213,6 +213,8 @@ class _Setup(ExitStack):
         self.reals = self._real_notes(notes)
 
     def _prepare_device(self) -> None:
+        if self.options.compile:
+            check_compiler(self.config, self.device)
         if self.device.type == "cpu":
             keep_freed_memory(large_pages=True)
             if self.dtype == torch.bfloat16 and fused_kernels(torch.bfloat16) is None:
@@ -313,6 +315,7 @@ class _Setup(ExitStack):
             dtype=self.dtype,
             seed=self.options.seed,
             group=self.options.stddev_group,
+            compiled=self.options.compile,
         )
 
     def go(self, trainer: Trainer, origin: dict[str, Any]) -> str:

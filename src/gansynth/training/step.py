@@ -47,6 +47,8 @@ class Trainer:
         Of the initial weights.
     group : int or None
         Notes that share a minibatch deviation; None takes each process's batch.
+    compiled : bool
+        Compile the generator's blocks, each at its first use.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Trainer:
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
         group: int | None = None,
+        compiled: bool = False,
     ) -> None:
         self.config = config
         self.processes = processes
@@ -75,6 +78,10 @@ class Trainer:
             for parameter in network.parameters():
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if compiled:
+            # One by one: a new stage then compiles its new block alone, and blends stay outside.
+            for block in self.compilable():
+                block.compile(dynamic=False)
         self.normalizer = normalizer.to(self.device)
         self.average: State = {
             name: parameter.detach().clone()
@@ -92,6 +99,10 @@ class Trainer:
             "generator": Generator(self.config, num_pitches),
             "discriminator": self.discriminator,
         }
+
+    def compilable(self) -> list[nn.Module]:
+        """Parts whose gradients nothing differentiates again."""
+        return list(self.generator.blocks)
 
     def prepare(self, reals: RealNotes, labels: Iterable[int] | None = None) -> None:
         """What new pitches (None: all) take from their notes before the first step: nothing."""
@@ -289,7 +300,8 @@ class Trainer:
         """Denormalized specgrams `[batch, time, freq, 2]`, full size, of the averaged generator."""
         progress = self.progress
         inputs = (latents.to(self.device), labels.to(self.device), progress)
-        images = torch.func.functional_call(self.generator, self.average, inputs)
+        with torch.compiler.set_stance("force_eager"):  # other numbers of notes than in a step
+            images = torch.func.functional_call(self.generator, self.average, inputs)
         missing = self.config.num_resolutions - schedule.blocks_needed(progress)
         whole = upscale(images, schedule.scale(self.config, missing))
         return self.normalizer.denormalize(whole.permute(0, 2, 3, 1))
