@@ -212,8 +212,23 @@ class _ConvRectified(torch.autograd.Function):
         if not _weights_wanted:
             needs_w = needs_b = False
         wanted = (needs_x, needs_w, needs_b)
-        gradients = _ConvRectifiedBackward.apply(gy, x, weight, y, ctx.at, wanted, ctx.held)
+        if torch.is_grad_enabled():  # somebody will differentiate again
+            gradients = _ConvRectifiedBackward.apply(gy, x, weight, y, ctx.at, wanted, ctx.held)
+        else:
+            gz = torch.ops.aten.leaky_relu_backward(gy, y, SLOPE, True)
+            gradients = _rectified_gradients(gz, x, weight, ctx.at, wanted, ctx.held)
         return (*gradients, None, None)
+
+
+def _rectified_gradients(
+    gz: Tensor, x: Tensor, weight: Tensor, at: Geometry, wanted: tuple[bool, bool, bool],
+    held: Held | None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """As `_convolution_gradients`; what is for a held matrix is left with it."""
+    if wanted[1] and held is not None and weight.dim() == 2:
+        held.uses.append((gz, x))
+        wanted = (wanted[0], False, wanted[2])
+    return _convolution_gradients(gz, x, weight, at, wanted)
 
 
 class _ConvRectifiedBackward(torch.autograd.Function):
@@ -228,10 +243,7 @@ class _ConvRectifiedBackward(torch.autograd.Function):
         ctx.save_for_backward(gz, weight, y)
         ctx.at, ctx.held = at, held
         ctx.set_materialize_grads(False)
-        if wanted[1] and held is not None and weight.dim() == 2:
-            held.uses.append((gz, x))
-            wanted = (wanted[0], False, wanted[2])
-        return _convolution_gradients(gz, x, weight, at, wanted)
+        return _rectified_gradients(gz, x, weight, at, wanted, held)
 
     @staticmethod
     def backward(
@@ -246,10 +258,9 @@ class _ConvRectifiedBackward(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             d_gz = _convolution(v, weight, None, ctx.at)
             d_gy = torch.ops.aten.leaky_relu_backward(d_gz, y, SLOPE, True)
-        if ctx.needs_input_grad[2] and ctx.held is not None and weight.dim() == 2:
-            ctx.held.uses.append((gz, v))
-        elif ctx.needs_input_grad[2]:
-            _, d_weight, _ = _convolution_gradients(gz, v, weight, ctx.at, (False, True, False))
+        if ctx.needs_input_grad[2]:
+            only_weight = (False, True, False)
+            _, d_weight, _ = _rectified_gradients(gz, v, weight, ctx.at, only_weight, ctx.held)
         return d_gy, None, d_weight, None, None, None, None
 
 
