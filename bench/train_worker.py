@@ -145,6 +145,8 @@ def progress_at(config: Config, stage: int) -> float:
 
 def measure(case: Case) -> Result:
     """Make everything, then warm up, then time the steps."""
+    if case.compiled:
+        torch.compiler.reset()  # it gives up after too many networks in one process
     config = configs.preset(case.preset)
     processes = Processes(torch.device(case.device))
     device = processes.device

@@ -12,7 +12,6 @@ on from the two (`--go-on`) rather than begin again.
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ import click
 import torch
 from safetensors.torch import load_file, save_file
 
+from bench.timing import machine
 from gansynth.cli.runner import run as run_command
 from gansynth.errors import InputError, ModelError
 from gansynth.files import atomic_path
@@ -152,7 +152,7 @@ def put_in_place(places: Places, source: str) -> dict[str, Any]:
         "images": model.source["images"],
         "minutes": round(seconds_of(places.run) / 60, 1),
         "from": model.source.get("from"),
-        "machine": f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": hardware(),
         "precision": read_settings(places.run).training["precision"],
         "model_sha256": shipped.digest(),
     }
@@ -161,16 +161,10 @@ def put_in_place(places: Places, source: str) -> dict[str, Any]:
     return entry
 
 
-def processor() -> str:
-    """What the processor, or the GPU, calls itself."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
-    return names[0] if names else platform.machine()
+def hardware() -> str:
+    """The GPU, if there is one, and the processor with what runs on it."""
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    return gpu + machine()
 
 
 @click.command()

@@ -20,8 +20,7 @@ def keep_freed_memory(*, large_pages: bool = False) -> bool:
     """Let the C library keep what is freed, for the next step or note; whether it took effect.
 
     It gives large blocks back to the system at once, which then clears every page again when the
-    next step asks for it. In the last stages of training that costs a third of the time. Peak
-    memory stays about the same: every step needs the same blocks.
+    next step asks for it. Peak memory stays about the same: every step needs the same blocks.
 
     It holds for the whole process, so commands call it and `import gansynth` doesn't. Only glibc
     (Linux) is asked. Call it before other threads begin: they then share the one heap.
@@ -29,9 +28,9 @@ def keep_freed_memory(*, large_pages: bool = False) -> bool:
     Parameters
     ----------
     large_pages : bool
-        Ask for large pages from here on. Looking up small ones costs a tenth of the time where
-        weights and images stream by; but the first use of large ones takes longer, so this is for
-        what runs for minutes.
+        Ask for large pages from here on. Looking up small ones costs time where weights and images
+        stream by; but the first use of large ones takes longer, so this is for what runs for
+        minutes.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -80,7 +80,7 @@ class Trainer:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         if compiled:
             # One by one: a new stage then compiles its new block alone, and blends stay outside.
-            for block in self.compilable():
+            for block in self.generator.blocks:
                 block.compile(dynamic=False)
         self.normalizer = normalizer.to(self.device)
         self.average: State = {
@@ -99,10 +99,6 @@ class Trainer:
             "generator": Generator(self.config, num_pitches),
             "discriminator": self.discriminator,
         }
-
-    def compilable(self) -> list[nn.Module]:
-        """Parts whose gradients nothing differentiates again."""
-        return list(self.generator.blocks)
 
     def prepare(self, reals: RealNotes, labels: Iterable[int] | None = None) -> None:
         """What new pitches (None: all) take from their notes before the first step: nothing."""
