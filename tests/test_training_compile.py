@@ -87,6 +87,8 @@ def test_without_a_compiler_it_says_so_before_anything_is_written(
 def test_networks_of_frames_are_not_compiled(
     small_notes: Path, tmp_path: Path, run_cli: RunCli
 ) -> None:
-    result = run_cli("train", small_notes, "-o", tmp_path / "run", "--preset", "fast", "--compile")
-    assert_refused(result, "compile=true: networks of frames have nothing to compile")
+    words = ["train", small_notes, "-o", tmp_path / "run", "--preset", "fast", "--compile"]
+    for more in ([], ["--dry-run"]):
+        result = run_cli(*words, *more)
+        assert_refused(result, "compile=true: networks of frames have nothing to compile")
     assert not (tmp_path / "run").exists()

@@ -78,6 +78,10 @@ class TrainOptions:
 
     def check(self, config: Config) -> None:
         """Check that they fit a configuration; raises `InputError`."""
+        if self.compile and config.g_fn == "frames":
+            raise InputError(
+                "compile=true: networks of frames have nothing to compile; leave out --compile."
+            )
         group = self.stddev_group or 1
         for size in config.batch_size_schedule:
             if size % group:
@@ -101,20 +105,10 @@ def layer_type(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
-def check_compiler(config: Config, device: torch.device) -> None:
-    """Check that PyTorch can compile for a device, and what there is to compile.
-
-    Raises
-    ------
-    InputError
-        If it can't, or the networks are of frames.
-    """
+def check_compiler(device: torch.device) -> None:
+    """Check that PyTorch can compile for a device; raises `InputError`."""
     import torch
 
-    if config.g_fn == "frames":
-        raise InputError(
-            "compile=true: networks of frames have nothing to compile; leave out --compile."
-        )
     try:
         torch.compile(lambda x: x.sin() + 1, dynamic=False)(torch.ones(8, device=device))
     except Exception as error:

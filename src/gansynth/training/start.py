@@ -141,6 +141,7 @@ def resume(
     if config is not None:
         changed = {name: getattr(config, name) for name in MAY_CHANGE}
         settings = dataclasses.replace(settings, config=settings.config.replace(**changed))
+    options.check(settings.config)
     chosen = choose_notes(
         notes, settings.config, pitches=list(settings.pitch_counts),
         allow_one_instrument=options.allow_one_instrument,
@@ -214,7 +215,7 @@ class _Setup(ExitStack):
 
     def _prepare_device(self) -> None:
         if self.options.compile:
-            check_compiler(self.config, self.device)
+            check_compiler(self.device)
         if self.device.type == "cpu":
             keep_freed_memory(large_pages=True)
             if self.dtype == torch.bfloat16 and fused_kernels(torch.bfloat16) is None:
