@@ -78,12 +78,15 @@ def conv_same(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Size = (1,
     return F.conv2d(pad_same(x, kernel, stride), weight, bias, stride=stride)
 
 
-def conv_same_rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`leaky_relu(conv_same(x, weight, bias))`, computed in x's type."""
+def conv_same_rectified(
+    x: Tensor, weight: Tensor, bias: Tensor, held: Held | None = None
+) -> Tensor:
+    """`leaky_relu(conv_same(x, weight, bias))`, computed in x's type; `held`: conv_rectified's."""
     kernel = (weight.shape[2], weight.shape[3])
     if kernel[0] % 2 and kernel[1] % 2:
-        return conv_rectified(x, weight, bias, Geometry((kernel[0] // 2, kernel[1] // 2)))
-    return conv_rectified(pad_same(x, kernel), weight, bias, Geometry())
+        at = Geometry((kernel[0] // 2, kernel[1] // 2))
+        return conv_rectified(x, weight, bias, at, held)
+    return conv_rectified(pad_same(x, kernel), weight, bias, Geometry(), held)
 
 
 def upscaling_kernel(weight: Tensor, scale: Size) -> Tensor:
@@ -210,7 +213,12 @@ class EqualizedConv2d(_EqualizedLayer):
 
     def rectified(self, x: Tensor) -> Tensor:
         """The same, and a leaky rectifier."""
-        return conv_same_rectified(x, self.scaled_weight(x.dtype), self.bias)
+        if x.dtype != self.weight.dtype and x.numel() < self.weight.numel():
+            # The smaller one is scaled; in the weight's type, the original's rounding is kept.
+            weight, held = self._as_used(x.dtype, 1.0)
+            return conv_same_rectified(x * self.scale, weight, self.bias, held)
+        weight, held = self._as_used(x.dtype, self.scale)
+        return conv_same_rectified(x, weight, self.bias, held)
 
     def after_upscale(self, x: Tensor, scale: Size) -> Tensor:
         """The same on an image that is first upscaled."""

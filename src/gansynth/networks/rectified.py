@@ -12,6 +12,7 @@ differentiation does not know this: it sends zeros through the whole network onc
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,11 +69,14 @@ class Held:
     uses : list of (float [rows, out], float [rows, in])
         Where it is used as a matrix `[out, kt * kf * in]`: what each use adds to the gradient, as
         the product of the first one's transpose and the second.
+    packed : dict of Tensor
+        In the order of the CPU's kernels, for the convolution (False) and its gradient (True).
     """
 
     values: Tensor
     learning: Tensor | None = None
     uses: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    packed: dict[bool, Tensor] = field(default_factory=dict)
 
     def gathered_gradient(self, dtype: torch.dtype) -> Tensor:
         """The gradient of all `uses` in one product, summed as `dtype`; forgets them."""
@@ -92,6 +96,7 @@ def fused_kernels(dtype: torch.dtype) -> Any:
     """
     kernels = torch.ops.mkldnn
     names = ["_convolution_pointwise", "_convolution_transpose_pointwise", "_linear_pointwise"]
+    names += ["_reorder_convolution_weight", "_reorder_convolution_transpose_weight"]
     if dtype == torch.bfloat16:
         names.append("_is_mkldnn_bf16_supported")
     x86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -123,15 +128,46 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     return kernels._linear_pointwise(a, b.t(), None, "none", [], "")
 
 
-def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, at: Geometry) -> Tensor:
+def _packed(
+    image: Tensor, at: Geometry, held: Held | None, *, backward: bool = False
+) -> Tensor | None:
+    """A held weight in the order of the CPU's kernels, where bringing it there takes long.
+
+    For the convolution of `image`, or for the gradient `image` of its result.
+    """
+    if held is None or not _is_plain(at) or _pixels(image) > FEW_PIXELS:
+        return None
+    kernels = _kernels_for(image)
+    if kernels is None:
+        return None
+    if backward not in held.packed:
+        if backward:
+            held.packed[True] = kernels._reorder_convolution_transpose_weight(
+                held.values, at.padding, at.output_padding, at.stride, [1, 1], 1, image.shape
+            )
+        else:
+            held.packed[False] = kernels._reorder_convolution_weight(
+                held.values, at.padding, at.stride, [1, 1], 1, image.shape
+            )
+    return held.packed[backward]
+
+
+def _convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, at: Geometry, held: Held | None = None
+) -> Tensor:
     if weight.dim() == 2:
         return _product(x, weight.t()) if bias is None else F.linear(x, weight, bias)
+    packed = _packed(x, at, held)
+    if packed is not None:
+        return _kernels_for(x)._convolution_pointwise(
+            x, packed, bias, at.padding, at.stride, [1, 1], 1, "none", [], ""
+        )
     if at.transposed:
         return F.conv_transpose2d(x, weight, bias, at.stride, at.padding, at.output_padding)
     return F.conv2d(x, weight, bias, at.stride, at.padding)
 
 
-def _rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
+def _rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: Held | None) -> Tensor:
     kernels = _kernels_for(x)
     if kernels is None:
         return F.leaky_relu_(_convolution(x, weight, bias, at), SLOPE)
@@ -142,34 +178,45 @@ def _rectified(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry) -> Tensor:
         return kernels._convolution_transpose_pointwise(
             x, weight, bias, at.padding, at.output_padding, at.stride, [1, 1], 1, *behind
         )
+    packed = _packed(x, at, held)
     return kernels._convolution_pointwise(
-        x, weight, bias, at.padding, at.stride, [1, 1], 1, *behind
+        x, weight if packed is None else packed, bias, at.padding, at.stride, [1, 1], 1, *behind
     )
+
+
+def _pixels(image: Tensor) -> int:
+    return image.shape[0] * image.shape[2] * image.shape[3]
+
+
+def _is_plain(at: Geometry) -> bool:
+    return not at.transposed and at.stride == (1, 1)
 
 
 def _is_product_faster(gz: Tensor, at: Geometry) -> bool:
     # Of few pixels, a CPU with bfloat16 matrix tiles makes the product in half the time.
-    few = gz.shape[0] * gz.shape[2] * gz.shape[3] <= FEW_PIXELS
-    plain = not at.transposed and at.stride == (1, 1)
     on_cpu = gz.device.type == "cpu" and gz.dtype == torch.bfloat16
-    return few and plain and on_cpu and _has_matrix_tiles()
+    return _pixels(gz) <= FEW_PIXELS and _is_plain(at) and on_cpu and _has_matrix_tiles()
 
 
 def _weight_gradient(gz: Tensor, x: Tensor, weight: Tensor, at: Geometry) -> Tensor:
     """A convolution's weight gradient as one product of `gz` and each pixel's neighbourhood."""
     kernel = weight.shape[2:]
-    padding = (0, 0, at.padding[1], at.padding[1], at.padding[0], at.padding[0])
-    padded = F.pad(x.permute(0, 2, 3, 1), padding)
-    # [batch, time, freq, in, kt, kf], then as the kernel lies in memory with channels last
-    seen = padded.unfold(1, kernel[0], 1).unfold(2, kernel[1], 1).permute(0, 1, 2, 4, 5, 3)
     pulls = gz.permute(0, 2, 3, 1).flatten(0, 2)
-    product = pulls.t() @ seen.flatten(3).flatten(0, 2)
+    seen = x.permute(0, 2, 3, 1)
+    if kernel != (1, 1):
+        (time, freq), (batch, _, height, width) = at.padding, gz.shape
+        seen = F.pad(seen, (0, 0, freq, freq, time, time))
+        a, b, c, d = seen.stride()
+        # in each pixel's neighbourhood as the kernel lies in memory with channels last
+        seen = seen.as_strided((batch, height, width, *kernel, x.shape[1]), (a, b, c, b, c, d))
+    product = pulls.t() @ seen.reshape(len(pulls), -1)
     return product.unflatten(1, (*kernel, x.shape[1])).permute(0, 3, 1, 2)
 
 
 def _convolution_gradients(
-    gz: Tensor, x: Tensor, weight: Tensor, at: Geometry, wanted: tuple[bool, bool, bool]
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    gz: Tensor, x: Tensor, weight: Tensor, at: Geometry, wanted: tuple[bool, bool, bool],
+    held: Held | None = None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
     """Gradients of a convolution with respect to (input, weight, bias), where wanted."""
     if not any(wanted):
         return None, None, None
@@ -179,6 +226,13 @@ def _convolution_gradients(
             gz.t() @ x if wanted[1] else None,
             gz.sum(dim=0) if wanted[2] else None,
         )
+    packed = _packed(gz, at, held, backward=True) if wanted[0] else None
+    if packed is not None:
+        gx = _kernels_for(gz)._convolution_transpose_pointwise(
+            gz, packed, None, at.padding, at.output_padding, at.stride, [1, 1], 1, "none", [], ""
+        )
+        rest = _convolution_gradients(gz, x, weight, at, (False, *wanted[1:]))
+        return gx, *rest[1:]
     if wanted[1] and _is_product_faster(gz, at):
         gx, _, _ = _convolution_gradients(gz, x, weight, at, (wanted[0], False, False))
         gb = gz.sum(dim=(0, 2, 3)) if wanted[2] else None
@@ -196,7 +250,7 @@ class _ConvRectified(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: Held | None
     ) -> Tensor:
-        y = _rectified(x, weight, bias, at)
+        y = _rectified(x, weight, bias, at, held)
         ctx.save_for_backward(x, weight, y)
         ctx.at, ctx.held = at, held
         # The penalty's second backward pass comes here without a gradient: nothing is to be done.
@@ -228,7 +282,7 @@ def _rectified_gradients(
     if wanted[1] and held is not None and weight.dim() == 2:
         held.uses.append((gz, x))
         wanted = (wanted[0], False, wanted[2])
-    return _convolution_gradients(gz, x, weight, at, wanted)
+    return _convolution_gradients(gz, x, weight, at, wanted, held)
 
 
 class _ConvRectifiedBackward(torch.autograd.Function):
@@ -256,7 +310,7 @@ class _ConvRectifiedBackward(torch.autograd.Function):
         gz, weight, y = ctx.saved_tensors
         d_gy = d_weight = None
         if ctx.needs_input_grad[0]:
-            d_gz = _convolution(v, weight, None, ctx.at)
+            d_gz = _convolution(v, weight, None, ctx.at, ctx.held)
             d_gy = torch.ops.aten.leaky_relu_backward(d_gz, y, SLOPE, True)
         if ctx.needs_input_grad[2]:
             only_weight = (False, True, False)
@@ -356,9 +410,11 @@ def _as_images(values: Tensor, like: Tensor) -> Tensor:
 
 def _with_channel(images: Tensor, each: Tensor) -> Tensor:
     """Append one number of each group, `[groups]`, to all pixels of its images, as a channel."""
-    numbers = each.to(images.dtype).repeat_interleave(len(images) // len(each))
-    channel = numbers[:, None, None, None].expand(-1, 1, *images.shape[2:])
-    return torch.cat([images, channel], dim=1)
+    batch, channels, height, width = images.shape
+    whole = images.new_empty((batch, height, width, channels + 1))
+    whole[..., :channels] = images.permute(0, 2, 3, 1)
+    whole.view(len(each), -1, channels + 1)[..., channels] = each[:, None]
+    return whole.permute(0, 3, 1, 2)
 
 
 class _DeviationAppended(torch.autograd.Function):
@@ -366,11 +422,11 @@ class _DeviationAppended(torch.autograd.Function):
 
     c is x less the group's mean. The original holds that mean fixed when it differentiates: the
     gradient is the same, but the second derivative, which the gradient penalty's gradient has a
-    part of, is not.
+    part of, is not. With n notes in a group and r = 1 / (s sqrt(n)):
 
-        backward      gx = gy + p c / s,  p = sum(gd) / (notes of a group * values)
-        twice         for a direction v,  d gd = sum(v c / s) / (notes * values),
-                      d x = p (v / s - c sum(v c) / (notes * s^3))
+        backward      gx = gy + p c r,  p = sum(gd) / (sqrt(n) * values)
+        twice         for a direction v,  a = sum(v c) r,  d gd = sum(a) / (sqrt(n) * values),
+                      d x = p r (v - c a r)
     """
 
     @staticmethod
@@ -379,42 +435,55 @@ class _DeviationAppended(torch.autograd.Function):
         exact = torch.promote_types(x.dtype, torch.float32)
         centred = values - values.mean(dim=1, keepdim=True, dtype=exact)
         # Not a vector norm: along this axis it takes a hundred times as long.
-        variance = centred.square().sum(dim=1, keepdim=True).div_(group).add_(1e-6)
-        inverse = variance.rsqrt()
+        squares = centred.square().sum(dim=1, keepdim=True).add_(1e-6 * group)
+        inverse = squares.rsqrt()
         ctx.save_for_backward(x, centred, inverse)
         ctx.set_materialize_grads(False)  # see _ConvRectified
-        return _with_channel(x, variance.mul_(inverse).mean(dim=(1, 2)))
+        total = squares.mul_(inverse).sum(dim=(1, 2))
+        return _with_channel(x, total / _root_values(centred))
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor | None) -> tuple[Tensor | None, ...]:
         if gy is None:
             return None, None
-        return _DeviationAppendedBackward.apply(gy, *ctx.saved_tensors), None
+        if torch.is_grad_enabled():  # somebody will differentiate again
+            return _DeviationAppendedBackward.apply(gy, *ctx.saved_tensors), None
+        _, centred, inverse = ctx.saved_tensors
+        return _deviation_gradient(gy, centred, inverse)[0], None
+
+
+def _root_values(centred: Tensor) -> float:
+    return math.sqrt(centred.shape[1]) * centred.shape[2]
+
+
+def _deviation_gradient(gy: Tensor, centred: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """The images' gradient of `_DeviationAppended`, and p r."""
+    groups, group, _ = centred.shape
+    pull = gy[:, -1].reshape(groups, -1).sum(dim=1, dtype=centred.dtype) / _root_values(centred)
+    scale = inverse * pull[:, None, None]
+    images = gy[:, :-1]
+    return _as_images(torch.addcmul(_by_group(images, group), centred, scale), images), scale
 
 
 class _DeviationAppendedBackward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gy: Tensor, x: Tensor, centred: Tensor, inverse: Tensor) -> Tensor:
-        groups, group, values = centred.shape
-        pull = gy[:, -1].reshape(groups, -1).sum(dim=1, dtype=centred.dtype) / (group * values)
-        ctx.save_for_backward(pull, centred, inverse)
-        along = centred * (inverse * pull[:, None, None])
-        return _as_images(_by_group(gy[:, :-1], group) + along, x)
+        gx, scale = _deviation_gradient(gy, centred, inverse)
+        ctx.save_for_backward(scale, centred, inverse)
+        return gx
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
-        pull, centred, inverse = ctx.saved_tensors
-        _, group, values = centred.shape
-        direction = _by_group(v, group)
+        scale, centred, inverse = ctx.saved_tensors
+        direction = _by_group(v, centred.shape[1])
         along = (direction * centred).sum(dim=1, keepdim=True).mul_(inverse)
         d_gy = d_x = None
         if ctx.needs_input_grad[0]:
-            d_gy = _with_channel(v, along.sum(dim=(1, 2)) / (group * values))
+            d_gy = _with_channel(v, along.sum(dim=(1, 2)) / _root_values(centred))
         if ctx.needs_input_grad[1]:
-            scale = inverse * pull[:, None, None]
-            back = along.mul_(inverse).mul_(scale).div_(group)
-            d_x = _as_images((direction * scale).sub_(centred * back), v)
+            across = torch.addcmul(direction, centred, along.mul_(inverse), value=-1)
+            d_x = _as_images(across.mul_(scale), v)
         return d_gy, d_x, None, None
 
 

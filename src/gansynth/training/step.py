@@ -194,7 +194,7 @@ class Trainer:
         latents = batch.latents.to(self.device, self.dtype)
         labels = batch.labels.to(self.device)
 
-        self.discriminator.requires_grad_(False)
+        self._let_discriminator_learn(False)
         images = self.generator(latents[0], labels[0], progress)
         losses = generator_losses(
             self.config, self.discriminator, space, images, labels[0], progress,
@@ -203,7 +203,7 @@ class Trainer:
         self._update(self.generator_optimizer, losses["generator_loss"])
         self._follow()
 
-        self.discriminator.requires_grad_(True)
+        self._let_discriminator_learn(True)
         began = time.perf_counter()
         real = reals.images(batch.notes, progress)
         self.data_seconds = time.perf_counter() - began
@@ -215,6 +215,10 @@ class Trainer:
         )  # fmt: skip
         self._update(self.discriminator_optimizer, losses["discriminator_loss"])
         return losses
+
+    def _let_discriminator_learn(self, learns: bool) -> None:
+        for parameter in self._discriminator_names:  # those of later stages take no part
+            parameter.requires_grad_(learns)
 
     def _consistency(self, images: Tensor, reals: RealNotes) -> Tensor | None:
         """The consistency loss where it counts: in the last stage, of spectral data types."""
