@@ -125,7 +125,7 @@ def product_gradients(
     for product in (True, False):
         monkeypatch.setattr(rectified, "_is_product_faster", lambda *_, p=product: p)
         wanted = (True, True, True)
-        results.append(list(rectified._convolution_gradients(gz, x, weight, at, wanted)))
+        results.append(list(rectified._convolution_gradients(gz, x, weight, at, wanted, None)))
     return results[0], results[1]
 
 
@@ -206,7 +206,11 @@ def test_discriminator_penalty_has_autograds_gradients(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_held_weights_give_the_same_scores_and_gradients(dtype: torch.dtype) -> None:
+def test_held_weights_give_the_same_scores_and_gradients(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    """With small and large images, and for one layer both: a batch, and one twice as large."""
+    monkeypatch.setattr(rectified, "_has_matrix_tiles", lambda: True)
     config = configs.preset("tiny")
     torch.manual_seed(0)
     network = Discriminator(config, 5, num_blocks=3)
@@ -220,7 +224,7 @@ def test_held_weights_give_the_same_scores_and_gradients(dtype: torch.dtype) -> 
         network.requires_grad_(True)
         x = images.clone().requires_grad_()
         scores, logits = network(x, 2.0)
-        others, _ = network(images * 0.5, 2.0)
+        others, _ = network(torch.cat([images * 0.5, images * 0.25]), 2.0, 4)
         with input_gradients_only():
             (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
         (gradient.float().square().sum() + others.sum() + logits.square().mean()).backward()

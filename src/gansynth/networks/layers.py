@@ -169,8 +169,9 @@ class _HeldWeight(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, ...]:
-        if ctx.held.uses:
-            gradient = ctx.held.gathered_gradient(ctx.dtype)
+        gathered = ctx.held.gathered_gradient(ctx.dtype)
+        if gathered is not None:
+            gradient = gathered if gradient is None else gradient + gathered
         if gradient is None:
             return None, None, None
         gradient = gradient.to(ctx.dtype)
@@ -187,6 +188,8 @@ def weights_held(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         for layer in layers:
+            for held in (layer.held or {}).values():
+                held.learning = None  # it knows what holds it: a ring that would live on
             layer.held = None
 
 

@@ -69,6 +69,8 @@ class Held:
     uses : list of (float [rows, out], float [rows, in])
         Where it is used as a matrix `[out, kt * kf * in]`: what each use adds to the gradient, as
         the product of the first one's transpose and the second.
+    image_uses : list of (float [batch, out, time', freq'], float [batch, in, time, freq], Geometry)
+        Where it is used on images: gradients of its results, and what it was applied to.
     packed : dict of Tensor
         In the order of the CPU's kernels, for the convolution (False) and its gradient (True).
     """
@@ -76,10 +78,17 @@ class Held:
     values: Tensor
     learning: Tensor | None = None
     uses: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    image_uses: list[tuple[Tensor, Tensor, Geometry]] = field(default_factory=list)
     packed: dict[bool, Tensor] = field(default_factory=dict)
 
-    def gathered_gradient(self, dtype: torch.dtype) -> Tensor:
-        """The gradient of all `uses` in one product, summed as `dtype`; forgets them."""
+    def gathered_gradient(self, dtype: torch.dtype) -> Tensor | None:
+        """The gradient of all uses in one product, a matrix's summed as `dtype`; forgets them."""
+        if self.image_uses:
+            pulls, images, at = zip(*self.image_uses, strict=True)
+            self.image_uses.clear()
+            return _weight_gradient(torch.cat(pulls), torch.cat(images), self.values, at[0])
+        if not self.uses:
+            return None
         gz, x = (torch.cat(each).to(dtype) for each in zip(*self.uses, strict=True))
         self.uses.clear()
         # Columns in the order in memory, with channels last.
@@ -215,34 +224,45 @@ def _weight_gradient(gz: Tensor, x: Tensor, weight: Tensor, at: Geometry) -> Ten
 
 def _convolution_gradients(
     gz: Tensor, x: Tensor, weight: Tensor, at: Geometry, wanted: tuple[bool, bool, bool],
-    held: Held | None = None,
+    held: Held | None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
-    """Gradients of a convolution with respect to (input, weight, bias), where wanted."""
-    if not any(wanted):
-        return None, None, None
+    """Gradients of a convolution with respect to (input, weight, bias), where wanted.
+
+    A held weight's is left with it, where gathering is faster.
+    """
+    needs_x, needs_w, needs_b = wanted
+    gx = gw = gb = None
     if weight.dim() == 2:
+        if needs_w and held is not None:
+            held.uses.append((gz, x))
+            needs_w = False
         return (
-            _product(gz, weight) if wanted[0] else None,
-            gz.t() @ x if wanted[1] else None,
-            gz.sum(dim=0) if wanted[2] else None,
+            _product(gz, weight) if needs_x else None,
+            gz.t() @ x if needs_w else None,
+            gz.sum(dim=0) if needs_b else None,
         )
-    packed = _packed(gz, at, held, backward=True) if wanted[0] else None
-    if packed is not None:
+    if needs_x and (packed := _packed(gz, at, held, backward=True)) is not None:
         gx = _kernels_for(gz)._convolution_transpose_pointwise(
             gz, packed, None, at.padding, at.output_padding, at.stride, [1, 1], 1, "none", [], ""
         )
-        rest = _convolution_gradients(gz, x, weight, at, (False, *wanted[1:]))
-        return gx, *rest[1:]
-    if wanted[1] and _is_product_faster(gz, at):
-        gx, _, _ = _convolution_gradients(gz, x, weight, at, (wanted[0], False, False))
-        gb = gz.sum(dim=(0, 2, 3)) if wanted[2] else None
-        return gx, _weight_gradient(gz, x, weight, at), gb
-    channels = weight.shape[1 if at.transposed else 0]
-    gradients = torch.ops.aten.convolution_backward(
-        gz, x, weight, [channels], at.stride, at.padding, [1, 1], at.transposed,
-        at.output_padding, 1, list(wanted),
-    )  # fmt: skip
-    return tuple(gradients)
+        needs_x = False
+    if needs_w and _is_product_faster(gz, at):
+        if held is None:
+            gw = _weight_gradient(gz, x, weight, at)
+        else:
+            held.image_uses.append((gz, x, at))
+        needs_w = False
+    if needs_b and not needs_w:  # the usual operator is slow where it makes nothing else
+        gb = gz.sum(dim=(0, 2, 3))
+        needs_b = False
+    if needs_x or needs_w:
+        channels = weight.shape[1 if at.transposed else 0]
+        usual = torch.ops.aten.convolution_backward(
+            gz, x, weight, [channels], at.stride, at.padding, [1, 1], at.transposed,
+            at.output_padding, 1, [needs_x, needs_w, needs_b],
+        )  # fmt: skip
+        gx, gw, gb = (a if b is None else b for a, b in zip(usual, (gx, gw, gb), strict=True))
+    return gx, gw, gb
 
 
 class _ConvRectified(torch.autograd.Function):
@@ -270,19 +290,8 @@ class _ConvRectified(torch.autograd.Function):
             gradients = _ConvRectifiedBackward.apply(gy, x, weight, y, ctx.at, wanted, ctx.held)
         else:
             gz = torch.ops.aten.leaky_relu_backward(gy, y, SLOPE, True)
-            gradients = _rectified_gradients(gz, x, weight, ctx.at, wanted, ctx.held)
+            gradients = _convolution_gradients(gz, x, weight, ctx.at, wanted, ctx.held)
         return (*gradients, None, None)
-
-
-def _rectified_gradients(
-    gz: Tensor, x: Tensor, weight: Tensor, at: Geometry, wanted: tuple[bool, bool, bool],
-    held: Held | None,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
-    """As `_convolution_gradients`; what is for a held matrix is left with it."""
-    if wanted[1] and held is not None and weight.dim() == 2:
-        held.uses.append((gz, x))
-        wanted = (wanted[0], False, wanted[2])
-    return _convolution_gradients(gz, x, weight, at, wanted, held)
 
 
 class _ConvRectifiedBackward(torch.autograd.Function):
@@ -297,7 +306,7 @@ class _ConvRectifiedBackward(torch.autograd.Function):
         ctx.save_for_backward(gz, weight, y)
         ctx.at, ctx.held = at, held
         ctx.set_materialize_grads(False)
-        return _rectified_gradients(gz, x, weight, at, wanted, held)
+        return _convolution_gradients(gz, x, weight, at, wanted, held)
 
     @staticmethod
     def backward(
@@ -314,7 +323,7 @@ class _ConvRectifiedBackward(torch.autograd.Function):
             d_gy = torch.ops.aten.leaky_relu_backward(d_gz, y, SLOPE, True)
         if ctx.needs_input_grad[2]:
             only_weight = (False, True, False)
-            _, d_weight, _ = _rectified_gradients(gz, v, weight, ctx.at, only_weight, ctx.held)
+            _, d_weight, _ = _convolution_gradients(gz, v, weight, ctx.at, only_weight, ctx.held)
         return d_gy, None, d_weight, None, None, None, None
 
 
