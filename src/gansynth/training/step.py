@@ -7,6 +7,7 @@ optimizers, and the count of images seen. Where it stands in the schedule follow
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -232,7 +233,7 @@ class Trainer:
     def _update(self, optimizer: Adam, loss: Tensor) -> None:
         optimizer.zero_grad()
         # On a GPU, asking would wait for it at every step; there, the log's numbers are checked.
-        finite = self.device.type != "cpu" or bool(torch.isfinite(loss.detach()))
+        finite = self.device.type != "cpu" or math.isfinite(loss.item())
         if self.processes.any(not finite):
             raise TrainingError(f"loss={float(loss.detach())}: is no finite number any more.")
         loss.backward()
