@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -246,3 +248,16 @@ def test_held_weights_give_the_same_scores_and_gradients(
         for parameter in network.parameters():
             parameter.mul_(1.5)
     assert not torch.equal(network(images, 2.0)[0], before)  # nothing is held any more
+
+
+def test_held_weights_are_freed_at_once() -> None:
+    network = Discriminator(configs.preset("tiny"), 5, num_blocks=1)
+    layer = network.blocks[0].conv0
+    gc.disable()
+    try:
+        with weights_held(network):
+            network(random(2, 2, 2, 16).float(), 0.0)[0].sum().backward()
+            (held,) = map(weakref.ref, layer.held.values())
+        assert held() is None
+    finally:
+        gc.enable()
