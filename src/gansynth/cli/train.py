@@ -50,7 +50,7 @@ Examples:
 @click.option("--seed", type=click.IntRange(min=0), help="[default: 0]")
 @click.option("--precision", help="auto, float32 or bfloat16.  [default: auto]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--compile", is_flag=True, help="Compile the generator's passes: for GPUs.")
+@click.option("--compile", is_flag=True, help="Compile the generator's passes; no gain on CPUs.")
 @click.option("--max-minutes", type=float, help="Stop in time and save.")
 @click.option("--max-images", type=int, help="Stop after this many more images and save.")
 @click.option("--save-minutes", type=float, default=10.0, show_default=True,

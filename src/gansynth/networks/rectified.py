@@ -66,33 +66,32 @@ class Held:
         As used, with channels last.
     learning : Tensor or None
         The same, with a way back to the parameter.
-    uses : list of (float [rows, out], float [rows, in])
-        Where it is used as a matrix `[out, kt * kf * in]`: what each use adds to the gradient, as
-        the product of the first one's transpose and the second.
-    image_uses : list of (float [batch, out, time', freq'], float [batch, in, time, freq], Geometry)
-        Where it is used on images: gradients of its results, and what it was applied to.
+    uses : list of (Tensor, Tensor, Geometry)
+        What each gathered use adds to the gradient: the gradient of its result, what it was applied
+        to, and how. Float `[batch, out, time', freq']` and `[batch, in, time, freq]`, or, where it
+        is used as a matrix `[out, kt * kf * in]`, `[rows, out]` and `[rows, kt * kf * in]`.
     packed : dict of Tensor
         In the order of the CPU's kernels, for the convolution (False) and its gradient (True).
     """
 
     values: Tensor
     learning: Tensor | None = None
-    uses: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    image_uses: list[tuple[Tensor, Tensor, Geometry]] = field(default_factory=list)
+    uses: list[tuple[Tensor, Tensor, Geometry]] = field(default_factory=list)
     packed: dict[bool, Tensor] = field(default_factory=dict)
 
     def gathered_gradient(self, dtype: torch.dtype) -> Tensor | None:
         """The gradient of all uses in one product, a matrix's summed as `dtype`; forgets them."""
-        if self.image_uses:
-            pulls, images, at = zip(*self.image_uses, strict=True)
-            self.image_uses.clear()
-            return _weight_gradient(torch.cat(pulls), torch.cat(images), self.values, at[0])
         if not self.uses:
             return None
-        gz, x = (torch.cat(each).to(dtype) for each in zip(*self.uses, strict=True))
+        gz = torch.cat([gradient for gradient, _, _ in self.uses])
+        x = torch.cat([applied for _, applied, _ in self.uses])
+        at = self.uses[0][2]
         self.uses.clear()
+        if gz.dim() == 4:
+            return _weight_gradient(gz, x, self.values, at)
+        product = gz.to(dtype).t() @ x.to(dtype)
         # Columns in the order in memory, with channels last.
-        columns = (gz.t() @ x).unflatten(1, (*self.values.shape[2:], self.values.shape[1]))
+        columns = product.unflatten(1, (*self.values.shape[2:], self.values.shape[1]))
         return columns.permute(0, 3, 1, 2)
 
 
@@ -234,7 +233,7 @@ def _convolution_gradients(
     gx = gw = gb = None
     if weight.dim() == 2:
         if needs_w and held is not None:
-            held.uses.append((gz, x))
+            held.uses.append((gz, x, at))
             needs_w = False
         return (
             _product(gz, weight) if needs_x else None,
@@ -250,7 +249,7 @@ def _convolution_gradients(
         if held is None:
             gw = _weight_gradient(gz, x, weight, at)
         else:
-            held.image_uses.append((gz, x, at))
+            held.uses.append((gz, x, at))
         needs_w = False
     if needs_b and not needs_w:  # the usual operator is slow where it makes nothing else
         gb = gz.sum(dim=(0, 2, 3))
