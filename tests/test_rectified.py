@@ -18,10 +18,9 @@ from gansynth.networks.progressive import Discriminator
 from gansynth.networks.rectified import (
     Geometry,
     conv_rectified,
-    deviation_appended,
     input_gradients_only,
-    pixel_norm,
 )
+from gansynth.networks.statistics import deviation_appended, pixel_norm
 
 GEOMETRIES = [
     Geometry((1, 1)),

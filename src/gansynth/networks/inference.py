@@ -25,7 +25,8 @@ from gansynth.networks.layers import (
     upscaling_padding,
 )
 from gansynth.networks.progressive import FirstBlock, Generator, GrowingBlock
-from gansynth.networks.rectified import SLOPE, fused_kernels, pixel_norm
+from gansynth.networks.rectified import SLOPE, fused_kernels
+from gansynth.networks.statistics import pixel_norm
 
 Layer = Callable[[Tensor], Tensor]
 

@@ -22,9 +22,9 @@ from gansynth.networks.rectified import (
     Geometry,
     Held,
     conv_rectified,
-    deviation_appended,
     matrix_product,
 )
+from gansynth.networks.statistics import deviation_appended
 
 Size = tuple[int, int]
 

@@ -25,7 +25,7 @@ from gansynth.networks.layers import (
     minibatch_stddev,
     upscale,
 )
-from gansynth.networks.rectified import pixel_norm
+from gansynth.networks.statistics import pixel_norm
 
 COLORS = 2
 
