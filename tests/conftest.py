@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # The models are so small that a second thread only waits; subprocesses take this over.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A suite started in the background inherits Ctrl-C as ignored, and so would the commands it stops.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run, so that a failure is the code's and not the day's.
 settings.register_profile("seeded", derandomize=True)

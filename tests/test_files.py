@@ -97,16 +97,49 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path
 def test_a_stopped_render_leaves_nothing(
     tmp_path: Path, tiny_model: Path, number: signal.Signals
 ) -> None:
-    command = [
-        sys.executable, "-m", "gansynth", "generate", "--model", str(tiny_model),
-        "--count", "5000", "-o", str(tmp_path / "out"),
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("out/.*/generated_2.wav")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = render(tiny_model, tmp_path / "out")
+    wait_for(tmp_path, "generated_2.wav")
     os.kill(process.pid, number)
+    assert_stopped(process)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_the_shell_ignores_for_a_command_stays_ignored(
+    tmp_path: Path, tiny_model: Path, number: signal.Signals
+) -> None:
+    """`nohup` ignores SIGHUP, and `&` in a script SIGINT."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        process = render(tiny_model, tmp_path / "out")
+    finally:
+        signal.signal(number, before)
+    wait_for(tmp_path, "generated_2.wav")
+    os.kill(process.pid, number)
+    wait_for(tmp_path, "generated_20.wav")
+    os.kill(process.pid, signal.SIGTERM)
+    assert_stopped(process)
+
+
+def render(model: Path, out: Path) -> subprocess.Popen[str]:
+    """Many more notes than a test waits for."""
+    command = [
+        sys.executable, "-m", "gansynth", "generate", "--model", str(model),
+        "--count", "5000", "-o", str(out),
+    ]  # fmt: skip
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(folder: Path, name: str) -> None:
+    """Wait for a note; notes appear batch by batch in a folder that isn't in its place yet."""
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(f"out/.*/{name}")):
+        assert time.monotonic() < deadline, f"{name} never came"
+        time.sleep(0.05)
+
+
+def assert_stopped(process: subprocess.Popen[str]) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.strip().splitlines()[-1] == "stopped; nothing was written"
-    assert list(tmp_path.iterdir()) == []

@@ -297,6 +297,24 @@ def test_being_told_to_end_saves_and_leaves(
 
 
 @posix
+def test_an_ignored_ctrl_c_does_not_end_a_run(small_notes: Path, tmp_path: Path) -> None:
+    """As for a run that a script started with `&`."""
+    run = tmp_path / "run"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start(*long_run(small_notes, run))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    wait_until(lambda: has_logged(run), process)
+    process.send_signal(signal.SIGINT)
+    seen = len(metrics(run))
+    wait_until(lambda: len(metrics(run)) > seen + 1, process)
+    process.send_signal(signal.SIGTERM)
+    left, out, err = finish(process)
+    assert (left, out) == (143, f"stopped (SIGTERM): {run}/model.safetensors\n"), err
+
+
+@posix
 def test_a_second_ctrl_c_ends_at_once(small_notes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     # Steps so long that the second one comes before the first one's is over.

@@ -19,10 +19,11 @@ MAX_NOTES = 100_000
 def run(command: click.Command) -> NoReturn:
     """Run a command with the process's arguments, and exit."""
     keep_freed_memory()
-    # Being told to end cleans up just as Ctrl-C does.
+    # Being told to end cleans up just as Ctrl-C does; what `nohup` or `&` ignores stays ignored.
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         sys.exit(command.main(standalone_mode=False) or 0)
     except GansynthError as error:

@@ -96,7 +96,8 @@ class _StopRequest:
         try:
             for name in names:
                 number = getattr(signal, name)
-                before[number] = signal.signal(number, self.note)
+                if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` and `&` leave it
+                    before[number] = signal.signal(number, self.note)
         except ValueError:  # not in the main thread: whoever called has the signals
             pass
         try:
