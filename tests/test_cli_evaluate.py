@@ -329,5 +329,5 @@ def test_without_matplotlib_nothing_is_begun(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("gansynth.evaluation.features.Ears.hear", None)
     result = run_cli("evaluate", MODEL, "--data", NOTES, *QUICK)
-    assert_refused(result, "matplotlib=None: drawing needs it; install it with `pip install gansy")
+    assert_refused(result, "a picture: needs matplotlib; run `pip install matplotlib`")
     assert not Path("evaluation").exists()

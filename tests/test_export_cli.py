@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,9 +126,9 @@ def test_nothing_is_overwritten_without_force(
 def test_onnx_says_which_package_is_missing(
     run_cli: RunCli, toy_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gansynth.export.onnx._NEEDED", ("numpy", "no_such_package"))
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
     result = run_cli("export", "onnx", "--model", toy_model, "-o", tmp_path / "m.onnx")
-    assert_refused(result, "onnx: needs no_such_package; pip install gansynth[onnx]")
+    assert_refused(result, "export onnx: needs onnxscript; run `pip install onnxscript`")
 
 
 def test_onnx_says_which_name_or_model_is_wrong(

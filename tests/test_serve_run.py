@@ -59,7 +59,7 @@ def test_without_the_extra(run_cli: Any, toy_model: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = run_cli("serve", "--model", toy_model)
     assert result.code == 2
-    assert "install it with `pip install gansynth[serve]`" in result.err
+    assert "error: the browser instrument: needs uvicorn; run `pip install uvicorn`" in result.err
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

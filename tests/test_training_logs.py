@@ -173,9 +173,7 @@ def test_without_tensorboard_one_line_says_so(
     log.flush()
     log.close()
     assert not log.is_on
-    assert said == [
-        "TensorBoard is not installed, so its log is left out (pip install tensorboard)"
-    ]
+    assert said == ["no TensorBoard log: it isn't installed; run `pip install tensorboard`"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from gansynth.errors import InputError
+from gansynth.extras import require
 from gansynth.files import PathLike, as_path, check_writable
 
-_MISSING = "matplotlib=None: drawing needs it; install it with `pip install gansynth[plot]`"
 INK, CHALK, LINE = "#0b0c10", "#c9ccd6", "#3a3d47"  # background, lettering, frames of panels
 
 
@@ -20,13 +18,9 @@ def check_picture(path: PathLike, *, overwrite: bool = False) -> None:
     if as_path(path).suffix.lower() != ".png":
         raise InputError(f"path={str(path)!r}: a picture is a PNG file; end the name in .png")
     check_writable(path, overwrite=overwrite)
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise InputError(_MISSING) from error
+    check_drawing()
 
 
 def check_drawing() -> None:
     """Raise `InputError` where matplotlib isn't installed; nothing of it is imported."""
-    if find_spec("matplotlib") is None:
-        raise InputError(_MISSING)
+    require("plot", "a picture")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gansynth.errors import InputError
+from gansynth.extras import require
 
 _EPILOG = """\b
 Examples:
@@ -63,17 +63,11 @@ def serve(
     Serves one page on this machine: a piano, ways to find instruments and to keep them, MIDI files,
     and instruments for samplers. Nothing is loaded from elsewhere.
     """
-    try:
-        from gansynth.serve import run
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
-            raise
-        raise InputError(
-            f"{error.name}=None: the server needs it; install it with `pip install gansynth[serve]`"
-        ) from None
+    require("serve", "the browser instrument")
     from gansynth import load
     from gansynth.cli.runner import warn
     from gansynth.evaluation.cache import default_folder
+    from gansynth.serve import run
 
     with run.open_port(host, port) as listener:
         synth = load(model, device, precision)

@@ -12,6 +12,7 @@ import google_crc32c
 
 from gansynth import protobuf
 from gansynth.errors import ModelError
+from gansynth.extras import how_to_install
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 FOOTER_BYTES = 48
@@ -92,7 +93,7 @@ def _decompress_snappy(packed: bytes) -> bytes:
         import cramjam
     except ImportError:
         raise ModelError(
-            "is compressed with Snappy, which needs cramjam; run pip install gansynth[snappy]"
+            f"is compressed with Snappy, which needs cramjam; run {how_to_install('snappy')}"
         ) from None
     claimed, _ = varint(packed, 0)
     # Before decompressing, which sets that much memory aside.

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import io
 import json
 import logging
@@ -34,6 +33,7 @@ from torch import Tensor, nn
 
 from gansynth import __version__
 from gansynth.errors import InputError, ModelError
+from gansynth.extras import require
 from gansynth.files import PathLike, as_path, atomic_path, check_writable
 from gansynth.model.file import Model
 from gansynth.model.synth import Synth
@@ -52,7 +52,6 @@ _OPSET = 18
 _KEYS = 128  # MIDI
 _SILENCE = 1e-12  # energy
 _CHECKED = 4  # random notes, besides the lowest and the highest pitch
-_NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ def check_onnx(path: PathLike, *, overwrite: bool = False) -> Path:
     if place.suffix.lower() != ".onnx":
         raise InputError(f"output={str(path)!r}: the name of an ONNX file ends in .onnx.")
     check_writable(place, overwrite=overwrite)
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise InputError(f"onnx: needs {', '.join(missing)}; pip install gansynth[onnx]")
+    require("onnx", "export onnx")
     return place
 
 

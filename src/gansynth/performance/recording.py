@@ -23,6 +23,7 @@ from gansynth import __version__
 from gansynth.audio.files import check_length, choose_encoding, write_audio
 from gansynth.audio.rainbowgram import save_rainbowgram
 from gansynth.errors import InputError, OutputError
+from gansynth.extras import require
 from gansynth.files import (
     check_writable,
     missing_folders,
@@ -168,10 +169,7 @@ def check_targets(folder: Path, stems: Iterable[str], form: Format, overwrite: b
     rate = 16000 if form.sample_rate is None else form.sample_rate
     choose_encoding(f"{stems[0] if stems else 'x'}{form.extension}", rate, form.bits)
     if form.plot:
-        import importlib.util
-
-        if importlib.util.find_spec("matplotlib") is None:
-            raise InputError("--plot: needs matplotlib; pip install gansynth[plot]")
+        require("plot", "--plot")
     if not os.path.lexists(folder):
         # The folder that the first new one will lie in has to take a new entry.
         check_writable(missing_folders(folder)[0])

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.errors import InputError, OutputError
+from gansynth.extras import how_to_install
 from gansynth.files import PathLike, as_path, atomic_path, open_regular, reason
 from gansynth.training.pictures import instantaneous_frequency_picture, magnitude_picture
 
@@ -143,7 +144,7 @@ class TensorBoardLog:
             self._writer = SummaryWriter(str(as_path(folder)), purge_step=images + 1)
             _hush_writer_threads()
         except ImportError:
-            say("TensorBoard is not installed, so its log is left out (pip install tensorboard)")
+            say(f"no TensorBoard log: it isn't installed; run {how_to_install('tensorboard')}")
         except OSError as error:
             say(f"TensorBoard's log is left out: {reason(error)}")
 
