@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from gansynth import config
-from gansynth.data.pitch import estimate_pitches
+from gansynth.audio.pitch import estimate_pitches
 from gansynth.data.store import open_notes
 from gansynth.spectral.representation import Representation
 from gansynth.spectral.sustain import extend

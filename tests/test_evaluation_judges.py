@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gansynth.data.note import Note, Sound
-from gansynth.data.rendering import open_soundfont
+from gansynth.data.soundfont.source import open_soundfont
 from gansynth.errors import InputError, ModelError
 from gansynth.evaluation.judges import Crepe, crepe_available, within_cents, yin_pitches
 

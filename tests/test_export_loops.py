@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export_sounds import RATE, SAMPLES, hertz, tone
-from gansynth.data.pitch import estimate_pitch
+from gansynth.audio.pitch import estimate_pitch
 from gansynth.export.loops import GUARD, joint_step, level_slope, make_loop
 
 

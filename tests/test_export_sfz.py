@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export_sounds import RATE, SAMPLES, TonesSynth, instrument, joint_stands_out, tone
-from gansynth.data.pitch import estimate_pitch
-from gansynth.data.soundfont import read_soundfont
-from gansynth.data.synthesizers import Player, find_engine
+from gansynth.audio.pitch import estimate_pitch
+from gansynth.data.soundfont.engines import Player, find_engine
+from gansynth.data.soundfont.structure import read_soundfont
 from gansynth.errors import InputError, OutputError
 from gansynth.export.folder import Exported, export_instrument, safe_stem
 from gansynth.export.samples import PEAK, key_ranges, make_samples

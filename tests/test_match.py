@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gansynth import config as configs
-from gansynth.data.pitch import estimate_pitch
+from gansynth.audio.pitch import estimate_pitch
 from gansynth.errors import InputError
 from gansynth.match import search
 from gansynth.match.distance import SpectralDistance

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gansynth.data.pitch import estimate_pitches
+from gansynth.audio.pitch import estimate_pitches
 from gansynth.errors import InputError
 from gansynth.model.synth import Synth
 from gansynth.performance.perform import perform

@@ -16,7 +16,7 @@ from pathlib import Path
 from gansynth import __version__
 from gansynth.data.filters import BuildOptions, Filters, default_workers
 from gansynth.data.note import Note, Source
-from gansynth.data.nsynth import open_nsynth
+from gansynth.data.nsynth.source import open_nsynth
 from gansynth.data.pipeline import Ready, ready_notes
 from gansynth.data.progress import notes_bar
 from gansynth.data.report import Summary, Tally, summarize

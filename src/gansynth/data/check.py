@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.audio.pitch import estimate_pitches, level_blocks
 from gansynth.data.copies import find_copies, sketch
 from gansynth.data.labels import speaks_for
-from gansynth.data.pitch import estimate_pitches, level_blocks
 from gansynth.data.store import PreparedNotes
 
 REMARK = (

@@ -48,7 +48,7 @@ def wrong_labels(
     pitches : float64 array [notes]
         What was heard, as MIDI numbers; NaN where no pitch was.
     """
-    from gansynth.data.pitch import estimate_pitches
+    from gansynth.audio.pitch import estimate_pitches
 
     labels = np.asarray(keys, np.float64)
     pitches, confidences = estimate_pitches(waves, sample_rate)
@@ -97,7 +97,7 @@ def speaks_for(
 
 def _repeats(wave: NDArray[np.float32], sample_rate: int, label: float) -> float:
     """How clearly the note has the key's period, 0 to 1."""
-    from gansynth.data.pitch import LOWEST, estimate_pitch
+    from gansynth.audio.pitch import LOWEST, estimate_pitch
 
     if label - 0.01 < LOWEST:
         return 0.0

@@ -43,8 +43,8 @@ def kind_of(path: PathLike) -> str:
 
     Raises `InputError` for a path that is missing or none of them.
     """
-    from gansynth.data.nsynth import is_nsynth
-    from gansynth.data.soundfont import is_soundfont
+    from gansynth.data.nsynth.source import is_nsynth
+    from gansynth.data.soundfont.structure import is_soundfont
 
     place = as_path(path)
     shown = f"source={str(place)!r}"
@@ -121,7 +121,7 @@ def _check_needed(kinds: Sequence[str], extra: SourceOptions) -> None:
 
 def _open(place: Path, kind: str, options: BuildOptions, extra: SourceOptions) -> Source:
     if kind == "SoundFont":
-        from gansynth.data.rendering import open_soundfont
+        from gansynth.data.soundfont.source import open_soundfont
 
         return open_soundfont(
             place,
@@ -132,7 +132,7 @@ def _open(place: Path, kind: str, options: BuildOptions, extra: SourceOptions) -
             pitches=options.pitches,
         )
     if kind == "folder":
-        from gansynth.data.folder import open_folder
+        from gansynth.data.folder.source import open_folder
 
         return open_folder(
             place,
@@ -141,7 +141,7 @@ def _open(place: Path, kind: str, options: BuildOptions, extra: SourceOptions) -
             min_confidence=extra.min_confidence,
             seconds=options.seconds,
         )
-    from gansynth.data.nsynth import open_nsynth
+    from gansynth.data.nsynth.source import open_nsynth
 
     source = open_nsynth(place)
     if source is None:

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from gansynth.data.pitch import estimate_pitches, level_blocks
+from gansynth.audio.pitch import estimate_pitches, level_blocks
 from gansynth.errors import InputError, ModelError
 
 if TYPE_CHECKING:

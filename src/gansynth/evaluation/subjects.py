@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from gansynth.config import Config, preset
-from gansynth.data.folder import FolderSource, open_folder
+from gansynth.data.folder.source import FolderSource, open_folder
 from gansynth.data.note import Note, Sound
 from gansynth.data.store import PreparedNotes
 from gansynth.errors import InputError

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.audio.files import check_rate
-from gansynth.data.pitch import estimate_pitch, level_blocks
+from gansynth.audio.pitch import estimate_pitch, level_blocks
 from gansynth.errors import InputError
 from gansynth.files import PathLike, open_regular
 from gansynth.pitches import pitch_name

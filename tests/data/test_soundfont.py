@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansynth.data.general_midi import EXPRESSION, NO_PITCH, Kind, kind_of
-from gansynth.data.soundfont import SoundFont, is_soundfont, read_soundfont
+from gansynth.data.soundfont.general_midi import EXPRESSION, NO_PITCH, Kind, kind_of
+from gansynth.data.soundfont.structure import SoundFont, is_soundfont, read_soundfont
 from gansynth.errors import InputError
 from soundfont_writer import KEYS, Font, Preset, Zone, tone
 

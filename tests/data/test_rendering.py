@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gansynth.data import synthesizers
+from gansynth.audio.pitch import estimate_pitch
 from gansynth.data.labels import wrong_labels
 from gansynth.data.note import Dropped, Note, Sound
-from gansynth.data.pitch import estimate_pitch
-from gansynth.data.rendering import SoundFontSource, open_soundfont
-from gansynth.data.synthesizers import find_engine
+from gansynth.data.soundfont import engines
+from gansynth.data.soundfont.engines import find_engine
+from gansynth.data.soundfont.source import SoundFontSource, open_soundfont
 from gansynth.errors import InputError
 from soundfont_writer import Font, Preset, Zone, tone
 
@@ -272,8 +272,8 @@ def test_options_are_checked_before_anything_is_read(tmp_path: Path) -> None:
 def test_without_an_engine_the_error_says_how_to_get_one(
     font: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthesizers, "_fluidsynth", lambda: None)
-    monkeypatch.setattr(synthesizers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "_fluidsynth", lambda: None)
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="no engine for SoundFonts is installed; install FluidS"):
         open_soundfont(font)
     with pytest.raises(InputError, match="pip install --no-deps tinysoundfont"):

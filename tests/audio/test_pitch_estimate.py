@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansynth.data.pitch import estimate_pitch, estimate_pitches
+from gansynth.audio.pitch import estimate_pitch, estimate_pitches
 from gansynth.errors import InputError
 
 KEYS = range(24, 97)

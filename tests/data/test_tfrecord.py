@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsynth_writer as writer
-from gansynth.data import tf_example, tfrecord
-from gansynth.data.tf_example import parse_example
-from gansynth.data.tfrecord import (
+from gansynth.data.nsynth import tf_example, tfrecord
+from gansynth.data.nsynth.tf_example import parse_example
+from gansynth.data.nsynth.tfrecord import (
     Damage,
     Record,
     compression,

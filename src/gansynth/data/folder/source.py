@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.audio.files import check_rate
-from gansynth.data.file_names import Name, find_family, find_source, read_name
-from gansynth.data.manifest import Entry, normal_name, read_manifest
+from gansynth.data.folder.manifest import Entry, normal_name, read_manifest
+from gansynth.data.folder.names import Name, find_family, find_source, read_name
 from gansynth.data.note import UNKNOWN, Broken, Dropped, Note, Sound, printable
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path
@@ -71,7 +71,7 @@ def open_folder(
     estimate_pitch : bool
         Whether to listen where neither a manifest nor a name says a pitch.
     min_confidence : float
-        0 to 1; estimates of less (see `gansynth.data.pitch`), and estimates of more than 35 cents
+        0 to 1; estimates of less (see `gansynth.audio.pitch`), and estimates of more than 35 cents
         from any key, are dropped.
     seconds : float, optional
         Read no more of a file than this needs.
@@ -226,7 +226,7 @@ class FolderSource:
     def _listen(self, note: Note, sound: Sound) -> Sound | Dropped:
         if note.pitch is not None:
             return sound
-        from gansynth.data.pitch import estimate_pitch
+        from gansynth.audio.pitch import estimate_pitch
 
         heard, confidence = estimate_pitch(sound.samples, sound.sample_rate)
         if math.isnan(heard):

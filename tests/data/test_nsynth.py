@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import nsynth_writer as writer
 from gansynth.data.note import Broken, Dropped, Note, Sound, Source
-from gansynth.data.nsynth import is_nsynth, open_nsynth
-from gansynth.data.nsynth_notes import describe, split_of
-from gansynth.data.nsynth_wavs import decode_wav
+from gansynth.data.nsynth.notes import describe, split_of
+from gansynth.data.nsynth.source import is_nsynth, open_nsynth
+from gansynth.data.nsynth.wavs import decode_wav
 from gansynth.errors import InputError
 from nsynth_writer import NOTES, Written
 

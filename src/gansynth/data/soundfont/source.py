@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gansynth.data.general_midi import Kind, kind_of
 from gansynth.data.labels import wrong_labels
 from gansynth.data.note import Broken, Dropped, Note, Sound
-from gansynth.data.soundfont import Preset, SoundFont, read_soundfont
-from gansynth.data.synthesizers import GAIN, Engine, find_engine, whole_blocks
+from gansynth.data.soundfont.engines import GAIN, Engine, find_engine, whole_blocks
+from gansynth.data.soundfont.general_midi import Kind, kind_of
+from gansynth.data.soundfont.structure import Preset, SoundFont, read_soundfont
 from gansynth.errors import InputError
 from gansynth.files import PathLike
 

@@ -13,9 +13,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansynth.data.file_names import DYNAMICS, find_family, find_source, read_name
-from gansynth.data.folder import FolderSource, open_folder
-from gansynth.data.manifest import read_manifest
+from gansynth.data.folder.manifest import read_manifest
+from gansynth.data.folder.names import DYNAMICS, find_family, find_source, read_name
+from gansynth.data.folder.source import FolderSource, open_folder
 from gansynth.data.note import Broken, Dropped, Note, Sound
 from gansynth.errors import InputError
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gansynth.data.note import Source
-from gansynth.data.nsynth_records import RecordSource, find_records
-from gansynth.data.nsynth_wavs import ArchiveSource, JsonWavSource, is_archive, is_jsonwav_folder
+from gansynth.data.nsynth.records import RecordSource, find_records
+from gansynth.data.nsynth.wavs import ArchiveSource, JsonWavSource, is_archive, is_jsonwav_folder
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from gansynth.audio.files import check_rate
 from gansynth.data.note import Broken, Dropped, Note, Sound, printable
-from gansynth.data.nsynth_notes import (
+from gansynth.data.nsynth.notes import (
     CHUNK_BYTES,
     CHUNK_NOTES,
     NUMBERS,
@@ -25,8 +25,8 @@ from gansynth.data.nsynth_notes import (
     describe,
     split_of,
 )
-from gansynth.data.tf_example import Feature, parse_example
-from gansynth.data.tfrecord import (
+from gansynth.data.nsynth.tf_example import Feature, parse_example
+from gansynth.data.nsynth.tfrecord import (
     Damage,
     Record,
     compression,

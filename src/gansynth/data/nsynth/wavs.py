@@ -18,7 +18,7 @@ import numpy as np
 
 from gansynth.audio.files import check_rate
 from gansynth.data.note import Broken, Dropped, Note, Sound, printable
-from gansynth.data.nsynth_notes import (
+from gansynth.data.nsynth.notes import (
     CHUNK_BYTES,
     CHUNK_NOTES,
     NUMBERS,
