@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,55 @@ from gansynth.pitches import parse_pitches
 
 if TYPE_CHECKING:
     from gansynth.model.synth import Synth
+    from gansynth.performance.midi import Score
     from gansynth.performance.recording import Format, Recording
 
 OUT_OF_RANGE = ("octave", "drop", "error")
 SUSTAIN = ("extend", "cut")
+
+# Options that shape the sound; sidecars keep them.
+_KEPT = (
+    "secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "precision",
+    "velocity", "family",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of one call, named and explained as on the command line."""
+
+    model: str | None
+    output: str
+    count: int | None
+    pitches: tuple[str, ...]
+    velocity: int | None
+    family: str | None
+    midi: str | None
+    secs_per_instrument: float
+    single: bool
+    per_track: bool
+    out_of_range: str
+    sustain: str
+    recall: str | None
+    seed: int | None
+    extension: str
+    bits: str | None
+    sample_rate: int | None
+    plot: bool
+    force: bool
+    device: str
+    precision: str
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where sounds go: folder, stem (None: numbered notes), and how they are written."""
+
+    folder: Path
+    stem: str | None
+    form: Format
+
 
 _EPILOG = """\b
 Examples:
@@ -141,32 +187,38 @@ def generate(**options: Any) -> None:
 
     Beside every sound lies a .json that plays the same instrument again (--recall).
     """
-    _check_combination(options)
-    wanted = parse_pitches(",".join(options["pitches"])) if options["pitches"] else []
-    if options["midi"] is not None:
+    source = click.get_current_context().get_parameter_source
+    given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
+    request = Request(**options)
+    _check_combination(request, given)
+    pitches = parse_pitches(",".join(request.pitches)) if request.pitches else []
+    score = None
+    if request.midi is not None:
         from gansynth.performance.midi import read_midi
 
-        options["score"] = read_midi(options["midi"])  # the cheap half: a bad file stops here
+        score = read_midi(request.midi)  # the cheap half: a bad file stops here
 
     from gansynth.performance import recording
 
-    recall = recording.read_recording(Path(options["recall"])) if options["recall"] else None
+    recall = recording.read_recording(Path(request.recall)) if request.recall else None
     if recall is not None:
-        _take_recorded(options, recall)
-    folder, stem, extension = _target(options)
-    form = recording.Format(extension, options["bits"], options["sample_rate"], options["plot"])
-    recording.check_targets(folder, [stem or "generated_0"], form, options["force"])
-    synth, origin = _load(options, recall)
-    if options["midi"] is not None:
-        _clip(options, synth, origin, recall, folder, stem or recording.CLIP_NAME, form)
+        request = _with_recorded(request, recall, given)
+    target = _target(request)
+    recording.check_targets(
+        target.folder, [target.stem or "generated_0"], target.form, request.force
+    )
+    synth = _load(request, recall)
+    if request.seed is None:
+        request = replace(request, seed=secrets.randbits(32))
+    origin = _origin(request, recall, synth)
+    if score is not None:
+        _clip(request, score, synth, origin, recall, target)
     else:
-        _notes(options, synth, origin, recall, wanted, folder, stem, form)
+        _notes(request, pitches, synth, origin, recall, target)
 
 
-def _check_combination(options: dict[str, Any]) -> None:
+def _check_combination(request: Request, given: set[str]) -> None:
     """Refuse options that would have no effect or contradict each other."""
-    source = click.get_current_context().get_parameter_source
-    given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
     of_midi = ("single", "per_track", "secs_per_instrument", "out_of_range", "sustain")
     rules = [
         ("midi" in given, ("pitches", "count", "velocity"), "--midi brings notes"),
@@ -179,7 +231,7 @@ def _check_combination(options: dict[str, Any]) -> None:
             ("count", "seed", "secs_per_instrument", "family"),
             "--recall brings instruments",
         ),
-        (is_sound_name(options["output"]), ("extension",), "the extension of -o says it"),
+        (is_sound_name(request.output), ("extension",), "the extension of -o says it"),
     ]
     flags = {"pitches": "pitch", "extension": "format"}
     for applies, names, why in rules:
@@ -189,22 +241,23 @@ def _check_combination(options: dict[str, Any]) -> None:
                 raise InputError(f"--{flag}: can't be used here, {why}; leave it out.")
 
 
-def _take_recorded(options: dict[str, Any], recall: Recording) -> None:
+def _with_recorded(request: Request, recall: Recording, given: set[str]) -> Request:
     """Options that shaped a recording hold again, unless they are given anew."""
-    source = click.get_current_context().get_parameter_source
     allowed = {
         "precision": ("auto", "float32", "bfloat16"),
         "out_of_range": OUT_OF_RANGE,
         "sustain": SUSTAIN,
     }
-    for name, values in allowed.items():
-        recorded = recall.options.get(name)
-        if source(name) is ParameterSource.DEFAULT and recorded in values:
-            options[name] = recorded
+    changes: dict[str, Any] = {
+        name: recall.options[name]
+        for name, values in allowed.items()
+        if name not in given and recall.options.get(name) in values
+    }
     struck = recall.options.get("velocity")
     whole = isinstance(struck, int) and not isinstance(struck, bool)
-    if options["velocity"] is None and options["midi"] is None and whole:
-        options["velocity"] = struck
+    if request.velocity is None and request.midi is None and whole:
+        changes["velocity"] = struck
+    return replace(request, **changes)
 
 
 def is_sound_name(output: str) -> bool:
@@ -212,137 +265,135 @@ def is_sound_name(output: str) -> bool:
     return bool(Path(output).suffix) and not output.endswith("/") and not os.path.isdir(output)
 
 
-def _target(options: dict[str, Any]) -> tuple[Path, str | None, str]:
-    """Folder, stem (None: numbered notes) and extension of the output."""
+def _target(request: Request) -> _Target:
     from gansynth.audio.files import ENCODINGS
-    from gansynth.performance.recording import CLIP_NAME
+    from gansynth.performance.recording import CLIP_NAME, Format
 
-    output = Path(options["output"])
-    if is_sound_name(options["output"]):
-        if output.suffix.lower() not in ENCODINGS:
+    folder, extension = Path(request.output), f".{request.extension}"
+    stem = CLIP_NAME if request.midi is not None else None
+    if is_sound_name(request.output):
+        folder, stem, extension = folder.parent, folder.stem, folder.suffix
+        if extension.lower() not in ENCODINGS:
             raise InputError(
-                f"output={options['output']!r}: the extension {output.suffix!r} is no known sound "
+                f"output={request.output!r}: the extension {extension!r} is no known sound "
                 f"format; use one of {', '.join(ENCODINGS)}, or end a folder's name with /."
             )
-        return output.parent, output.stem, output.suffix
-    stem = CLIP_NAME if options["midi"] is not None else None
-    return output, stem, f".{options['extension']}"
+    form = Format(extension, request.bits, request.sample_rate, request.plot)
+    return _Target(folder, stem, form)
 
 
-def _load(options: dict[str, Any], recall: Recording | None) -> tuple[Synth, dict[str, Any]]:
-    """The synth, and what sidecars say about where a sound came from."""
+def _load(request: Request, recall: Recording | None) -> Synth:
+    """The synth of the model given, or of the recorded one."""
     from gansynth import load
     from gansynth.cli.recorded import check_recorded, load_recorded
     from gansynth.cli.runner import warn
-    from gansynth.performance.recording import make_origin
 
-    path, device, precision = options["model"], options["device"], options["precision"]
+    path, device, precision = request.model, request.device, request.precision
     if recall is None:
         synth = load(path, device, precision)
         warn(synth.warnings)
     else:
-        synth = load_recorded(recall, options["recall"], path, device, precision)
+        synth = load_recorded(recall, str(request.recall), path, device, precision)
         warn(synth.warnings)
-        check_recorded(recall, f"recall={options['recall']!r}", path, synth)
-        path = path or recall.model_path
-    if options["seed"] is None:
-        options["seed"] = secrets.randbits(32)
-    names = ("secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "precision",
-             "velocity", "family")  # fmt: skip
-    origin = make_origin(
+        check_recorded(recall, f"recall={request.recall!r}", path, synth)
+    return synth
+
+
+def _origin(request: Request, recall: Recording | None, synth: Synth) -> dict[str, Any]:
+    """What sidecars say about where a sound came from."""
+    from gansynth.performance.recording import make_origin
+
+    return make_origin(
         synth,
-        path,
-        seed=None if recall else options["seed"],
-        midi=options["midi"],
-        recall=options["recall"],
-        options={name: options[name] for name in names},
+        request.model or (recall.model_path if recall else None),
+        seed=None if recall else request.seed,
+        midi=request.midi,
+        recall=request.recall,
+        options={name: getattr(request, name) for name in _KEPT},
     )
-    return synth, origin
 
 
 def _clip(
-    options: dict[str, Any],
+    request: Request,
+    score: Score,
     synth: Synth,
     origin: dict[str, Any],
     recall: Recording | None,
-    folder: Path,
-    stem: str,
-    form: Format,
+    target: _Target,
 ) -> None:
     from gansynth.performance.perform import make_plan
-    from gansynth.performance.recording import record_clip
+    from gansynth.performance.recording import CLIP_NAME, record_clip
 
     arrangement = recall.arrangement if recall else "spaced"
-    for name in ("single", "per_track"):
-        arrangement = name.replace("_", "-") if options[name] else arrangement
+    if request.single or request.per_track:
+        arrangement = "single" if request.single else "per-track"
     plan = make_plan(
-        options["score"],
+        score,
         synth,
-        seed=options["seed"],
-        secs_per_instrument=options["secs_per_instrument"],
+        seed=request.seed,
+        secs_per_instrument=request.secs_per_instrument,
         arrangement=arrangement,
         latents=None if recall is None else recall.latents,
-        family=options["family"],
-        out_of_range=options["out_of_range"],
-        sustain=options["sustain"],
+        family=request.family,
+        out_of_range=request.out_of_range,
+        sustain=request.sustain,
     )
-    click.echo(f"{options['midi']}: {plan.summary()}{_origin_words(origin)}")
-    if options["dry_run"]:
-        click.echo(f"would write {folder / stem}{form.extension}")
+    click.echo(f"{request.midi}: {plan.summary()}{_origin_words(origin)}")
+    stem = target.stem or CLIP_NAME
+    if request.dry_run:
+        click.echo(f"would write {target.folder / stem}{target.form.extension}")
         return
     line = record_clip(
         synth,
         plan,
-        folder,
+        target.folder,
         stem=stem,
-        form=form,
+        form=target.form,
         origin=origin,
-        overwrite=options["force"],
+        overwrite=request.force,
         progress=True,
     )
     click.echo(line)
 
 
 def _notes(
-    options: dict[str, Any],
+    request: Request,
+    wanted: list[int],
     synth: Synth,
     origin: dict[str, Any],
     recall: Recording | None,
-    wanted: list[int],
-    folder: Path,
-    stem: str | None,
-    form: Format,
+    target: _Target,
 ) -> None:
     from gansynth.performance.recording import check_targets, choose_notes, record_notes
 
     latents, pitches = choose_notes(
         synth,
-        count=options["count"],
+        count=request.count,
         pitches=wanted,
         recording=recall,
-        seed=options["seed"],
-        family=options["family"],
+        seed=origin["seed"] or 0,
+        family=request.family,
     )
-    if stem is not None and len(pitches) > 1:
+    if target.stem is not None and len(pitches) > 1:
         raise InputError(
-            f"output={options['output']!r}: is one file for {len(pitches)} notes; give a folder."
+            f"output={request.output!r}: is one file for {len(pitches)} notes; give a folder."
         )
-    stems = [stem] if stem else [f"generated_{index}" for index in range(len(pitches))]
+    stems = [target.stem] if target.stem else [f"generated_{n}" for n in range(len(pitches))]
     click.echo(f"{len(pitches)} note{'s'[: len(pitches) != 1]}{_origin_words(origin)}")
-    if options["dry_run"]:
-        check_targets(folder, stems, form, options["force"])
-        click.echo(f"would write {folder / stems[0]}{form.extension} …")
+    if request.dry_run:
+        check_targets(target.folder, stems, target.form, request.force)
+        click.echo(f"would write {target.folder / stems[0]}{target.form.extension} …")
         return
     lines = record_notes(
         synth,
         latents,
         pitches,
-        folder,
+        target.folder,
         stems=stems,
-        form=form,
+        form=target.form,
         origin=origin,
-        velocity=options["velocity"],
-        overwrite=options["force"],
+        velocity=request.velocity,
+        overwrite=request.force,
         progress=True,
     )
     click.echo("\n".join(lines))

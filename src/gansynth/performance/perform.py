@@ -112,43 +112,20 @@ def make_plan(
     sustain: str = "extend",
 ) -> Plan:
     """Decide pitches and instruments of a piece; arguments and errors as for `perform`."""
-    if isinstance(synth, str | os.PathLike):
-        raise InputError(
-            f"synth={str(synth)!r}: must be a Synth; use gansynth.load({str(synth)!r})."
-        )
-    if arrangement not in ARRANGEMENTS:
-        raise InputError(f"arrangement={arrangement!r}: must be one of {', '.join(ARRANGEMENTS)}.")
-    if out_of_range not in OUT_OF_RANGE:
-        raise InputError(
-            f"out_of_range={out_of_range!r}: must be one of {', '.join(OUT_OF_RANGE)}."
-        )
-    if sustain not in SUSTAIN:
-        raise InputError(f"sustain={sustain!r}: must be one of {', '.join(SUSTAIN)}.")
-    number = isinstance(secs_per_instrument, int | float)
-    if not (number and np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
-        raise InputError(f"secs_per_instrument={secs_per_instrument!r}: must be above 0 seconds.")
+    _check_options(synth, secs_per_instrument, arrangement, out_of_range, sustain)
     notes, moved, dropped = _fit_pitches(score.notes, synth.pitches, out_of_range)
     duration = max(note.end for note in notes)
-    keys = _instrument_keys(notes) if arrangement == "per-track" else [0] * len(notes)
+    parts = _parts(notes) if arrangement == "per-track" else [0] * len(notes)
+    count = max(parts) + 1
     if latents is not None:
         instruments = check_latents(latents, synth.latent_size)
-        if len(instruments) == 0:
-            raise InputError("latents: none given; the piece needs one instrument at least.")
-        if arrangement == "spaced" and len(instruments) == 1:
-            arrangement = "single"
-        if arrangement == "per-track" and len(instruments) < len(set(keys)):
-            raise InputError(
-                f"latents: {len(instruments)} given, but the piece has {len(set(keys))} tracks."
-            )
+        arrangement = _arrangement_of_given(arrangement, len(instruments), count)
     else:
-        wanted = len(set(keys))
         if arrangement == "spaced":
-            wanted = _checked_count(duration, secs_per_instrument)
-        instruments = synth.sample_latents(wanted, seed)
+            count = _checked_count(duration, secs_per_instrument)
+        instruments = synth.sample_latents(count, seed)
         if family is not None:
             instruments = synth.to_family(instruments, family)
-    times = instrument_times(len(instruments), duration) if arrangement == "spaced" else None
-    order = {key: index for index, key in enumerate(sorted(set(keys)))}
     hold = longest = longest_hold(synth.note_samples, synth.sample_rate)
     if sustain == "extend" and can_extend(hold, synth.sample_rate):
         longest = LONGEST_EXTENDED
@@ -158,8 +135,8 @@ def make_plan(
         duration=duration,
         arrangement=arrangement,
         instruments=instruments,
-        times=times,
-        parts=tuple(order[key] for key in keys),
+        times=instrument_times(len(instruments), duration) if arrangement == "spaced" else None,
+        parts=tuple(parts),
         hold=hold,
         longest=longest,
         moved=moved,
@@ -169,6 +146,35 @@ def make_plan(
         drums=score.drums,
         unfinished=score.unfinished,
     )
+
+
+def _check_options(
+    synth: object, secs_per_instrument: float, arrangement: str, out_of_range: str, sustain: str
+) -> None:
+    """Refuse what can be refused without the piece."""
+    if isinstance(synth, str | os.PathLike):
+        raise InputError(
+            f"synth={str(synth)!r}: must be a Synth; use gansynth.load({str(synth)!r})."
+        )
+    for name, value, allowed in (
+        ("arrangement", arrangement, ARRANGEMENTS),
+        ("out_of_range", out_of_range, OUT_OF_RANGE),
+        ("sustain", sustain, SUSTAIN),
+    ):
+        if value not in allowed:
+            raise InputError(f"{name}={value!r}: must be one of {', '.join(allowed)}.")
+    number = isinstance(secs_per_instrument, int | float)
+    if not (number and np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
+        raise InputError(f"secs_per_instrument={secs_per_instrument!r}: must be above 0 seconds.")
+
+
+def _arrangement_of_given(arrangement: str, given: int, parts: int) -> str:
+    """The arrangement that `given` instruments allow; an InputError if they are too few."""
+    if given == 0:
+        raise InputError("latents: none given; the piece needs one instrument at least.")
+    if arrangement == "per-track" and given < parts:
+        raise InputError(f"latents: {given} given, but the piece has {parts} tracks.")
+    return "single" if arrangement == "spaced" and given == 1 else arrangement
 
 
 def render(plan: Plan, synth: Synth, progress: bool = False) -> LevelledClip:
@@ -310,9 +316,11 @@ def _fit_pitches(
     return kept, moved, len(notes) - len(kept)
 
 
-def _instrument_keys(notes: Sequence[Note]) -> list[int]:
-    """A number for each note's part: its track, or its channel and program in a lone track."""
-    tracks = {note.track for note in notes}
-    if len(tracks) > 1:
-        return [note.track for note in notes]
-    return [note.channel * 128 + note.program for note in notes]
+def _parts(notes: Sequence[Note]) -> list[int]:
+    """The number of each note's part, from 0: of its track, or of its channel and program in a
+    lone track.
+    """
+    lone = len({note.track for note in notes}) == 1
+    keys = [(note.channel, note.program) if lone else (note.track,) for note in notes]
+    order = {key: number for number, key in enumerate(sorted(set(keys)))}
+    return [order[key] for key in keys]
