@@ -173,7 +173,7 @@ def hardware() -> str:
 @click.option("--work", default="build/ship", show_default=True, help="Folder for data and run.")
 @click.option("--go-on", is_flag=True, help="Begin with the package's model.")
 @click.option("--batch", type=int, default=8, show_default=True, help="Notes of a step.")
-@click.option("--precision", default="bfloat16", show_default=True)
+@click.option("--precision", default="auto", show_default=True, help="Of the training.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--cache-gigabytes", type=float, help="Memory for spectrograms of notes.")
 @click.option("--export-only", is_flag=True, help="Take the run as it is; train no more.")

@@ -263,7 +263,6 @@ def test_a_resume_with_other_values_is_refused(begun: Path, run_cli: RunCli) -> 
         (["--set", "kernel_size=5"], "kernel_size=5: the run has 3. Go on with the run's own"),
         (["--preset", "mel_prog_hires"], "fake_batch_size=61: the run has 3; "),
         (["--seed", 3], "seed=3: the run has 0"),
-        (["--precision", "bfloat16"], "precision='bfloat16': the run has 'auto'"),
         (["--stddev-group", 2], "stddev_group=2: the run has None"),
     ):
         result = run_cli(*go_on, *words)

@@ -158,6 +158,12 @@ def test_latents_of_a_family_play_its_codes_without_naming_it(synth: Synth) -> N
         )
 
 
+def test_an_instrument_of_a_family_does_not_depend_on_how_many_there_are(synth: Synth) -> None:
+    z = synth.sample_latents(5, seed=0)
+    alone = np.concatenate([synth.to_family(latent, "brass") for latent in z])
+    assert (synth.to_family(z, "brass") == alone).all()
+
+
 def test_unknown_families_are_refused(synth: Synth) -> None:
     z = synth.sample_latents(1)
     with pytest.raises(InputError) as caught:

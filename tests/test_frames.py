@@ -212,8 +212,14 @@ def test_features_lie_in_memory_as_matrix_products_want_them(generator: FramesGe
     assert all(seen)
 
 
-def test_a_note_of_frames_does_not_depend_on_its_place_or_company() -> None:
-    synth = Synth(initial_model(small(), list(range(60, 65)), seed=1), "cpu")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("latent", "width"), [(6, 12), (5, 10), (7, 13), (16, 48)])
+def test_a_note_of_frames_does_not_depend_on_its_place_or_company(
+    latent: int, width: int, precision: str
+) -> None:
+    # Rows of these sizes begin at addresses of every kind.
+    config = small(latent_vector_size=latent, fmap_max=width)
+    synth = Synth(initial_model(config, list(range(60, 65)), seed=1), "cpu", precision)
     assert synth.batch > 1
     z, pitches = synth.sample_latents(7), [60, 64, 62, 61, 60, 63, 62]
     together = synth.notes(z, pitches)

@@ -16,8 +16,8 @@ from gansynth.networks.layers import upscale
 from gansynth.training.draws import Draws
 from gansynth.training.export import model_of_state
 from gansynth.training.losses import discriminator_losses
-from gansynth.training.options import TrainOptions, layer_type
-from training_data import CPU, reals_of, trainer_of
+from gansynth.training.options import TrainOptions
+from training_data import reals_of, trainer_of
 
 
 @pytest.fixture(scope="module")
@@ -237,9 +237,3 @@ def test_options_out_of_range_are_refused(values: dict[str, Any], text: str) -> 
     with pytest.raises(InputError) as error:
         TrainOptions(**values)
     assert str(error.value) == text
-
-
-def test_auto_precision_is_float32_on_a_cpu() -> None:
-    assert layer_type("auto", CPU) == torch.float32
-    assert layer_type("auto", torch.device("cuda")) == torch.bfloat16
-    assert layer_type("bfloat16", CPU) == torch.bfloat16

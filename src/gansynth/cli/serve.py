@@ -47,7 +47,7 @@ Examples:
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="bfloat16 is faster and less exact.",
+    help="auto is float32; bfloat16 is faster on many processors, and less exact.",
 )
 def serve(
     model: str | None,

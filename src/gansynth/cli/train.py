@@ -48,7 +48,7 @@ Examples:
 )
 @click.option("--pitches", help="Pitches to learn, as in 24-84.  [default: all of the data]")
 @click.option("--seed", type=click.IntRange(min=0), help="[default: 0]")
-@click.option("--precision", help="auto, float32 or bfloat16.  [default: auto]")
+@click.option("--precision", help="float32, bfloat16, or auto: the faster one.  [default: auto]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--compile", is_flag=True, help="Compile the generator's passes; no gain on CPUs.")
 @click.option("--max-minutes", type=float, help="Stop in time and save.")

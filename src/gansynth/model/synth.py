@@ -22,6 +22,7 @@ from gansynth.networks.build import pack
 from gansynth.networks.frames import FramesGenerator
 from gansynth.networks.layers import upscale
 from gansynth.pitches import describe_pitches
+from gansynth.precision import check_precision, slow_precision
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.spectral.representation import Representation
 from gansynth.spectral.sustain import extend_each
@@ -30,12 +31,6 @@ from gansynth.spectral.texture import within_full_scale
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
-PRECISIONS = {
-    # "auto" is float32 everywhere: bfloat16 is faster, but its waves drift in phase.
-    "auto": torch.float32,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-}
 
 # Notes computed at once. One at a time is fastest on a CPU, where features then stay in its cache;
 # networks of frames are weights more than features, and read those once for both of two notes (four
@@ -54,8 +49,8 @@ class Synth:
     device : str
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", …
     precision : str
-        "float32" (the reference), "bfloat16" (faster; see docs/speed.md for what it costs), or
-        "auto" (float32).
+        "float32" (the reference), "bfloat16" (faster on many processors, but its waves drift in
+        phase: see docs/speed.md), or "auto": float32, whatever is faster.
 
     Attributes
     ----------
@@ -73,14 +68,13 @@ class Synth:
     batch : int
         Notes that are made at once: fewer take as long.
     warnings : list of str
-        What the loader noticed.
+        What the loader noticed, and whether the precision is a slow one.
     """
 
     def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
         self.model = model
         self.device = choose_device(device)
-        if not isinstance(precision, str) or precision not in PRECISIONS:
-            raise InputError(f"precision={precision!r}: must be one of {', '.join(PRECISIONS)}.")
+        dtype = torch.bfloat16 if check_precision(precision) == "bfloat16" else torch.float32
         config = model.config
         self.pitches = tuple(model.pitch_counts)
         self.latent_size = config.latent_vector_size
@@ -88,10 +82,10 @@ class Synth:
         self.note_samples = config.audio_length
         self.families = model.families
         self.velocities = model.velocities if len(model.velocities) > 1 else ()
-        self.warnings: list[str] = []
+        self.warnings = slow_precision(precision, self.device)
         generator = model.build_generator().to(self.device)
         self._mapping = generator.mapping if isinstance(generator, FramesGenerator) else None
-        self._generate = pack(generator, model.progress, PRECISIONS[precision])
+        self._generate = pack(generator, model.progress, dtype)
         self._representation = Representation(config).to(self.device)
         self._normalizer = make_normalizer(config, model.normalizer).to(self.device)
         steps = config.num_resolutions - schedule.blocks_needed(model.progress)
@@ -143,10 +137,13 @@ class Synth:
                 f"family={family!r}: must be one of {', '.join(self.families)}."
                 + nearest(str(family), self.families)
             )
-        number = 1 + self.families.index(family)
-        theirs = torch.full((len(z),), number, device=self.device)
-        codes = self._mapping(torch.tensor(z).to(self.device), theirs)
-        return self._mapping.latents(codes).cpu().numpy()
+        theirs = torch.full((1,), 1 + self.families.index(family), device=self.device)
+        moved = np.empty_like(z)
+        # One by one, so that an instrument doesn't depend on how many are asked for.
+        for place, latent in enumerate(z):
+            codes = self._mapping(torch.tensor(latent[None]).to(self.device), theirs)
+            moved[place] = self._mapping.latents(codes)[0].cpu().numpy()
+        return moved
 
     def notes(
         self,
@@ -359,7 +356,7 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
     choose_device(device)
     model, warnings = load_model(path)
     synth = Synth(model, device, precision)
-    synth.warnings = warnings
+    synth.warnings = [*warnings, *synth.warnings]
     return synth
 
 

@@ -11,16 +11,23 @@ from torch import Tensor, nn
 from gansynth.networks.frames import Block, FramesGenerator, FramesStage
 from gansynth.networks.rectified import SLOPE
 
+# The last bits of a product of two rows depend on whether each begins at such an address (MKL on
+# AMD). Rows are filled up with zeros, so that a note is the same in either place of a batch.
+_ALIGNED_BYTES = 16
+
 
 class _Linear(nn.Module):
-    """A linear layer with its weights in `dtype`; the result has that type too."""
+    """A linear layer with its weights in `dtype` and aligned rows; the result has that type too."""
 
     def __init__(self, layer: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
-        self.weight, self.bias = layer.weight.detach().to(dtype), layer.bias.detach().to(dtype)
+        self.missing = -layer.in_features % (_ALIGNED_BYTES // dtype.itemsize)
+        self.weight = F.pad(layer.weight.detach().to(dtype), (0, self.missing))
+        self.bias = layer.bias.detach().to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+        x = x.to(self.weight.dtype)
+        return F.linear(F.pad(x, (0, self.missing)) if self.missing else x, self.weight, self.bias)
 
 
 class _Block(nn.Module):
@@ -43,7 +50,8 @@ class _Block(nn.Module):
 def pack_frames(generator: FramesGenerator, dtype: torch.dtype) -> FramesGenerator:
     """A generator of the same images whose stages and last product compute in `dtype`.
 
-    Only the matrix products do; all between them is float32. It can't be trained.
+    Only the matrix products do; all between them is float32. It can't be trained. A note's image
+    doesn't depend on its place in a batch, nor on the others there.
     """
     packed = deepcopy(generator).requires_grad_(False)
     for stage in packed.blocks:
@@ -52,4 +60,8 @@ def pack_frames(generator: FramesGenerator, dtype: torch.dtype) -> FramesGenerat
             assert isinstance(block, Block)
             stage.blocks[place] = _Block(block, dtype)
     packed.image = _Linear(packed.image, dtype)  # type: ignore[assignment]
+    for part in list(packed.modules()):
+        for name, layer in part.named_children():
+            if isinstance(layer, nn.Linear):  # those of mapping and style
+                setattr(part, name, _Linear(layer, torch.float32))
     return packed

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from gansynth.config import Config
 from gansynth.errors import InputError
+from gansynth.precision import check_precision
 
 if TYPE_CHECKING:
     import torch
-
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class TrainOptions:
         Of the initial weights and of everything random.
     precision : str
         "float32", "bfloat16" (layers only; weights, losses and penalties stay float32), or "auto":
-        bfloat16 on a GPU, float32 on a CPU.
+        bfloat16 on a GPU, and on a CPU the faster of the two. A run keeps what it began with.
     stddev_group : int or None
         Notes that share a minibatch deviation; None takes each process's batch, as the original.
     allow_one_instrument : bool
@@ -61,10 +60,7 @@ class TrainOptions:
     cache_gigabytes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise InputError(
-                f"precision={self.precision!r}: must be one of {', '.join(PRECISIONS)}."
-            )
+        check_precision(self.precision)
         for name in ("save_minutes", "max_minutes", "max_images", "cache_gigabytes"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -94,15 +90,6 @@ class TrainOptions:
         """What a run must keep from its beginning to its end."""
         values = asdict(self)
         return {n: values[n] for n in ("seed", "precision", "stddev_group", "allow_one_instrument")}
-
-
-def layer_type(precision: str, device: torch.device) -> torch.dtype:
-    """The type of the networks' layers."""
-    import torch
-
-    if precision == "auto":
-        precision = "bfloat16" if device.type == "cuda" else "float32"
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def check_compiler(device: torch.device) -> None:

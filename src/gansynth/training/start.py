@@ -19,7 +19,7 @@ from gansynth.memory import keep_freed_memory
 from gansynth.model.file import Model
 from gansynth.model.synth import choose_device
 from gansynth.networks.mapping import ANY
-from gansynth.networks.rectified import fused_kernels
+from gansynth.precision import faster_precision, slow_precision
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure
 from gansynth.training.checkpoint import Checkpoints, State, load_checkpoint
 from gansynth.training.draws import Draws
@@ -27,7 +27,7 @@ from gansynth.training.export import NORMALIZER, begin_from, check_sound
 from gansynth.training.frames import FramesTrainer
 from gansynth.training.loop import Training, run_training
 from gansynth.training.notes import TrainingNotes, choose_notes, measured_range
-from gansynth.training.options import TrainOptions, check_compiler, layer_type
+from gansynth.training.options import TrainOptions, check_compiler
 from gansynth.training.processes import Processes
 from gansynth.training.reals import RealNotes, default_cache_bytes
 from gansynth.training.run_folder import CHECKPOINTS, RunFolder, RunSettings, read_settings
@@ -131,10 +131,17 @@ def resume(
     config : Config or None
         To check the run against; `MAY_CHANGE` names what may have another value.
     lasting : mapping or None
-        Kept options to check the run against, likewise.
+        Kept options to check the run against, likewise; but with another `precision` it goes on,
+        as a machine of another kind may need.
     """
     settings = read_settings(run)
     kept = {n: v for n, v in settings.training.items() if n in TrainOptions().lasting()}
+    given = dict(lasting or {})
+    if "precision" in given:
+        kept["precision"] = given.pop("precision")
+    elif kept.get("precision") == "auto":  # of a run that didn't write down what it took
+        on_gpu = choose_device((options or TrainOptions()).device).type == "cuda"
+        kept["precision"] = "bfloat16" if on_gpu else "float32"
     options = dataclasses.replace(options or TrainOptions(), **kept)
     notes = open_notes(data if data is not None else settings.data)
     settings = dataclasses.replace(settings, data=str(notes.path.resolve()))
@@ -148,7 +155,7 @@ def resume(
     )  # fmt: skip
     with _Setup(settings, options, notes, chosen, say) as setup:
         wanted = _settings(config or settings.config, options, notes, chosen)
-        wanted.training.update(lasting or {})
+        wanted.training.update(given)
         for name in (FROM, *CONDITIONS):
             if name in settings.training:
                 wanted.training[name] = settings.training[name]
@@ -208,18 +215,27 @@ class _Setup(ExitStack):
         self.processes = Processes(choose_device(options.device))
         self.callback(self.processes.close)
         self.device = self.processes.device
-        self.dtype = layer_type(options.precision, self.device)
+        precision = self._agree(options.precision)
+        settings.training["precision"] = precision
+        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self.say = say if self.processes.is_first else (lambda line: None)
         self._prepare_device()
         self.reals = self._real_notes(notes)
+
+    def _agree(self, precision: str) -> str:
+        """The precision of all processes: the first one's choice, where it is automatic."""
+        if precision == "auto":
+            precision = faster_precision(self.device)
+            both = ("float32", "bfloat16")
+            precision = both[int(self.processes.first_says([both.index(precision)])[0])]
+        return precision
 
     def _prepare_device(self) -> None:
         if self.options.compile:
             check_compiler(self.device)
         if self.device.type == "cpu":
             keep_freed_memory(large_pages=True)
-            if self.dtype == torch.bfloat16 and fused_kernels(torch.bfloat16) is None:
-                self.say("warning: precision=bfloat16: is slow on this CPU, which lacks it")
+            self._warn(slow_precision(self.settings.training["precision"], self.device))
         elif self.dtype == torch.float32:
             # The same numbers every time, and no shortened products.
             torch.backends.cudnn.allow_tf32 = False
@@ -239,7 +255,8 @@ class _Setup(ExitStack):
         return RealNotes(
             self.config, notes.waveforms, self.chosen.rows, self.chosen.labels, self.device, cache,
             instruments=self.chosen.instruments, velocities=self.chosen.velocities,
-            families=families, together=self.dtype != torch.float32,
+            families=families,
+            together=self.device.type == "cuda" and self.dtype == torch.bfloat16,
         )  # fmt: skip
 
     def by_first(self, action: Callable[[], None]) -> None:
@@ -270,7 +287,7 @@ class _Setup(ExitStack):
         There is none where the run was killed before it saved its first; it is begun again.
         """
         self.run = self.enter_context(RunFolder.open(run))
-        self.run.check(wanted, (*MAY_CHANGE, "data"))
+        self.run.check(wanted, (*MAY_CHANGE, "data", "precision"))
         checkpoints = Checkpoints(self.run.checkpoints, self.options.keep)
         self._warn(self.run.warnings)
         if checkpoints.paths() or FROM in self.run.settings.training:
