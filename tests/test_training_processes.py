@@ -42,8 +42,9 @@ WIDE = {"fmap_base": 128, "fmap_max": 8}
 
 
 def start_two(*words: object) -> subprocess.Popen[str]:
-    """Two processes that run one `gansynth train` command."""
-    return start("train", *words, "--device", "cpu", launcher=launcher(2))
+    """Two processes that run one `gansynth train` command in float32."""
+    where = ("--device", "cpu", "--precision", "float32")
+    return start("train", *words, *where, launcher=launcher(2))
 
 
 def words_of(notes: Path, run: Path, config: Config, *more: object) -> list[object]:

@@ -115,8 +115,8 @@ def trainer_of(dtype: torch.dtype = torch.float32, **changes: Any) -> Trainer:
 
 
 def options(**changes: Any) -> TrainOptions:
-    """Options of a small training: on the CPU, saved only where the recipe saves."""
-    return TrainOptions(**{"device": "cpu", **changes})
+    """Options of a small training: on the CPU, in float32, saved only where the recipe saves."""
+    return TrainOptions(**{"device": "cpu", "precision": "float32", **changes})
 
 
 def in_pieces(notes: Path, run: Path, config: Config, images: Sequence[int], **changes: Any) -> str:
