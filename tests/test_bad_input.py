@@ -91,6 +91,7 @@ def check_refused(run_cli: RunCli, args: list[str], text: str) -> None:
     assert result.code == 2, result
     assert text in error_line(result.err)
     assert "Traceback" not in result.err + result.out
+    assert "=True" not in result.err, "what is only for Python"
     assert listing() == before
 
 

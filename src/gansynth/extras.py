@@ -17,6 +17,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "serve": ("starlette", "uvicorn"),
+    "formats": ("av",),
 }
 
 

@@ -81,6 +81,23 @@ def pitches_of(source: FolderSource) -> dict[str, int | None]:
         ("C#4_Db4", 61, 100, ""),
         ("piano_60", 60, 100, "piano"),
         ("Take_A1_C5", 72, 100, "Take_A1"),
+        ("Csharp4", 61, 100, ""),
+        ("horn_Bflat3", 58, 100, "horn"),
+        ("horn C sharp 4", 61, 100, "horn"),
+        ("Cs4", 61, 100, ""),
+        ("Fis4", 66, 100, ""),
+        ("viola_Des4", 61, 100, "viola"),
+        ("viola_Es3", 51, 100, "viola"),
+        ("piano60", 60, 100, "piano"),
+        ("C 4", 60, 100, ""),
+        ("Grand Piano F# 2", 42, 100, "Grand_Piano"),
+        ("A#-1", 10, 100, ""),
+        ("tuba_Bb-1", 10, 100, "tuba"),
+        ("Violin_C4_RR1", 60, 100, "Violin"),
+        ("Violin_rr_2_C4", 60, 100, "Violin"),
+        ("Violin_C4_mic2_take 3", 60, 100, "Violin"),
+        ("Violin_Player2_C4_PP", 60, 33, "Violin"),
+        ("Zoom_H4_C5", 72, 100, "Zoom_H4"),
     ],
 )
 def test_names_that_say_a_pitch(stem: str, pitch: int, velocity: int, instrument: str) -> None:
@@ -92,8 +109,8 @@ def test_names_that_say_a_pitch(stem: str, pitch: int, velocity: int, instrument
 @pytest.mark.parametrize(
     "stem",
     [
-        *("", "piano", "Take_A1", "E2E", "H4", "B3organ", "A", "Bs3", "Es3", "G#9", "kick_5"),
-        *("kick_200", "sample_060", "sample_060-100", "piano_1234", "C-1", "mic_60", "x_²²"),
+        *("", "piano", "Take_A1", "E2E", "B3organ", "A", "Bs3", "G#9", "kick_5", "Juno106", "DX7"),
+        *("kick_200", "sample_060", "sample_060-100", "piano_1234", "mic_60", "take60", "x_²²"),
     ],
 )
 def test_names_that_say_none(stem: str) -> None:
@@ -180,7 +197,7 @@ def test_what_says_no_pitch_is_dropped_with_a_reason(tmp_path: Path) -> None:
     add(tmp_path, "Take_A1.wav", "C4_E4.wav", "ok_C4.wav")
     assert reasons(open_folder(tmp_path)) == {
         "C4_E4.wav": "ambiguous pitch in name",
-        "Take_A1.wav": "no pitch in name or manifest",
+        "Take_A1.wav": "no pitch in name, manifest or file",
     }
 
 
@@ -310,7 +327,7 @@ def test_a_file_that_vanishes_is_broken(tmp_path: Path) -> None:
     (tmp_path / "C4.wav").unlink()
     (sound,) = sounds_of(source)
     assert isinstance(sound, Broken)
-    assert "can't be read as sound" in sound.reason
+    assert sound.reason == "can't be read (No such file or directory)"
 
 
 @given(st.binary(max_size=400), st.sampled_from([".wav", ".flac", ".ogg", ".aif", ".mp3"]))

@@ -60,7 +60,9 @@ def sounds(source: Source) -> list[Sound | Broken | Dropped]:
 
 def facts(note: Note) -> dict[str, Any]:
     """What a note is, wherever it comes from."""
-    return {k: v for k, v in asdict(note).items() if k not in ("origin", "payload", "split")}
+    return {
+        k: v for k, v in asdict(note).items() if k not in ("origin", "payload", "split", "facts")
+    }
 
 
 def expected(note: Written) -> dict[str, Any]:

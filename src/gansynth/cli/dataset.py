@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from gansynth.cli.runner import as_typed
 from gansynth.errors import InputError
 from gansynth.pitches import parse_pitches
 
@@ -28,7 +29,7 @@ _SECTIONS = {
     "Filters": ("pitches", "source", "family", "instrument", "velocity"),
     "Splits": ("split", "test_share", "seed"),
     "SoundFonts": ("engine",),
-    "Folders of audio files": ("manifest", "estimate_pitch", "min_confidence"),
+    "Folders of audio files": ("manifest", "estimate_pitch", "min_confidence", "middle_c"),
     "Running": ("output", "max_bad", "workers", "dry_run", "force"),
 }
 
@@ -203,6 +204,12 @@ def dataset() -> None:
     help="With --estimate-pitch: leave out what is less certain.",
 )
 @click.option(
+    "--middle-c",
+    type=click.Choice(["C3", "C4", "C5"]),
+    help="What names call MIDI pitch 60.  [default: C4, and names that lie an octave off what "
+    "sounds are an error]",
+)
+@click.option(
     "--max-bad",
     type=_Share(),
     default="1%",
@@ -242,11 +249,11 @@ def build(**options: Any) -> None:
         seed=options["seed"],
         max_bad=options["max_bad"],
     )
-    names = ("engine", "manifest", "estimate_pitch", "min_confidence")
+    names = ("engine", "manifest", "estimate_pitch", "min_confidence", "middle_c")
     extra = SourceOptions(**{name: options[name] for name in names})
     check_target(options["output"], overwrite=options["force"])
     with ExitStack() as stack:
-        sources = open_sources(options["sources"], wanted, extra, stack)
+        sources = open_sources(options["sources"], wanted, extra, stack, _warn)
         for path, source in zip(options["sources"], sources, strict=True):
             count = "" if source.count is None else f", up to {source.count:,} notes"
             click.echo(f"{path}: {source.kind}{count}")
@@ -344,7 +351,7 @@ def _warn(line: str) -> None:
     from tqdm import tqdm
 
     with tqdm.external_write_mode():
-        click.echo(f"warning: {line}", err=True)
+        click.echo(f"warning: {as_typed(line)}", err=True)
 
 
 def _megabytes(folder: str) -> str:

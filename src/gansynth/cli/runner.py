@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from typing import NoReturn
@@ -14,6 +15,8 @@ from gansynth.memory import keep_freed_memory
 
 # Files of one call; more are made by a script with a folder for each seed.
 MAX_NOTES = 100_000
+
+_PYTHON = re.compile(r"(--[a-z][a-z-]*) / [a-z_]+=[\w…]*")
 
 
 def run(command: click.Command) -> NoReturn:
@@ -29,7 +32,7 @@ def run(command: click.Command) -> NoReturn:
     except GansynthError as error:
         # Of several processes that train together, one says what is wrong.
         if os.environ.get("RANK", "0") == "0":
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {as_typed(str(error))}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()
@@ -49,4 +52,9 @@ def run(command: click.Command) -> NoReturn:
 def warn(lines: list[str]) -> None:
     """Show warnings on the error stream."""
     for line in lines:
-        click.echo(f"warning: {line}", err=True)
+        click.echo(f"warning: {as_typed(line)}", err=True)
+
+
+def as_typed(text: str) -> str:
+    """A message without what is only for Python: "--force / overwrite=True" as "--force"."""
+    return _PYTHON.sub(r"\1", text)

@@ -49,7 +49,7 @@ def prepare(
     check_target(output, overwrite=overwrite)
     with ExitStack() as stack:
         return build_dataset(
-            open_sources(paths, options, extra, stack),
+            open_sources(paths, options, extra, stack, warn),
             output,
             options,
             workers=workers,
@@ -146,7 +146,7 @@ def build_dataset(
             closing(ready_notes(sources, options, workers, tally, bar)) as notes,
         ):
             for ready in notes:
-                writer.add(_record(ready), ready.waveform)
+                writer.add(_record(ready), ready.waveform, ready.note.facts)
                 published.append(ready.note.split)
                 clipped_notes += ready.clipped > 0
                 clipped_samples += ready.clipped

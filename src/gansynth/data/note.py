@@ -45,6 +45,8 @@ class Note:
         Notes that share recorded samples share a group; splits keep a group together.
     split : str or None
         "train", "valid" or "test" where the source was published with a split.
+    facts : dict
+        What else the source says, as JSON values, such as "loop": [beginning, end] in seconds.
     payload : object
         What the source itself needs to read the sound.
     """
@@ -57,6 +59,7 @@ class Note:
     source: str
     group: str
     split: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict, compare=False)
     payload: Any = field(default=None, repr=False, compare=False)
 
 
@@ -81,11 +84,15 @@ class Sound:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A note left out on purpose: `reason` is one of a few short phrases, counted in the report."""
+    """A note left out on purpose: `reason` is one of a few short phrases, counted in the report.
+
+    `remedy` says what brings such notes in, where they may well be wanted.
+    """
 
     origin: str
     reason: str
     detail: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,14 @@ class Broken:
     """A record or file that can't be read; counted against the share that is allowed.
 
     `lost` is the number of notes that are lost with it; None where nobody can tell how many.
+    Without `stops` it is counted, but no share of these stops a build: their file says by itself
+    which notes are lost.
     """
 
     origin: str
     reason: str
     lost: int | None = 1
+    stops: bool = True
 
 
 class Source(Protocol):

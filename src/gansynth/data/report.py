@@ -15,6 +15,7 @@ from gansynth.pitches import describe_pitches
 
 _EXAMPLES = 5
 _WARNINGS = 10
+_SHOWN = 3  # examples in a warning
 _NAMES = 8  # values named in an error
 
 
@@ -22,6 +23,7 @@ _NAMES = 8  # values named in an error
 class _Reason:
     count: int = 0
     examples: list[str] = field(default_factory=list)
+    remedy: str = ""
 
     def add(self, example: str, count: int = 1) -> None:
         self.count += count
@@ -54,6 +56,7 @@ class Tally:
         self.sounded = 0  # notes that passed the filters and could be read
         self.dropped: defaultdict[str, _Reason] = defaultdict(_Reason)
         self.broken: defaultdict[str, _Reason] = defaultdict(_Reason)
+        self._tolerated = 0  # broken notes that stop no build
         self._warnings = 0
         self._estimated = False  # whether some of the broken ones are an estimate
         self._by_filter: Counter[str] = Counter()
@@ -64,6 +67,11 @@ class Tally:
         """Broken notes so far, those counted that are lost with them."""
         return sum(reason.count for reason in self.broken.values())
 
+    @property
+    def _bad_count(self) -> int:
+        """Broken notes so far that count against `max_bad`."""
+        return self.broken_count - self._tolerated
+
     def leave_out(self, item: Dropped | Broken) -> None:
         """Count a note that its source left out, or that can't be read.
 
@@ -73,12 +81,14 @@ class Tally:
             self.came += 1
             example = f"{item.origin}: {item.detail}" if item.detail else item.origin
             self.dropped[item.reason].add(example)
+            self.dropped[item.reason].remedy = item.remedy
             return
         lost = 1 if item.lost is None else item.lost
         self.came += lost
         self.broken[item.reason].add(item.origin, lost)
+        self._tolerated += 0 if item.stops else lost
         self._warnings += 1
-        self._estimated |= lost > 1
+        self._estimated |= lost > 1 and item.stops
         if self._warnings <= _WARNINGS:
             self.warn(f"{item.origin}: {item.reason}; left out")
         if item.lost is None and self.options.max_bad < 1:
@@ -86,7 +96,7 @@ class Tally:
                 f"{item.origin}: {item.reason}, and nobody knows how many notes are missing; "
                 "download or copy the file again, or go without them by --max-bad 100%"
             )
-        if self.bound is not None and self.broken_count > self.options.max_bad * self.bound:
+        if self.bound is not None and self._bad_count > self.options.max_bad * self.bound:
             self._too_many(self.bound, "at most ")
 
     def filter(self, note: Note, pitch: int | None, verdict: tuple[str, str]) -> None:
@@ -121,18 +131,22 @@ class Tally:
         more = self._warnings - _WARNINGS
         if more > 0:
             self.warn(f"{more:,} more notes can't be read; they are counted in the report")
-        tried = self.broken_count + self.sounded
-        if self.broken_count > self.options.max_bad * tried:
+        tried = self._bad_count + self.sounded
+        if self._bad_count > self.options.max_bad * tried:
             self._too_many(tried, "")
         if not kept:
             self._nothing_left()
+        for reason, part in sorted(self.dropped.items()):
+            if part.remedy:
+                shown = ", ".join(part.examples[:_SHOWN])
+                self.warn(f"{reason}: {part.count:,} notes, such as {shown}; {part.remedy}")
 
     def _too_many(self, tried: int, bound: str) -> None:
         reason, most = max(self.broken.items(), key=lambda item: item[1].count)
         allowed = f"--max-bad={100 * self.options.max_bad:.4g}%"
         about = "about " if self._estimated else ""
         raise InputError(
-            f"{allowed}: {about}{self.broken_count:,} of {bound}{tried:,} "
+            f"{allowed}: {about}{self._bad_count:,} of {bound}{tried:,} "
             f"notes can't be read, such as {most.examples[0]}: {reason}; repair the source, or "
             "allow more with a larger --max-bad"
         )
@@ -153,10 +167,12 @@ class Tally:
                     f"{self.options.asked(name)}: removed all {entered.total():,} notes{after}; "
                     f"{_remedy(name, entered)}"
                 )
-        reason, most = max(self.dropped.items(), key=lambda item: item[1].count)
+        causes = {**self.broken, **self.dropped}
+        reason, most = max(causes.items(), key=lambda item: item[1].count)
         raise InputError(
             f"notes=0: all {self.came:,} notes were left out, {most.count:,} of them because of "
-            f"{reason!r} (such as {most.examples[0]}); choose other options or another source"
+            f"{reason!r} (such as {most.examples[0]}); "
+            f"{most.remedy or 'choose other options or another source'}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +30,16 @@ class SourceOptions:
         Of a folder: listen where neither manifest nor name says a pitch.
     min_confidence : float
         Of a folder: estimates below it are left out, 0..1.
+    middle_c : str or None
+        Of a folder: what names call MIDI pitch 60, "C3", "C4" or "C5". None is C4, measured:
+        names that are an octave off what sounds are an error.
     """
 
     engine: str = "auto"
     manifest: PathLike | None = None
     estimate_pitch: bool = False
     min_confidence: float = 0.9
+    middle_c: str | None = None
 
 
 def kind_of(path: PathLike) -> str:
@@ -69,11 +73,14 @@ def open_sources(
     options: BuildOptions,
     extra: SourceOptions | None = None,
     stack: ExitStack | None = None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> list[Source]:
     """Open all `paths`, in order; sources are closed with `stack`, where one is given.
 
-    Raises `InputError` for a path that can't be used, one that is given twice, and an option
-    that none of the sources needs.
+    `warn` gets lines on what should be known before anything is built.
+
+    Raises `InputError` for a path that can't be used, one that is given twice, an option that none
+    of the sources needs, and names whose octaves aren't what sounds (`folder.octaves`).
     """
     extra = extra or SourceOptions()
     places = [as_path(path) for path in paths]
@@ -84,7 +91,7 @@ def open_sources(
     _check_needed(kinds, extra)
     sources = []
     for place, kind in zip(places, kinds, strict=True):
-        source = _open(place, kind, options, extra)
+        source = _open(place, kind, options, extra, warn)
         if stack is not None:
             stack.callback(source.close)
         sources.append(source)
@@ -106,6 +113,7 @@ def _check_needed(kinds: Sequence[str], extra: SourceOptions) -> None:
         ("manifest", "folder"),
         ("estimate_pitch", "folder"),
         ("min_confidence", "folder"),
+        ("middle_c", "folder"),
     ):
         if getattr(extra, name) != getattr(default, name) and kind not in kinds:
             what = "a SoundFont" if kind == "SoundFont" else "a folder of audio files"
@@ -119,7 +127,13 @@ def _check_needed(kinds: Sequence[str], extra: SourceOptions) -> None:
         )
 
 
-def _open(place: Path, kind: str, options: BuildOptions, extra: SourceOptions) -> Source:
+def _open(
+    place: Path,
+    kind: str,
+    options: BuildOptions,
+    extra: SourceOptions,
+    warn: Callable[[str], None],
+) -> Source:
     if kind == "SoundFont":
         from gansynth.data.soundfont.source import open_soundfont
 
@@ -132,15 +146,20 @@ def _open(place: Path, kind: str, options: BuildOptions, extra: SourceOptions) -
             pitches=options.pitches,
         )
     if kind == "folder":
+        from gansynth.data.folder.octaves import check_octaves
         from gansynth.data.folder.source import open_folder
 
-        return open_folder(
+        folder = open_folder(
             place,
             manifest=extra.manifest,
             estimate_pitch=extra.estimate_pitch,
             min_confidence=extra.min_confidence,
             seconds=options.seconds,
+            middle_c=extra.middle_c or "C4",
+            warn=warn,
         )
+        check_octaves(folder, sure=extra.middle_c is not None, warn=warn)
+        return folder
     from gansynth.data.nsynth.source import open_nsynth
 
     source = open_nsynth(place)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.audio.reading import mono
 from gansynth.data.note import Sound
 
 PADS = ("end", "both")
@@ -19,10 +20,10 @@ def to_waveform(
 ) -> tuple[NDArray[np.int16], int]:
     """Return a sound as int16 `[samples]` at `sample_rate` Hz, and how many samples were clipped.
 
-    Channels are averaged; the rate is changed by soxr's HQ filter. What is too long is cut at the
-    end. What is too short gets zeros at its end, or, with `pad` "both", on both sides, the odd one
-    in front, as in the original. int16 mono sound of the right rate survives exactly; anything
-    else is rounded to the nearest step.
+    Channels are averaged (see `mono`); the rate is changed by soxr's HQ filter. What is too long is
+    cut at the end. What is too short gets zeros at its end, or, with `pad` "both", on both sides,
+    the odd one in front, as in the original. int16 mono sound of the right rate survives exactly;
+    anything else is rounded to the nearest step.
     """
     data = sound.samples
     margin = 0 if sound.sample_rate == sample_rate else _MARGIN
@@ -31,9 +32,8 @@ def to_waveform(
     if data.dtype == np.int16 and data.ndim == 1 and sound.sample_rate == sample_rate:
         steps = data[:samples]
     else:
-        wave = data.astype(np.float32) / np.float32(32768 if data.dtype == np.int16 else 1)
-        if wave.ndim == 2:
-            wave = wave.mean(axis=1, dtype=np.float32)
+        scale = np.float32(32768 if data.dtype == np.int16 else 1)
+        wave = mono(data.astype(np.float32) / scale)
         if sound.sample_rate != sample_rate:
             import soxr
 

@@ -53,6 +53,7 @@ class NotesWriter:
         self.samples = samples
         self.overwrite = overwrite
         self.records: list[NoteRecord] = []
+        self._facts: list[dict[str, Any]] = []
         self._stage = self.folder / _STAGE
         self._digest = hashlib.sha256()
         self._made: list[Path] = []
@@ -78,8 +79,13 @@ class NotesWriter:
             raise
         return self
 
-    def add(self, record: NoteRecord, waveform: NDArray[np.int16]) -> None:
-        """Append one note; `waveform` is int16 `[samples]`."""
+    def add(
+        self,
+        record: NoteRecord,
+        waveform: NDArray[np.int16],
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append one note; `waveform` is int16 `[samples]`, `facts` JSON values kept beside it."""
         if waveform.shape != (self.samples,) or waveform.dtype != np.int16:
             raise InputError(
                 f"waveform={waveform.dtype} of shape {list(waveform.shape)}: must be int16 of "
@@ -94,6 +100,7 @@ class NotesWriter:
             raise _cannot_write(self.folder, error) from error
         self._digest.update(data.data)
         self.records.append(record)
+        self._facts.append(dict(facts or {}))
 
     def publish(self, summary: Mapping[str, Any], splits: Sequence[str] | None = None) -> None:
         """Make the folder appear; nothing can be added after.
@@ -116,7 +123,7 @@ class NotesWriter:
             self._file.write(_npy_header(len(self.records), self.samples))
             _finish(self._file)
             with open(self._stage / NOTES, "wb") as notes:
-                for line in _record_lines(self.records, splits):
+                for line in _record_lines(self.records, self._facts, splits):
                     notes.write(line)
                 _finish(notes)
             with open(self._stage / SUMMARY, "wb") as file:
@@ -222,10 +229,12 @@ def _npy_header(notes: int, samples: int) -> bytes:
     return NPY_MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii")
 
 
-def _record_lines(records: Sequence[NoteRecord], splits: Sequence[str] | None) -> Iterator[bytes]:
+def _record_lines(
+    records: Sequence[NoteRecord], facts: Sequence[dict[str, Any]], splits: Sequence[str] | None
+) -> Iterator[bytes]:
     own = [record.split for record in records]
-    for record, split in zip(records, own if splits is None else splits, strict=True):
-        values = {name: getattr(record, name) for name in FIELDS} | {"split": split}
+    for record, more, split in zip(records, facts, own if splits is None else splits, strict=True):
+        values = more | {name: getattr(record, name) for name in FIELDS} | {"split": split}
         yield json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gansynth.audio.files import check_rate
 from gansynth.audio.pitch import estimate_pitch, level_blocks
+from gansynth.audio.reading import read_audio
 from gansynth.errors import InputError
-from gansynth.files import PathLike, open_regular
+from gansynth.files import PathLike
 from gansynth.pitches import pitch_name
 
 Floats = NDArray[np.float32]
@@ -73,25 +73,16 @@ def read_sound(path: PathLike) -> tuple[Floats, int]:
 
     Raises `InputError` if the file can't be read or holds numbers that aren't finite.
     """
-    import soundfile
-
-    where = f"sound={str(path)!r}"
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"sound={path!r}: must be a str or a pathlib.Path.")
     try:
-        with open_regular(path) as raw, soundfile.SoundFile(raw) as file:
-            rate = check_rate(f"{where}: sample_rate", file.samplerate)
-            data = file.read(_LONGEST * rate, dtype="float32", always_2d=True)
-    except soundfile.SoundFileError as error:
-        words = getattr(error, "error_string", str(error)).rstrip(".")
-        raise InputError(f"{where}: can't be read as sound ({words}).") from None
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{where}: can't be read ({reason}).") from None
-    wave = data.mean(axis=1)
-    if not np.isfinite(wave).all():
-        raise InputError(f"{where}: has samples that aren't finite numbers; repair it first.")
-    return wave, rate
+        sound = read_audio(path, _LONGEST)
+    except InputError as error:
+        raise InputError(f"sound={str(path)!r}: {error}.") from None
+    wave = sound.samples
+    if wave.dtype == np.int16:
+        return wave.astype(np.float32) / np.float32(32768), sound.sample_rate
+    return wave.astype(np.float32), sound.sample_rate
 
 
 def fit_note(

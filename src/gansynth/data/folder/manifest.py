@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from gansynth.data.folder.names import MIDDLE_C
 from gansynth.data.note import SOURCES, UNKNOWN
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path, open_regular
@@ -45,7 +46,7 @@ class Entry:
     """One row; None where it says nothing.
 
     `file` has forward slashes and composed characters (`normal_name`); `row` is the row's number
-    as a spreadsheet shows it.
+    as a spreadsheet shows it; `named` says that the pitch is a note name.
     """
 
     file: str
@@ -57,6 +58,7 @@ class Entry:
     source: str | None = None
     group: str | None = None
     split: str | None = None
+    named: bool = False
 
 
 def normal_name(path: str) -> str:
@@ -68,10 +70,13 @@ def normal_name(path: str) -> str:
     return "/".join(part for part in name.split("/") if part != ".")
 
 
-def read_manifest(path: PathLike, *, need_pitch: bool = True) -> dict[str, Entry]:
+def read_manifest(
+    path: PathLike, *, need_pitch: bool = True, middle_c: str = "C4"
+) -> dict[str, Entry]:
     """Read a manifest; entries by `Entry.file`, in the order of the rows.
 
-    With `need_pitch` each row must have a pitch; without it the column may be empty or missing.
+    `middle_c` ("C3", "C4" or "C5") is what note names call MIDI pitch 60. With `need_pitch` each
+    row must have a pitch; without it the column may be empty or missing.
     Raises `InputError`, with the row where there is one, for a file that can't be read as a
     table, a missing column, a value out of its range, and a sound listed twice.
     """
@@ -80,7 +85,7 @@ def read_manifest(path: PathLike, *, need_pitch: bool = True) -> dict[str, Entry
     rows = _json_rows(place, text) if place.suffix.lower() in _JSON else _csv_rows(place, text)
     entries: dict[str, Entry] = {}
     for number, row in rows:
-        entry = _entry(place, number, row, need_pitch)
+        entry = _entry(place, number, row, need_pitch, MIDDLE_C[middle_c])
         if entry.file in entries:
             _refuse(
                 place,
@@ -169,7 +174,7 @@ def _json_rows(place: Path, text: str) -> Iterator[Row]:
         yield number, {key.lower(): value for key, value in row.items()}
 
 
-def _entry(place: Path, number: int, row: dict[str, Any], need_pitch: bool) -> Entry:
+def _entry(place: Path, number: int, row: dict[str, Any], need_pitch: bool, shift: int) -> Entry:
     words = {name: _text(row.get(name)) for name in ("instrument", "family", "group")}
     file = next((name for column in FILE_COLUMNS if (name := _text(row.get(column)))), "")
     if not file:
@@ -181,16 +186,23 @@ def _entry(place: Path, number: int, row: dict[str, Any], need_pitch: bool) -> E
             f"pitch: there is no such column among {', '.join(map(repr, list(row)[:10]))}; add "
             "one with MIDI numbers or note names, or estimate the pitches",
         )
+    pitch = _pitch(place, number, row.get("pitch"), need_pitch)
+    named = pitch is not None and _whole(row["pitch"]) is None
+    if named and shift and pitch is not None:
+        if not 0 <= pitch + shift <= 127:
+            _refuse(place, number, f"pitch={row['pitch']!r}: is no MIDI pitch with this --middle-c")
+        pitch += shift
     return Entry(
         normal_name(file),
         number,
-        _pitch(place, number, row.get("pitch"), need_pitch),
+        pitch,
         _velocity(place, number, row.get("velocity")),
         words["instrument"] or None,
         words["family"] or None,
         _choice(place, number, row, "source", {word: word for word in (*SOURCES, UNKNOWN)}),
         words["group"] or None,
         _choice(place, number, row, "split", _SPLITS),
+        named,
     )
 
 

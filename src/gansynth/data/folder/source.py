@@ -1,12 +1,13 @@
 """A folder of sound files as a source of notes.
 
-Pitches come from a manifest (manifest.py), from the files' names (file_names.py), or, where asked
-for, from listening (pitch.py): in this order, and never silently otherwise.
+Pitches come from a manifest (`manifest`), from the files' names (`names`, `series`), from what the
+files tell samplers (`audio.sampler_chunks`), or, where asked for, from listening (`audio.pitch`):
+in this order, and never silently otherwise.
 
     field        manifest, else …
-    velocity     the name, else 100
+    velocity     the name, else the layer's place among the instrument's layers, else 100
     instrument   NSynth's name, else the sub-folder, else the name without its pitch, else the
-                 folder's own name
+                 folder's own name; without what tells recordings of one instrument apart
     group        the instrument
     family       the one of NSynth's eleven that the instrument or the file's name names
     source       acoustic, electronic or synthetic, likewise
@@ -17,39 +18,36 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gansynth.audio.files import check_rate
+from gansynth.audio.reading import CONVERT, EXTENSIONS, needs_pyav, read_audio
+from gansynth.audio.sampler_chunks import SamplerFacts, read_sampler_facts
 from gansynth.data.folder.manifest import Entry, normal_name, read_manifest
-from gansynth.data.folder.names import Name, find_family, find_source, read_name
+from gansynth.data.folder.names import MIDDLE_C, find_family, find_source
+from gansynth.data.folder.series import Label, other_formats, read_labels
+from gansynth.data.folder.walk import find_manifest, find_sounds
 from gansynth.data.note import UNKNOWN, Broken, Dropped, Note, Sound, printable
 from gansynth.errors import InputError
-from gansynth.files import PathLike, as_path
+from gansynth.files import PathLike, as_path, open_regular
 
-EXTENSIONS = (
-    *(".wav", ".wave", ".w64", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"),
-    *(".au", ".caf", ".mp3"),
-)
-MANIFESTS = ("manifest.csv", "manifest.jsonl", "metadata.csv", "notes.csv")
-
-NO_PITCH = "no pitch in name or manifest"
+NO_PITCH = "no pitch in name, manifest or file"
 AMBIGUOUS = "ambiguous pitch in name"
 UNCERTAIN = "pitch not certain"
 UNLISTED = "not in the manifest"
+OTHER_FORMAT = "the same recording in another format"
+SAY_PITCHES = (
+    "listen for pitches with --estimate-pitch / estimate_pitch=True, put them into the names "
+    "(piano_C4.wav, piano_060.wav), or list them in a manifest.csv with the columns file,pitch"
+)
 
 _CHUNK = 32
 _OFF_KEY = 0.35  # semitones from a key beyond which an estimate is none
 _MARGIN = 0.1  # seconds read beyond the length, for a resampler's filter
 _LONGEST_PATH = 4096
-
-Samples = NDArray[np.int16] | NDArray[np.float32]
 
 
 def open_folder(
@@ -59,6 +57,8 @@ def open_folder(
     estimate_pitch: bool = False,
     min_confidence: float = 0.9,
     seconds: float | None = None,
+    middle_c: str = "C4",
+    warn: Callable[[str], None] = lambda line: None,
 ) -> FolderSource:
     """Find the notes of a folder and its sub-folders; hidden files and folders are passed over.
 
@@ -67,14 +67,18 @@ def open_folder(
     path : path
         The folder.
     manifest : path, optional
-        Otherwise a manifest of one of the names `MANIFESTS` in the folder is used.
+        Otherwise a manifest of one of the names `walk.MANIFESTS` in the folder is used.
     estimate_pitch : bool
-        Whether to listen where neither a manifest nor a name says a pitch.
+        Whether to listen where neither a manifest, a name nor the file says a pitch.
     min_confidence : float
         0 to 1; estimates of less (see `gansynth.audio.pitch`), and estimates of more than 35 cents
         from any key, are dropped.
     seconds : float, optional
         Read no more of a file than this needs.
+    middle_c : "C3", "C4" or "C5"
+        What names and manifest call MIDI pitch 60.
+    warn : callable
+        Gets lines on what should be known.
 
     Raises
     ------
@@ -89,9 +93,13 @@ def open_folder(
         raise InputError(f"min_confidence={min_confidence}: must be from 0 to 1.")
     if seconds is not None and not 0 < seconds < math.inf:
         raise InputError(f"seconds={seconds}: must be more than 0.")
-    sounds, others = _walk(folder)
-    chosen = _find_manifest(folder) if manifest is None else as_path(manifest)
-    entries = None if chosen is None else read_manifest(chosen, need_pitch=not estimate_pitch)
+    if middle_c not in MIDDLE_C:
+        raise InputError(f"middle_c={middle_c!r}: must be one of {', '.join(MIDDLE_C)}.")
+    sounds, others = find_sounds(folder)
+    chosen = find_manifest(folder) if manifest is None else as_path(manifest)
+    entries = None
+    if chosen is not None:
+        entries = read_manifest(chosen, need_pitch=not estimate_pitch, middle_c=middle_c)
     if not sounds:
         raise InputError(
             f"folder={str(folder)!r}: holds no sounds among {others} files; give a folder of "
@@ -102,10 +110,11 @@ def open_folder(
         "files": len(sounds),
         "other_files": others,
         "manifest": None if chosen is None else printable(chosen.name),
+        "middle_c": middle_c,
         "estimate_pitch": estimate_pitch,
         "min_confidence": min_confidence if estimate_pitch else None,
     }
-    return FolderSource(folder, sounds, entries, details, min_confidence, seconds)
+    return FolderSource(folder, sounds, entries, details, min_confidence, seconds, warn)
 
 
 @dataclass
@@ -118,18 +127,22 @@ class FolderSource:
     details: dict[str, Any]
     min_confidence: float
     seconds: float | None
+    warn: Callable[[str], None] = field(default=lambda line: None, repr=False)
     kind: str = "folder of audio files"
 
     def __post_init__(self) -> None:
         self._listens = bool(self.details["estimate_pitch"])
-        names = {sound: read_name(Path(sound).stem) for sound in self.sounds}
-        counters = _counters(names)
-        self._names = names
-        self._counting = {
-            sound for sound, name in names.items() if _series(sound, name) in counters
-        }
-        known = {normal_name(sound) for sound in self.sounds}
+        self._labels = read_labels(self.sounds, self.details["middle_c"])
+        known = {normal_name(sound): sound for sound in self.sounds}
         self._missing = [entry for file, entry in (self.entries or {}).items() if file not in known]
+        listed = [sound for sound in self.sounds if self._entry(sound) is not None]
+        self._other_formats = other_formats(listed)
+        self._facts = {
+            sound: facts
+            for sound in listed
+            if sound not in self._other_formats and (facts := self._sampler_facts(sound))
+        }
+        self._warn_of_root_keys(listed)
 
     @property
     def count(self) -> int:
@@ -143,7 +156,7 @@ class FolderSource:
             yield chunk
 
     def read(self, notes: Sequence[Note]) -> Iterator[Sound | Dropped | Broken]:
-        """The sounds as they are on disk: their own rate, mono (the mean of the channels)."""
+        """The sounds as they are on disk: their own rate, one channel."""
         for note in notes:
             sound = self._decode(note)
             yield self._listen(note, sound) if isinstance(sound, Sound) else sound
@@ -151,38 +164,90 @@ class FolderSource:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _describe(self, sound: str) -> Note | Dropped:
-        origin = printable(sound, _LONGEST_PATH)
-        entry = None
-        if self.entries is not None:
-            entry = self.entries.get(normal_name(sound))
-            if entry is None:
-                return Dropped(origin, UNLISTED)
-        name = self._names[sound]
-        pitch = None if sound in self._counting else name.pitch
+    def is_named(self, note: Note) -> bool:
+        """Whether a note's pitch comes from a note name, whose octave is a matter of convention."""
+        entry = self._entry(note.payload)
         if entry is not None and entry.pitch is not None:
-            pitch = entry.pitch
-        if pitch is None and not self._listens:
-            return Dropped(origin, AMBIGUOUS) if name.ambiguous else Dropped(origin, NO_PITCH)
-        return self._note(sound, origin, name, pitch, entry or Entry(sound, 0, None))
+            return entry.named
+        return self._labels[note.payload].name.named
 
-    def _note(self, sound: str, origin: str, name: Name, pitch: int | None, entry: Entry) -> Note:
-        parent = Path(sound).parent.as_posix()
-        nested = "" if parent == "." or name.nsynth else parent
-        words = entry.instrument or nested or name.instrument or self.details["folder"]
+    def _entry(self, sound: str) -> Entry | None:
+        """What the manifest says of a sound: nothing where there is no manifest."""
+        if self.entries is None:
+            return Entry(sound, 0, None)
+        return self.entries.get(normal_name(sound))
+
+    def _sampler_facts(self, sound: str) -> SamplerFacts | None:
+        try:
+            with open_regular(self.folder / sound) as file:
+                facts = read_sampler_facts(file)
+        except OSError:
+            return None
+        return None if facts == SamplerFacts() else facts
+
+    def _warn_of_root_keys(self, listed: Sequence[str]) -> None:
+        """Tell where names and files disagree; keys that are all the same say nothing."""
+        keys = {sound: facts.root_key for sound, facts in self._facts.items() if facts.root_key}
+        pitches = {sound: self._labels[sound].name.pitch for sound in keys}
+        named = [sound for sound, pitch in pitches.items() if pitch is not None]
+        if len(named) > 2 and len({keys[sound] for sound in named}) == 1:
+            return
+        other = [sound for sound in named if pitches[sound] != keys[sound]]
+        if not other:
+            return
+        first = other[0]
+        shifts = Counter((keys[sound] or 0) - (pitches[sound] or 0) for sound in other)
+        shift, count = shifts.most_common(1)[0]
+        octaves = abs(shift) == 12 and 2 * count > len(named)
+        self.warn(
+            f"root key: {len(other):,} of {len(named):,} files have another one than their name"
+            f"{' (an octave: see --middle-c)' if octaves else ''}, such as {printable(first)}: "
+            f"{keys[first]} in the file, {pitches[first]} by its name; the names count"
+        )
+
+    def _describe(self, sound: str) -> Note | Dropped | Broken:
+        origin = printable(sound, _LONGEST_PATH)
+        entry = self._entry(sound)
+        if entry is None:
+            return Dropped(origin, UNLISTED)
+        if sound in self._other_formats:
+            return Dropped(origin, OTHER_FORMAT, f"as {printable(self._other_formats[sound])}")
+        if needs_pyav(sound):
+            return Broken(origin, f"can't be read here; {CONVERT}", stops=False)
+        label = self._labels[sound]
+        pitch = label.name.pitch if entry.pitch is None else entry.pitch
+        facts = self._facts.get(sound, SamplerFacts())
+        if pitch is None and not label.name.ambiguous:
+            pitch = facts.root_key
+        if pitch is None and not self._listens:
+            reason = AMBIGUOUS if label.name.ambiguous else NO_PITCH
+            return Dropped(origin, reason, remedy=SAY_PITCHES)
+        return self._note(sound, origin, label, pitch, entry, facts)
+
+    def _note(
+        self,
+        sound: str,
+        origin: str,
+        label: Label,
+        pitch: int | None,
+        entry: Entry,
+        facts: SamplerFacts,
+    ) -> Note:
+        words = entry.instrument or label.instrument or self.details["folder"]
         instrument = printable(words, _LONGEST_PATH)
-        described = f"{instrument} {name.instrument}"
+        described = f"{instrument} {label.name.instrument}"
         families = (find_family(text) for text in (instrument, described))
         sources = (find_source(text) for text in (instrument, described))
         return Note(
             origin=origin,
             pitch=pitch,
-            velocity=entry.velocity or name.velocity,
+            velocity=entry.velocity or label.velocity,
             instrument=instrument,
             family=entry.family or next((word for word in families if word != UNKNOWN), UNKNOWN),
             source=entry.source or next((word for word in sources if word != UNKNOWN), UNKNOWN),
             group=entry.group or instrument,
             split=entry.split,
+            facts={} if facts.loop is None else {"loop": [*facts.loop]},
             payload=sound,
         )
 
@@ -196,32 +261,12 @@ class FolderSource:
         return Broken(entry.file, f"{where}, but missing")
 
     def _decode(self, note: Note) -> Sound | Broken:
-        import soundfile
-
-        path = self.folder / note.payload
-        # Bytes, as the system has them: a name need not be Unicode.
-        place = str(path) if os.name == "nt" else os.fsencode(path)
+        seconds = None if self.seconds is None else self.seconds + _MARGIN
         try:
-            with soundfile.SoundFile(place) as file:
-                rate, wanted = file.samplerate, file.frames
-                check_rate("sample_rate", rate)
-                if self.seconds is not None:
-                    wanted = min(wanted, math.ceil((self.seconds + _MARGIN) * rate))
-                exact = file.subtype == "PCM_16" and file.channels == 1
-                samples = file.read(wanted, dtype="int16" if exact else "float32")
+            sound = read_audio(self.folder / note.payload, seconds)
         except InputError as error:
             return Broken(note.origin, str(error))
-        except (soundfile.SoundFileError, OSError, RuntimeError, ValueError) as error:
-            return Broken(note.origin, f"can't be read as sound ({_reason(error, place)})")
-        if not len(samples):
-            return Broken(note.origin, "holds no samples")
-        if len(samples) < wanted:
-            return Broken(note.origin, f"is cut short: {len(samples)} of {wanted} samples")
-        if samples.ndim == 2:
-            samples = samples.mean(axis=1)
-        if not exact and not np.isfinite(samples).all():
-            return Broken(note.origin, "has samples that aren't finite numbers")
-        return Sound(samples, rate)
+        return Sound(sound.samples, sound.sample_rate)
 
     def _listen(self, note: Note, sound: Sound) -> Sound | Dropped:
         if note.pitch is not None:
@@ -236,73 +281,3 @@ class FolderSource:
         if confidence < self.min_confidence or abs(heard - pitch) > _OFF_KEY:
             return Dropped(note.origin, UNCERTAIN, shown)
         return Sound(sound.samples, sound.sample_rate, pitch)
-
-
-def _walk(folder: Path) -> tuple[list[str], int]:
-    """Paths of the sounds relative to the folder, sorted, and the number of other files."""
-    sounds: list[str] = []
-    others = 0
-    seen: set[tuple[int, int]] = set()
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
-        status = os.stat(place)
-        key = (status.st_dev, status.st_ino)
-        if key in seen and status.st_ino:  # a link that leads back
-            folders.clear()
-            continue
-        seen.add(key)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if name.startswith("."):
-                continue
-            path = Path(place, name)
-            if path.suffix.lower() in EXTENSIONS and _is_plain(path):
-                sounds.append(path.relative_to(folder).as_posix())
-            else:
-                others += 1
-    return sorted(sounds), others
-
-
-def _unreadable(error: OSError) -> None:
-    raise InputError(
-        f"folder={error.filename!r}: can't be read ({error.strerror}); allow it, or move it away."
-    )
-
-
-def _is_plain(path: Path) -> bool:
-    """Whether a file is there to read; opening a pipe would wait."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return False
-
-
-def _find_manifest(folder: Path) -> Path | None:
-    found = [folder / name for name in MANIFESTS if (folder / name).is_file()]
-    if len(found) > 1:
-        names = " and ".join(place.name for place in found)
-        raise InputError(
-            f"folder={str(folder)!r}: has {names}; say with --manifest / manifest=… which one."
-        )
-    return found[0] if found else None
-
-
-def _series(sound: str, name: Name) -> tuple[str, str] | None:
-    """What files that differ in a trailing number alone have in common."""
-    if not name.trailing_number:
-        return None
-    return os.path.dirname(sound), Path(sound).stem.rstrip("0123456789")
-
-
-def _counters(names: Mapping[str, Name]) -> set[tuple[str, str] | None]:
-    """The series whose numbers go beyond what a pitch can be: they count."""
-    return {
-        _series(sound, name)
-        for sound, name in names.items()
-        if name.trailing_number and name.pitch is None
-    }
-
-
-def _reason(error: Exception, place: str | bytes) -> str:
-    """An error's own words on one line, without the path that is said already."""
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-    return " ".join(text.replace(f"Error opening {place!r}: ", "").split()).rstrip(".")
