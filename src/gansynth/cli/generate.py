@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from gansynth.cli.runner import MAX_NOTES
+from gansynth.cli.runner import MAX_NOTES, warn
 from gansynth.errors import InputError
 from gansynth.pitches import parse_pitches
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 OUT_OF_RANGE = ("octave", "drop", "error")
 SUSTAIN = ("extend", "cut")
+MODULATION = ("ignore", "vibrato", "brightness")
 
 # Options that shape the sound; sidecars keep them.
 _KEPT = (
-    "secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "precision",
-    "velocity", "family",
+    "secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "stereo",
+    "modulation", "precision", "velocity", "family",
 )  # fmt: skip
 
 
@@ -46,6 +47,8 @@ class Request:
     per_track: bool
     out_of_range: str
     sustain: str
+    stereo: bool
+    modulation: str
     recall: str | None
     seed: int | None
     extension: str
@@ -56,6 +59,7 @@ class Request:
     device: str
     precision: str
     dry_run: bool
+    arrangement: str  # what --single and --per-track say, or else a recording
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,16 @@ Examples:
     help="With --midi: notes held longer than the model's 3 s go on, or are released then.",
 )
 @click.option(
+    "--stereo", is_flag=True, help="With --midi: two sides, each part where its pan (CC10) puts it."
+)
+@click.option(
+    "--modulation",
+    type=click.Choice(MODULATION),
+    default="ignore",
+    show_default=True,
+    help="With --midi: what the modulation wheel (CC1) and channel pressure do.",
+)
+@click.option(
     "--recall",
     type=click.Path(readable=False),
     help="Take the instruments of an earlier result's .json.",
@@ -189,20 +203,25 @@ def generate(**options: Any) -> None:
     """
     source = click.get_current_context().get_parameter_source
     given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
-    request = Request(**options)
+    arrangement = "single" if options["single"] else "spaced"
+    arrangement = "per-track" if options["per_track"] else arrangement
+    request = Request(**options, arrangement=arrangement)
     _check_combination(request, given)
     pitches = parse_pitches(",".join(request.pitches)) if request.pitches else []
-    score = None
-    if request.midi is not None:
-        from gansynth.performance.midi import read_midi
-
-        score = read_midi(request.midi)  # the cheap half: a bad file stops here
 
     from gansynth.performance import recording
 
     recall = recording.read_recording(Path(request.recall)) if request.recall else None
     if recall is not None:
         request = _with_recorded(request, recall, given)
+    score = None
+    if request.midi is not None:
+        from gansynth.performance.midi import read_midi
+
+        score = read_midi(
+            request.midi, per_track=request.arrangement == "per-track"
+        )  # the cheap half: a bad file stops here
+        warn([f"midi={request.midi!r}: {line}" for line in score.warnings])
     target = _target(request)
     recording.check_targets(
         target.folder, [target.stem or "generated_0"], target.form, request.force
@@ -219,7 +238,10 @@ def generate(**options: Any) -> None:
 
 def _check_combination(request: Request, given: set[str]) -> None:
     """Refuse options that would have no effect or contradict each other."""
-    of_midi = ("single", "per_track", "secs_per_instrument", "out_of_range", "sustain")
+    of_midi = (
+        "single", "per_track", "secs_per_instrument", "out_of_range", "sustain", "stereo",
+        "modulation",
+    )  # fmt: skip
     rules = [
         ("midi" in given, ("pitches", "count", "velocity"), "--midi brings notes"),
         ("midi" not in given, of_midi, "it goes with --midi FILE"),
@@ -247,6 +269,8 @@ def _with_recorded(request: Request, recall: Recording, given: set[str]) -> Requ
         "precision": ("auto", "float32", "bfloat16"),
         "out_of_range": OUT_OF_RANGE,
         "sustain": SUSTAIN,
+        "stereo": (True, False),
+        "modulation": MODULATION,
     }
     changes: dict[str, Any] = {
         name: recall.options[name]
@@ -257,6 +281,8 @@ def _with_recorded(request: Request, recall: Recording, given: set[str]) -> Requ
     whole = isinstance(struck, int) and not isinstance(struck, bool)
     if request.velocity is None and request.midi is None and whole:
         changes["velocity"] = struck
+    if not (request.single or request.per_track):
+        changes["arrangement"] = recall.arrangement
     return replace(request, **changes)
 
 
@@ -286,7 +312,6 @@ def _load(request: Request, recall: Recording | None) -> Synth:
     """The synth of the model given, or of the recorded one."""
     from gansynth import load
     from gansynth.cli.recorded import check_recorded, load_recorded
-    from gansynth.cli.runner import warn
 
     path, device, precision = request.model, request.device, request.precision
     if recall is None:
@@ -324,19 +349,18 @@ def _clip(
     from gansynth.performance.perform import make_plan
     from gansynth.performance.recording import CLIP_NAME, record_clip
 
-    arrangement = recall.arrangement if recall else "spaced"
-    if request.single or request.per_track:
-        arrangement = "single" if request.single else "per-track"
     plan = make_plan(
         score,
         synth,
         seed=request.seed,
         secs_per_instrument=request.secs_per_instrument,
-        arrangement=arrangement,
+        arrangement=request.arrangement,
         latents=None if recall is None else recall.latents,
         family=request.family,
         out_of_range=request.out_of_range,
         sustain=request.sustain,
+        stereo=request.stereo,
+        modulation=request.modulation,
     )
     click.echo(f"{request.midi}: {plan.summary()}{_origin_words(origin)}")
     stem = target.stem or CLIP_NAME

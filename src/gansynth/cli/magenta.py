@@ -71,6 +71,8 @@ def gansynth_generate(
     if tfds_data_dir is not None:
         click.echo("note: --tfds_data_dir is ignored; models carry their pitches with them.")
     score = read_midi(os.path.expanduser(midi_file)) if midi_file else None
+    if score is not None:
+        warn([f"midi_file={midi_file!r}: {line}" for line in score.warnings])
     folder, form = Path(os.path.expanduser(output_dir)), Format()
     stems = [CLIP_NAME] if score else [f"generated_{index}" for index in range(batch_size)]
     check_targets(folder, stems, form, force)
@@ -79,10 +81,12 @@ def gansynth_generate(
     warn(synth.warnings)
     seed = secrets.randbits(32) if seed is None else seed
     # Long notes are cut as in the original; recalled clips are then played alike.
-    cut = {"sustain": "cut"}
-    origin = make_origin(synth, model, seed=seed, midi=midi_file or None, options=cut)
+    options = {"sustain": "cut"}
+    origin = make_origin(synth, model, seed=seed, midi=midi_file or None, options=options)
     if score is not None:
-        plan = make_plan(score, synth, seed=seed, secs_per_instrument=secs_per_instrument, **cut)
+        plan = make_plan(
+            score, synth, seed=seed, secs_per_instrument=secs_per_instrument, sustain="cut"
+        )
         click.echo(f"{midi_file}: {plan.summary()}, seed {seed}")
         line = record_clip(
             synth,

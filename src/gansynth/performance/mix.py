@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, NamedTuple
@@ -24,8 +25,9 @@ _BLOCK = 1 << 18
 
 
 class PlayedNote(NamedTuple):
-    """A wave `[samples]`, when it begins and ends in seconds, its velocity (1-127), and after how
-    many seconds it is let go at the latest.
+    """A wave `[samples]`, when it begins and ends in seconds, its velocity (1-127), after how many
+    seconds it is let go at the latest, and what it is multiplied by: one number, `[samples]`, or
+    for stereo `[2]` or `[samples, 2]`.
     """
 
     wave: NDArray[np.float32]
@@ -33,6 +35,7 @@ class PlayedNote(NamedTuple):
     end: float
     velocity: int
     longest: float = LONGEST_HOLD
+    gain: NDArray[np.float64] | float = 1.0
 
 
 def absolute_peak(samples: NDArray) -> float:
@@ -78,8 +81,10 @@ def mix_blocks(
     samples: int,
     sample_rate: int,
     peak: Callable[[NDArray], float] = absolute_peak,
+    *,
+    stereo: bool = False,
 ) -> Iterator[NDArray[np.float64]]:
-    """Add up notes, each scaled to its own peak times velocity / 127.
+    """Add up notes, each scaled to its own peak times velocity / 127, then by its gain.
 
     Parameters
     ----------
@@ -91,12 +96,15 @@ def mix_blocks(
         Hz.
     peak : callable
         Level of a note; a silent note stays silent.
+    stereo : bool
+        Whether notes have gains for two sides.
 
     Yields
     ------
-    float64 [block], consecutive blocks of the clip, not yet levelled
+    float64 [block], or [block, 2] for stereo, consecutive blocks of the clip, not yet levelled
     """
-    buffer = np.zeros(0)
+    sides = (2,) if stereo else ()
+    buffer = np.zeros((0, *sides))
     done = 0
     for note in notes:
         longest = longest_hold(len(note.wave), sample_rate, note.longest)
@@ -109,17 +117,28 @@ def mix_blocks(
             buffer, done = buffer[start - done :], start
         end = start - done + len(sound)
         if end > len(buffer):
-            buffer = np.concatenate([buffer, np.zeros(end + _BLOCK - len(buffer))])
+            more = np.zeros((end + _BLOCK - len(buffer), *sides))
+            buffer = np.concatenate([buffer, more])
         if level > 0:
-            buffer[start - done : end] += sound / level * (note.velocity / MAX_VELOCITY)
+            sound = sound / level * (note.velocity / MAX_VELOCITY)
+            buffer[start - done : end] += _amplified(sound, note.gain, stereo)
     yield from _pieces(buffer, samples - done)
+
+
+def _amplified(sound: NDArray, gain: NDArray[np.float64] | float, stereo: bool) -> NDArray:
+    if isinstance(gain, float):
+        return sound if gain == 1.0 else sound * gain
+    if not stereo:
+        return sound * gain[: len(sound)]
+    return sound[:, None] * (gain if gain.ndim == 1 else gain[: len(sound)])
 
 
 def _pieces(buffer: NDArray, length: int) -> Iterator[NDArray[np.float64]]:
     """The first `length` samples, with zeros behind the buffer's end, block by block."""
     for start in range(0, length, _BLOCK):
         piece = buffer[start : min(start + _BLOCK, length)]
-        yield np.pad(piece, (0, min(_BLOCK, length - start) - len(piece)))
+        more = np.zeros((min(_BLOCK, length - start) - len(piece), *buffer.shape[1:]))
+        yield np.concatenate([piece, more])
 
 
 class LevelledClip:
@@ -135,6 +154,7 @@ class LevelledClip:
         peak: Callable[[NDArray], float] = absolute_peak,
     ) -> None:
         self.samples = 0
+        self.sides: tuple[int, ...] = ()  # (2,) for stereo
         level = 0.0
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="gansynth-")  # noqa: SIM115
         try:
@@ -142,6 +162,7 @@ class LevelledClip:
                 level = max(level, peak(block))
                 self._file.write(block.astype(np.float32).tobytes())
                 self.samples += len(block)
+                self.sides = block.shape[1:]
             self._file.flush()
         except OSError as error:
             with contextlib.suppress(OSError):  # closing tries to write the rest once more
@@ -163,7 +184,9 @@ class LevelledClip:
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """The clip from the start, block by block, its largest magnitude 0.5 (or silence)."""
+        size = 4 * math.prod(self.sides)
         for start in range(0, self.samples, _BLOCK):
-            self._file.seek(4 * start)
-            data = self._file.read(4 * min(_BLOCK, self.samples - start))
-            yield np.frombuffer(data, dtype=np.float32) * np.float32(self._gain)
+            self._file.seek(size * start)
+            data = self._file.read(size * min(_BLOCK, self.samples - start))
+            block = np.frombuffer(data, dtype=np.float32).reshape(-1, *self.sides)
+            yield block * np.float32(self._gain)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gansynth.errors import InputError, MidiError
 from gansynth.model.synth import Synth, check_latents
+from gansynth.performance.expression import (
+    MODULATIONS,
+    brightened,
+    course_of,
+    gain_of,
+    nearest_pitch,
+)
 from gansynth.performance.instruments import instrument_times, latents_at, spaced_count
 from gansynth.performance.midi import Note, Score, read_midi
 from gansynth.performance.mix import (
+    RELEASE,
     LevelledClip,
     PlayedNote,
     clip_samples,
@@ -21,6 +30,7 @@ from gansynth.performance.mix import (
     mix_blocks,
 )
 from gansynth.pitches import describe_pitches
+from gansynth.spectral.bend import bend
 from gansynth.spectral.sustain import can_extend, extend_each
 
 ARRANGEMENTS = ("spaced", "single", "per-track")
@@ -57,8 +67,12 @@ class Plan:
         Seconds after which a note is let go: `hold`, or more where notes are extended.
     moved, dropped, extended, held : int
         Notes moved by octaves, left out, extended, and held longer than `longest`.
-    drums, unfinished : int
+    drums, unfinished, modulations, pans, others : int
         From the MIDI file; see `Score`.
+    stereo : bool
+        Whether the clip has two sides.
+    modulation : str
+        What modulation does: one of `MODULATIONS`.
     """
 
     notes: tuple[Note, ...]
@@ -75,6 +89,11 @@ class Plan:
     held: int
     drums: int
     unfinished: int
+    modulations: int = 0
+    pans: int = 0
+    others: int = 0
+    stereo: bool = False
+    modulation: str = "ignore"
 
     def latents(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Latents of the notes from `start` to before `stop`: float32 [notes, latent_size]."""
@@ -94,6 +113,9 @@ class Plan:
             "without an end, ended with their track": self.unfinished,
             f"extended beyond {self.hold:g} s": self.extended,
             f"held longer than {self.longest:g} s and released then": self.held,
+            "pan changes left out": 0 if self.stereo else self.pans,
+            "modulation changes left out": self.modulations * (self.modulation == "ignore"),
+            "other controller changes left out": self.others,
         }
         parts += [f"{count} {words}" for words, count in changes.items() if count]
         return ", ".join(parts)
@@ -110,9 +132,18 @@ def make_plan(
     family: str | None = None,
     out_of_range: str = "octave",
     sustain: str = "extend",
+    stereo: bool = False,
+    modulation: str = "ignore",
 ) -> Plan:
     """Decide pitches and instruments of a piece; arguments and errors as for `perform`."""
-    _check_options(synth, secs_per_instrument, arrangement, out_of_range, sustain)
+    _check_synth(synth)
+    _check_choices(
+        arrangement=(arrangement, ARRANGEMENTS),
+        out_of_range=(out_of_range, OUT_OF_RANGE),
+        sustain=(sustain, SUSTAIN),
+        modulation=(modulation, MODULATIONS),
+    )
+    _check_seconds(secs_per_instrument)
     notes, moved, dropped = _fit_pitches(score.notes, synth.pitches, out_of_range)
     duration = max(note.end for note in notes)
     parts = _parts(notes) if arrangement == "per-track" else [0] * len(notes)
@@ -129,7 +160,7 @@ def make_plan(
     hold = longest = longest_hold(synth.note_samples, synth.sample_rate)
     if sustain == "extend" and can_extend(hold, synth.sample_rate):
         longest = LONGEST_EXTENDED
-    lengths = [note.end - note.start for note in notes]
+    lengths = [_seconds_read(note, longest, modulation) for note in notes]
     return Plan(
         notes=tuple(notes),
         duration=duration,
@@ -145,24 +176,28 @@ def make_plan(
         held=sum(seconds > longest for seconds in lengths),
         drums=score.drums,
         unfinished=score.unfinished,
+        modulations=score.modulations,
+        pans=score.pans,
+        others=score.others,
+        stereo=stereo,
+        modulation=modulation,
     )
 
 
-def _check_options(
-    synth: object, secs_per_instrument: float, arrangement: str, out_of_range: str, sustain: str
-) -> None:
-    """Refuse what can be refused without the piece."""
+def _check_synth(synth: object) -> None:
     if isinstance(synth, str | os.PathLike):
         raise InputError(
             f"synth={str(synth)!r}: must be a Synth; use gansynth.load({str(synth)!r})."
         )
-    for name, value, allowed in (
-        ("arrangement", arrangement, ARRANGEMENTS),
-        ("out_of_range", out_of_range, OUT_OF_RANGE),
-        ("sustain", sustain, SUSTAIN),
-    ):
+
+
+def _check_choices(**choices: tuple[str, Sequence[str]]) -> None:
+    for name, (value, allowed) in choices.items():
         if value not in allowed:
             raise InputError(f"{name}={value!r}: must be one of {', '.join(allowed)}.")
+
+
+def _check_seconds(secs_per_instrument: float) -> None:
     number = isinstance(secs_per_instrument, int | float)
     if not (number and np.isfinite(secs_per_instrument) and secs_per_instrument > 0):
         raise InputError(f"secs_per_instrument={secs_per_instrument!r}: must be above 0 seconds.")
@@ -193,7 +228,7 @@ def render(plan: Plan, synth: Synth, progress: bool = False) -> LevelledClip:
             dynamic_ncols=True,
         )
     samples = clip_samples(plan.duration, synth.sample_rate)
-    return LevelledClip(mix_blocks(played, samples, synth.sample_rate))
+    return LevelledClip(mix_blocks(played, samples, synth.sample_rate, stereo=plan.stereo))
 
 
 def perform(
@@ -207,14 +242,19 @@ def perform(
     family: str | None = None,
     out_of_range: str = "octave",
     sustain: str = "extend",
+    stereo: bool = False,
+    modulation: str = "ignore",
     progress: bool = False,
 ) -> NDArray[np.float32]:
     """Play a MIDI file.
 
+    Pitch bends (of MPE zones too), volume and expression are followed; docs/midi.md says what else
+    is, what is repaired and what is left out.
+
     Parameters
     ----------
     midi : path
-        A standard MIDI file of type 0 or 1. Drums (channel 10) are left out.
+        A standard MIDI file of type 0 or 1. Drums are left out.
     synth : Synth
     seed : int or None
         Of the random instruments; None is different each time.
@@ -232,13 +272,18 @@ def perform(
     sustain : str
         Notes held longer than the model's (3 s): "extend" lets their steady part go on, up to two
         minutes; "cut" releases them then, as the original does.
+    stereo : bool
+        Two sides, with each channel where its pan (CC10) puts it.
+    modulation : str
+        What the modulation wheel (CC1) and channel pressure do: "ignore", "vibrato" or
+        "brightness".
     progress : bool
         Show a progress bar.
 
     Returns
     -------
-    float32 [samples] at `synth.sample_rate`, peak 0.5; whole seconds, 2 to 3 s more than
-        the piece
+    float32 [samples], or [samples, 2] for stereo, at `synth.sample_rate`, peak 0.5; whole
+        seconds, 2 to 3 s more than the piece
 
     Raises
     ------
@@ -247,8 +292,11 @@ def perform(
     InputError
         If an argument breaks its rule.
     """
+    score = read_midi(midi, per_track=arrangement == "per-track")
+    for line in score.warnings:
+        warnings.warn(f"midi={str(midi)!r}: {line}", stacklevel=2)
     plan = make_plan(
-        read_midi(midi),
+        score,
         synth,
         seed=seed,
         secs_per_instrument=secs_per_instrument,
@@ -257,21 +305,46 @@ def perform(
         family=family,
         out_of_range=out_of_range,
         sustain=sustain,
+        stereo=stereo,
+        modulation=modulation,
     )
     with render(plan, synth, progress) as clip:
-        return np.concatenate([*clip.blocks(), np.zeros(0, dtype=np.float32)])
+        return np.concatenate(list(clip.blocks()))
 
 
 def _played(plan: Plan, synth: Synth) -> Iterator[PlayedNote]:
     for start in range(0, len(plan.notes), _NOTES_AT_ONCE):
         notes = plan.notes[start : start + _NOTES_AT_ONCE]
         latents = plan.latents(start, start + len(notes))
-        seconds = [min(note.end - note.start, plan.longest) for note in notes]
+        seconds = [
+            min(_seconds_read(note, plan.longest, plan.modulation), plan.longest) for note in notes
+        ]
         struck = [note.velocity for note in notes] if synth.velocities else None
         waves = synth.stream(latents, [note.pitch for note in notes], struck)
         waves = extend_each(waves, synth.sample_rate, plan.hold, seconds)
         for note, wave in zip(notes, waves, strict=True):
-            yield PlayedNote(wave, note.start, note.end, note.velocity, plan.longest)
+            yield _expressed(plan, note, wave, synth.sample_rate)
+
+
+def _seconds_read(note: Note, longest: float, modulation: str) -> float:
+    """How much of its wave a note goes through while it is held."""
+    seconds = note.end - note.start
+    course = course_of(note, min(seconds, longest), modulation)
+    return seconds if course is None else float(course.place(seconds))
+
+
+def _expressed(plan: Plan, note: Note, wave: NDArray[np.float32], sample_rate: int) -> PlayedNote:
+    """A note with what its controllers do to it."""
+    seconds = min(note.end - note.start, plan.longest)
+    course = course_of(note, seconds, plan.modulation)
+    longest = plan.longest
+    if course is not None:
+        longest = min(seconds, course.when(plan.longest))
+        wave = bend(wave, sample_rate, course, int((longest + RELEASE) * sample_rate) + 1)
+    if plan.modulation == "brightness":
+        wave = brightened(wave, note, sample_rate)
+    gain = gain_of(note, len(wave), sample_rate, stereo=plan.stereo)
+    return PlayedNote(wave, note.start, note.end, note.velocity, longest, gain)
 
 
 def _checked_count(duration: float, secs_per_instrument: float) -> int:
@@ -292,8 +365,8 @@ def _fit_pitches(
     kept: list[Note] = []
     moved = 0
     for note in notes:
-        if note.pitch in known:
-            kept.append(note)
+        if (near := nearest_pitch(note, known)) is not None:
+            kept.append(near)
             continue
         if rule == "error":
             raise MidiError(
@@ -303,10 +376,7 @@ def _fit_pitches(
         same_class = [p for p in pitches if (p - note.pitch) % 12 == 0]
         if rule == "octave" and same_class:
             nearest = min(same_class, key=lambda pitch: abs(pitch - note.pitch))
-            kept.append(
-                Note(nearest, note.velocity, note.start, note.end, note.track, note.channel,
-                     note.program)
-            )  # fmt: skip
+            kept.append(replace(note, pitch=nearest))
             moved += 1
     if not kept:
         raise MidiError(
@@ -321,6 +391,6 @@ def _parts(notes: Sequence[Note]) -> list[int]:
     lone track.
     """
     lone = len({note.track for note in notes}) == 1
-    keys = [(note.channel, note.program) if lone else (note.track,) for note in notes]
+    keys = [(note.port, note.channel, note.program) if lone else (note.track,) for note in notes]
     order = {key: number for number, key in enumerate(sorted(set(keys)))}
     return [order[key] for key in keys]

@@ -258,7 +258,8 @@ def record_clip(
     check_targets(folder, [stem], form, overwrite)
     rate = form.sample_rate or synth.sample_rate
     seconds = clip_samples(plan.duration, synth.sample_rate) // synth.sample_rate
-    check_length(f"{stem}{form.extension}", seconds * rate, rate, form.bits)
+    frames = seconds * rate * (2 if plan.stereo else 1)
+    check_length(f"{stem}{form.extension}", frames, rate, form.bits)
     sidecar = {
         **origin,
         "kind": "clip",
@@ -306,6 +307,8 @@ def _write(
     write_text(folder / f"{stem}.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     if form.plot:
         wave = np.concatenate(list(blocks()))
+        if wave.ndim == 2:
+            wave = wave.mean(axis=1)
         save_rainbowgram(folder / f"{stem}.png", wave, sample_rate, title=title)
     return note
 

@@ -29,7 +29,7 @@ from gansynth.errors import GansynthError, InputError
 from gansynth.model.load import SHIPPED_NAME
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument, parse_instruments
-from gansynth.performance.midi import MAX_BYTES
+from gansynth.performance.midi_file import MAX_BYTES
 from gansynth.performance.mix import RELEASE, longest_hold
 from gansynth.serve.bodies import (
     count_of,

@@ -83,7 +83,7 @@ def check_piece(data: bytes, name: str, latents: NDArray[np.float32], arrangemen
         path = Path(folder) / "upload.mid"
         path.write_bytes(data)
         try:
-            score = read_midi(path)
+            score = read_midi(path, per_track=arrangement == "per-track")
         except MidiError as error:
             # The place is ours and says nothing to whoever sent the file.
             raise MidiError(str(error).replace(f"path={str(path)!r}", f"midi={name!r}")) from None
@@ -114,7 +114,8 @@ def render_piece(
         for path in paths:
             write_audio(path, _wanted(clip.blocks(), progress), synth.sample_rate)
         seconds = clip.samples / synth.sample_rate
-    return paths, {"seconds": seconds, "summary": plan.summary()}
+    summary = "; ".join([plan.summary(), *piece.score.warnings])
+    return paths, {"seconds": seconds, "summary": summary}
 
 
 def _wanted(

@@ -30,7 +30,7 @@ from gansynth.performance.perform import perform
 
 RunCli = Callable[..., Any]
 MakeMidi = Callable[..., Path]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def files(folder: Path) -> list[str]:

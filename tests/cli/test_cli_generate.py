@@ -132,6 +132,8 @@ def test_the_sidecar_says_how_to_make_the_note_again(generate: Generate, toy_mod
             "per_track": False,
             "out_of_range": "octave",
             "sustain": "extend",
+            "stereo": False,
+            "modulation": "ignore",
             "precision": "auto",
             "velocity": None,
             "family": None,

@@ -25,7 +25,7 @@ PREFIX = "model.ckpt-7"
 INDEX = f"{PREFIX}.index"
 SHARD = f"{PREFIX}.data-00000-of-00001"
 Tensors = dict[str, np.ndarray]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REFERENCE = Path(os.environ.get("GANSYNTH_REFERENCE", ROOT / ".." / "shared" / "reference"))
 STAGES: list[Path | None] = [*sorted(REFERENCE.glob("*/checkpoint/stage_*"))] or [None]
 KERNEL = np.arange(6, dtype=np.float32).reshape(2, 3)

@@ -40,7 +40,7 @@ def naive_envelope(seconds: float, samples: int) -> NDArray[np.float64]:
 def naive_mix(notes: list[PlayedNote], samples: int) -> NDArray[np.float64]:
     """The whole clip in one buffer."""
     clip = np.zeros(samples + 10 * RATE)
-    for wave, start, end, velocity, _ in notes:
+    for wave, start, end, velocity, *_ in notes:
         gain = naive_envelope(end - start, len(wave))
         sound = wave[: len(gain)] * gain
         first, level = int(start * RATE), np.abs(sound).max()
