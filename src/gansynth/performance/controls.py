@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 BEND_RAMP = 0.005  # seconds: too short to be heard as a glide, too long to be heard as a click
 LEVEL_RAMPS = (0.01, 0.04)  # shortest and longest; in between, as long as the step before stood
+ROUNDING = 0.005  # seconds over which levels are averaged: a corner would be heard as a faint tick
 DEFAULT_VOLUME, DEFAULT_EXPRESSION, CENTER = 100, 127, 64  # General MIDI's
 
 
@@ -67,8 +68,11 @@ class Line(NamedTuple):
     values: Floats
 
     def sampled(self, samples: int, sample_rate: int) -> Floats:
-        """Values at the samples of a note: float64 [samples]."""
-        return np.interp(np.arange(samples) / sample_rate, self.times, self.values)
+        """Values at the samples of a note, corners rounded: float64 [samples]."""
+        half = int(ROUNDING * sample_rate / 2)
+        values = np.interp(np.arange(samples) / sample_rate, self.times, self.values)
+        sums = np.pad(values, (half + 1, half), mode="edge").cumsum()
+        return (sums[2 * half + 1 :] - sums[: -2 * half - 1]) / (2 * half + 1)
 
     @property
     def constant(self) -> bool:
