@@ -185,7 +185,11 @@ MIDI = {
     ),
     "no midi": (bytes_of("song.mid", b"RIFF1234"), TOY_SONG, "not a MIDI file, it begins with"),
     "empty": (bytes_of("song.mid", b""), TOY_SONG, "not a MIDI file, it is empty"),
-    "cut": (cut(SONG, 30), TOY_SONG, "the file is truncated, fetch or export it"),
+    "cut": (
+        cut(SONG, 24),
+        TOY_SONG,
+        "note; the file is damaged (track 1 played up to where the file",
+    ),
     "no notes": (
         bytes_of(SONG, b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk\0\0\0\4\0\xff\x2f\0"),
         TOY_SONG,

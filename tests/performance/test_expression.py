@@ -68,7 +68,7 @@ def pitches_of(clip: Floats) -> Floats:
     spectrum = np.fft.fft(clip)
     spectrum[len(clip) // 2 :] = 0
     steps = np.diff(np.unwrap(np.angle(np.fft.ifft(spectrum))))
-    return 12 * np.log2(steps * RATE / (2 * np.pi) / 440) + 69
+    return 12 * np.log2(np.maximum(steps, 1e-9) * RATE / (2 * np.pi) / 440) + 69
 
 
 def splatter(clip: Floats, start: float, stop: float, hertz: float) -> float:
