@@ -1,29 +1,36 @@
-# Every target sets up its own environment in .venv; nothing needs to be installed first but
+# Every target installs what it needs, and no more, into .venv; nothing needs to be there before but
 # Python 3.11 or newer with venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+JOBS ?= 2
 
-.PHONY: help demo demo-serve test lint types bench ship-model clean
+.PHONY: help demo demo-serve test lint types bench release ship-model clean
 
 help:
-	@echo "make demo    render Bach's Prelude in C to demo/clip.wav, with a picture"
-	@echo "make demo-serve  the instrument in the browser"
-	@echo "make test    lint, type check and all tests"
-	@echo "make bench   speed and memory, as ratios (about 18 minutes)"
+	@echo "make demo        render Bach's Prelude in C to demo/clip.wav, with a picture"
+	@echo "make demo-serve  play the instrument in the browser"
+	@echo "make test        lint, check types and run all tests (JOBS=2 at once)"
+	@echo "make bench       measure speed and memory, as ratios (about 18 minutes)"
+	@echo "make release     build and check what is published"
 	@echo "make ship-model  train the model that ships, from a SoundFont (MINUTES=90; SHIP='--go-on')"
-	@echo "make clean   remove the environment and what the demo made"
+	@echo "make clean       remove the environment and what the others made"
 
-$(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@# Its metadata asks for pyaudio, which needs a compiler; tests that play it are skipped without it.
+# The package with one of its extras.
+$(VENV)/.ready-%: pyproject.toml constraints.txt
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
+
+# tinysoundfont's metadata ask for pyaudio, which needs a compiler; tests that play it are skipped
+# without it.
+DEV := $(VENV)/.ready-dev $(VENV)/.ready-tinysoundfont
+$(VENV)/.ready-tinysoundfont: $(VENV)/.ready-dev
 	-@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
 	    tinysoundfont==0.3.7
-	@touch $(READY)
+	@touch $@
 
-demo: $(READY)
+demo: $(VENV)/.ready-plot
 	@# Threads that wait by spinning would hold each other up where other programs run too.
 	OMP_WAIT_POLICY=passive $(BIN)/gansynth generate --midi demo/bwv846.mid --seed 846 \
 	    --plot --force -o demo/clip.wav
@@ -31,25 +38,31 @@ demo: $(READY)
 	@echo "sound:   demo/clip.wav"
 	@echo "picture: demo/clip.png"
 
-demo-serve: $(READY)
+demo-serve: $(VENV)/.ready-serve
 	$(BIN)/gansynth serve --open
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)
+types: $(DEV)
 	$(BIN)/mypy
 
 test: lint types
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-bench: $(READY)
+bench: $(DEV)
 	$(BIN)/python -m bench
 
+release: $(VENV)/.ready-release
+	rm -rf dist
+	$(BIN)/hatchling build -d dist
+	$(BIN)/twine check --strict dist/*
+	@echo "publish with: $(BIN)/twine upload dist/*"
+
 MINUTES ?= 90
-ship-model: $(READY)
+ship-model: $(DEV)
 	$(BIN)/python -m ship --minutes $(MINUTES) $(SHIP)
 
 clean:
-	rm -rf $(VENV) demo/clip.*
+	rm -rf $(VENV) dist demo/clip.*

@@ -1,7 +1,9 @@
-"""Makes what the README shows and plays of the shipped model (needs gansynth[plot] and pillow).
+"""Makes what the README shows and plays of the shipped model (needs matplotlib and pillow).
 
-python docs/pictures.py    writes docs/note.png and docs/prelude.ogg for the README, and for the
-                           model card docs/interpolation.png and .ogg, and docs/pitches.ogg
+python docs/pictures.py    writes docs/note.png and docs/prelude.mp3 for the README, and for the
+                           model card docs/interpolation.png and .mp3, and docs/pitches.mp3
+
+Sounds are MP3: older versions of Safari play no Ogg Vorbis.
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from gansynth.audio.files import write_audio
 from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
 from gansynth.model.synth import Synth, load
 from gansynth.performance.instruments import slerp
@@ -24,6 +26,7 @@ from gansynth.pitches import pitch_name
 
 HERE = Path(__file__).parent
 INSTRUMENTS, PITCHES, SEED = 4, (60, 48), 0
+COMPRESSION = 0.5  # of MP3; 0 is the best
 STEPS = 6  # of the way from one instrument to another
 LOWEST, OCTAVES = 36, 6.5  # what is shown: from C2 up to the model's highest bins
 
@@ -34,7 +37,7 @@ def main() -> None:
     draw_notes(synth, HERE / "note.png")
     # The seed of `make demo`: the same clip.
     clip = perform(HERE.parent / "demo" / "bwv846.mid", synth, seed=846, progress=True)
-    write_audio(HERE / "prelude.ogg", clip, synth.sample_rate, overwrite=True)
+    write_mp3(HERE / "prelude.mp3", clip, synth)
     first, last = synth.sample_latents(2, seed=SEED)
     latents = np.stack([slerp(first, last, share) for share in np.linspace(0, 1, STEPS)])
     way = synth.notes(latents, [60] * STEPS)
@@ -42,8 +45,8 @@ def main() -> None:
         [[wave] for wave in way], [f"{step} of {STEPS}" for step in range(1, STEPS + 1)],
         ["plays C4"], synth, HERE / "interpolation.png",
     )  # fmt: skip
-    write_row(way, synth, HERE / "interpolation.ogg")
-    write_row(synth.notes(first, range(24, 85, 6)), synth, HERE / "pitches.ogg")
+    write_row(way, synth, HERE / "interpolation.mp3")
+    write_row(synth.notes(first, range(24, 85, 6)), synth, HERE / "pitches.mp3")
 
 
 def write_row(waves: NDArray[np.float32], synth: Synth, path: Path) -> None:
@@ -51,7 +54,12 @@ def write_row(waves: NDArray[np.float32], synth: Synth, path: Path) -> None:
     each = 2 * synth.sample_rate
     fade = np.minimum(1, np.arange(each)[::-1] / (0.05 * synth.sample_rate)).astype(np.float32)
     row = np.concatenate([wave[:each] * fade for wave in waves])
-    write_audio(path, 0.7 * row / np.abs(row).max(), synth.sample_rate, overwrite=True)
+    write_mp3(path, 0.7 * row / np.abs(row).max(), synth)
+
+
+def write_mp3(path: Path, wave: NDArray[np.float32], synth: Synth) -> None:
+    """Write sound that every browser plays."""
+    soundfile.write(path, wave, synth.sample_rate, compression_level=COMPRESSION)
 
 
 def draw_notes(synth: Synth, path: Path) -> None:

@@ -34,6 +34,11 @@ ROOT = Path(__file__).parents[1]
 PITCHES = list(range(24, 85))
 TICKS_PER_SECOND = 960  # 480 a beat at the default tempo
 
+# Parts of names of test files, by how long they take; all others last.
+_LONGEST = (
+    "processes", "serve", "readme", "wheel", "bench", "ship.py", "training_", "conditions", "",
+)  # fmt: skip
+
 # The smallest network there is: two resolutions of two channels, notes of 28 samples.
 TOY = {
     "data_type": "linear",
@@ -65,6 +70,19 @@ def _toy() -> Model:
     from gansynth.model.file import initial_model
 
     return initial_model(config.preset("tiny").replace(**TOY), PITCHES, seed=0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes, one runs all tests of a file, and one all with servers and browsers.
+
+    The longest come first, so that no process is left with one of them at the end.
+    """
+    for item in items:
+        path = item.path.relative_to(ROOT).as_posix()
+        in_browser = "serve" in path or "browser" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("serve" if in_browser else path))
+    items.sort(key=lambda item: min(n for n, part in enumerate(_LONGEST) if part in item.path.name))
 
 
 @pytest.fixture(scope="session")

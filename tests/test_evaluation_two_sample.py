@@ -166,6 +166,6 @@ def test_too_few_groups_and_a_missing_library_are_refused(monkeypatch: pytest.Mo
         two_sample(some, some, np.arange(20) // 4, np.arange(20))
     with pytest.raises(InputError, match="groups: 3 and 20 for 20 real and 20 made notes"):
         two_sample(some, some, [1, 2, 3], np.arange(20))
-    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(InputError, match="pip install scikit-learn"):
         two_sample(some, some, np.arange(20), np.arange(20))

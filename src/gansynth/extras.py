@@ -18,12 +18,14 @@ EXTRAS = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "serve": ("starlette", "uvicorn"),
     "formats": ("av",),
+    "evaluate": ("scikit-learn",),
 }
+_MODULES = {"scikit-learn": "sklearn"}  # where it isn't the package's name
 
 
 def missing(extra: str) -> list[str]:
     """The packages of an extra that aren't installed; nothing is imported."""
-    return [name for name in EXTRAS[extra] if find_spec(name) is None]
+    return [name for name in EXTRAS[extra] if find_spec(_MODULES.get(name, name)) is None]
 
 
 def how_to_install(extra: str) -> str:

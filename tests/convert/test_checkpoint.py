@@ -330,16 +330,17 @@ checkpoints = Checkpoints(folder, keep_last=2)
 draw = random.Random(0)
 image = 0
 for _ in range(rounds):
+    before = checkpoints.paths()
     child = os.fork()
     if child == 0:
         while True:
             image += 1
             checkpoints.save({"x": torch.full((50_000,), image)}, {"images": image, "stage": 0})
-    time.sleep(0.01 + 0.06 * draw.random())
+    while checkpoints.paths() == before:  # on a busy machine a save takes its time
+        time.sleep(0.001)
+    time.sleep(0.06 * draw.random())
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    if not checkpoints.paths():
-        continue
     loaded = checkpoints.latest()
     intact = bool((loaded.tensors["x"] == loaded.facts["images"]).all())
     print(json.dumps([loaded.facts["images"], intact, loaded.warnings]))
@@ -356,7 +357,7 @@ def test_killed_at_any_moment_the_newest_is_readable(tmp_path: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert run.returncode == 0, run.stderr
     seen = [json.loads(line) for line in run.stdout.splitlines()]
-    assert len(seen) > rounds // 2
+    assert len(seen) == rounds
     assert all(intact and not warnings for _, intact, warnings in seen)
     assert seen[-1][0] > rounds  # it got on between the kills
     save_some(tmp_path, (10**6, 0))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.errors import InputError
+from gansynth.extras import require
 
 ALL = "all"
 FOLDS = 5
@@ -52,12 +53,9 @@ def two_sample(
     InputError
         If the groups don't fit the notes or are fewer than the folds, or scikit-learn is missing.
     """
-    try:
-        from sklearn.model_selection import StratifiedGroupKFold
-    except ImportError:
-        raise InputError(
-            "two-sample test: scikit-learn isn't installed; pip install scikit-learn."
-        ) from None
+    require("evaluate", "two-sample test")
+    from sklearn.model_selection import StratifiedGroupKFold
+
     names = [name for name in real if name in made]
     count = len(next(iter(real.values()))), len(next(iter(made.values())))
     if count != (len(real_groups), len(made_groups)):
