@@ -409,7 +409,7 @@ valid_changes = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=30)
 @given(changes=valid_changes)
 def test_valid_values_survive_plain_dictionaries_and_json(changes: dict[str, Any]) -> None:
     config = from_dict(changes)
