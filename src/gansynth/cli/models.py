@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gansynth.cli.hyperparameters import parse_changes, set_option
 from gansynth.errors import InputError
 from gansynth.pitches import describe_pitches, parse_pitches
 
@@ -121,7 +122,8 @@ def info(model: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.option("--preset", required=True, help="mel_prog_hires, fast, quick_test or tiny.")
-@click.option("--hparams", help="JSON object of hyperparameters on top of the preset.")
+@set_option
+@click.option("--hparams", help="The same as a JSON object.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--pitches", default="24-84", show_default=True, help="Pitches it will know.")
 @click.option(
@@ -129,8 +131,9 @@ def info(model: str | None, as_json: bool) -> None:
 )
 @_force
 def init(
-    preset: str, hparams: str | None, seed: int, pitches: str, output: str, force: bool
-) -> None:
+    preset: str, changes: tuple[str, ...], hparams: str | None, seed: int, pitches: str,
+    output: str, force: bool,
+) -> None:  # fmt: skip
     """Make an untrained model file: it has every part of a model and makes noise."""
     from gansynth import config as configs
     from gansynth.files import check_writable
@@ -138,6 +141,7 @@ def init(
     config = configs.preset(preset)
     if hparams is not None:
         config = configs.from_json(hparams, config)
+    config = configs.from_dict(parse_changes(changes), config)
     known = parse_pitches(pitches)
     _check_model_name(output)
     check_writable(output, overwrite=force)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gansynth.cli.hyperparameters import listing, parse_changes, set_option
 from gansynth.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ Examples:
     help="Model to go on from: a model file, a run folder, or one of the original's.",
 )  # fmt: skip
 @click.option("--preset", help=f"Hyperparameters to begin with.  [default: {DEFAULT_PRESET}]")
-@click.option(
-    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change one hyperparameter."
-)
+@set_option
+@click.option("--list", "show", is_flag=True, help="Show presets and hyperparameters, and stop.")
 @click.option("--pitches", help="Pitches to learn, as in 24-84.  [default: all of the data]")
 @click.option("--seed", type=click.IntRange(min=0), help="[default: 0]")
 @click.option("--precision", help="float32, bfloat16, or auto: the faster one.  [default: auto]")
@@ -74,6 +73,7 @@ def train(
     source: str | None,
     preset: str | None,
     changes: tuple[str, ...],
+    show: bool,
     pitches: str | None,
     seed: int | None,
     precision: str | None,
@@ -89,6 +89,9 @@ def train(
     dry_run: bool,
 ) -> None:
     """Train a model on notes that `gansynth dataset build` prepared."""
+    if show:
+        click.echo(listing(preset or DEFAULT_PRESET))
+        return
     from gansynth.training.options import TrainOptions
 
     lasting: dict[str, Any] = {
@@ -103,7 +106,7 @@ def train(
         **lasting, device=device, compile=compile, save_minutes=save_minutes, keep=keep,
         max_minutes=max_minutes, max_images=max_images, cache_gigabytes=cache_gigabytes,
     )  # fmt: skip
-    values = _parse_changes(changes)
+    values = parse_changes(changes)
     if resume is not None:
         for name, value in (("output", output), ("from", source), ("pitches", pitches)):
             if value is not None:
@@ -205,20 +208,6 @@ def _config(preset: str | None, values: dict[str, Any], base: Config | None) -> 
     from gansynth import config as configs
 
     return configs.from_dict(values, base or configs.preset(preset or DEFAULT_PRESET))
-
-
-def _parse_changes(changes: tuple[str, ...]) -> dict[str, Any]:
-    """`name=value` pairs; values are JSON, or else text."""
-    values = {}
-    for change in changes:
-        name, equals, text = change.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"set={change!r}: must be NAME=VALUE, as in --set fmap_max=128.")
-        try:
-            values[name] = json.loads(text)
-        except ValueError:
-            values[name] = text
-    return values
 
 
 def plan(config: Config, notes: int, pitches: list[int]) -> str:
