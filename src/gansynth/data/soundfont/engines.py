@@ -17,6 +17,8 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -129,7 +131,8 @@ class _FluidPlayer:
             if not self._synth:
                 raise InputError(f"engine='fluidsynth': can't start: {engine.messages.last}")
             self._lib.fluid_synth_set_interp_method(self._synth, -1, 7)
-            number = self._lib.fluid_synth_sfload(self._synth, os.fsencode(font), 0)
+            with _quiet_glib():
+                number = self._lib.fluid_synth_sfload(self._synth, os.fsencode(font), 0)
             if number < 0:
                 raise _unplayable(font, engine, engine.messages.last or "it can't be read")
             engine.messages.last = ""  # it complains about some fonts that it plays well
@@ -173,6 +176,39 @@ class _FluidPlayer:
 
 
 _LogFunction = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_GLibLogFunction = ctypes.CFUNCTYPE(
+    None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p
+)
+_ignore = _GLibLogFunction(lambda domain, level, text, data: None)
+_glib_lock = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _glib_set_handler() -> Any:
+    """GLib's function; None where FluidSynth was built without it."""
+    name = ctypes.util.find_library("glib-2.0") or "libglib-2.0.so.0"
+    try:
+        function = ctypes.CDLL(name).g_log_set_default_handler
+    except (OSError, AttributeError):
+        return None
+    function.restype = ctypes.c_void_p
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    return function
+
+
+@contextmanager
+def _quiet_glib() -> Iterator[None]:
+    """Keep GLib from printing: FluidSynth's reader of DLS files complains there of other files."""
+    set_handler = _glib_set_handler()
+    if set_handler is None:
+        yield
+        return
+    with _glib_lock:
+        before = set_handler(ctypes.cast(_ignore, ctypes.c_void_p), None)
+        try:
+            yield
+        finally:
+            set_handler(before, None)
 
 
 def _declare(library: ctypes.CDLL) -> str:
@@ -279,6 +315,7 @@ class TinySoundFont:
 _FADES = 100  # stretches of 16 blocks to wait for silence
 # Decibels at which it is as loud as FluidSynth at GAIN.
 _TINY_GAIN = 6.0
+_CANCELS = 0.02  # of both sides' power
 
 
 class _TinyPlayer:
@@ -314,9 +351,14 @@ class _TinyPlayer:
 
 
 def _mono(left: Samples, right: Samples) -> Samples:
-    """Both sides at equal power: a note in the middle is as loud as it was."""
-    mixed: Samples = (left + right) * np.float32(math.sqrt(0.5))
-    return mixed
+    """Both sides at equal power: a note in the middle is as loud as it was.
+
+    Where they cancel, one of them being upside down, their difference.
+    """
+    mixed: Samples = left + right
+    if np.vdot(mixed, mixed) < _CANCELS * (np.vdot(left, left) + np.vdot(right, right)):
+        mixed = left - right
+    return mixed * np.float32(math.sqrt(0.5))
 
 
 def _unplayable(font: Path, engine: Engine, reason: str) -> InputError:

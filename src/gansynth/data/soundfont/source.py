@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.data.labels import wrong_labels
-from gansynth.data.note import Broken, Dropped, Note, Sound
+from gansynth.data.note import Broken, Dropped, Note, Sound, printable
 from gansynth.data.soundfont.engines import GAIN, Engine, find_engine, whole_blocks
-from gansynth.data.soundfont.general_midi import Kind, kind_of
+from gansynth.data.soundfont.general_midi import Kind, follows_standard, kind_of
+from gansynth.data.soundfont.repair import write_repaired
 from gansynth.data.soundfont.structure import Preset, SoundFont, read_soundfont
 from gansynth.errors import InputError
 from gansynth.files import PathLike
@@ -27,6 +30,7 @@ SILENT_KEY = "silent key"
 OTHER_PITCH = "sounds at another pitch"
 
 _RATES = (44_100, 48_000)
+_SUFFIX = ".sf2"  # engines look inside
 _HELD = 0.75  # of the length
 _SILENCE = 1e-3  # of full scale, -60 dB: a fault of the font, or nothing that 16 bits can hold well
 _LOUDEST = 0.95  # of full scale; a louder note is turned down to it
@@ -85,7 +89,11 @@ def open_soundfont(
     source = SoundFontSource(
         font, find_engine(engine), sample_rate, seconds, sorted(set(velocities)), keys
     )
-    source.check()
+    try:
+        source.check()
+    except BaseException:
+        source.close()
+        raise
     return source
 
 
@@ -104,17 +112,25 @@ class SoundFontSource:
         keys: Sequence[int],
     ) -> None:
         self._font, self._engine = font, engine
+        self._name, self._stem = printable(font.path.name), printable(font.path.stem)
         self._sample_rate, self._seconds = sample_rate, seconds
         self._velocities, self._keys = velocities, keys
-        self._kinds = [kind_of(p.bank, p.program, p.name) for p in font.presets]
+        self._folder: TemporaryDirectory[str] | None = None
+        self._playable = font.path
+        if not font.strict:
+            self._folder = TemporaryDirectory(prefix="gansynth-")
+            self._playable = write_repaired(font, Path(self._folder.name) / f"copy{_SUFFIX}")
+        standard = follows_standard((p.bank, p.program, p.name) for p in font.presets)
+        self._kinds = [kind_of(p.bank, p.program, p.name, standard) for p in font.presets]
         self._groups = self._number_groups()
         self.count: int | None = sum(
-            len(self._keys_of(preset, velocity))
+            max(len(self._keys_of(preset, velocity)), bool(preset.fault))
             for preset in font.presets
             for velocity in velocities
         )
         self.details: dict[str, Any] = {
-            "font": font.path.name,
+            "font": printable(font.path.name),
+            "general_midi": standard,
             "presets": len(font.presets),
             "melodic_presets": len(self._groups),
             "sample_groups": len(set(self._groups.values())),
@@ -137,21 +153,34 @@ class SoundFontSource:
                 f"{shown}: no preset has a key in {self._keys[0]}..{self._keys[-1]} at "
                 f"velocities={list(self._velocities)}; choose another SoundFont"
             )
-        bank, program = next(iter(self._groups))
-        self._engine.open(self._font.path, bank, program, self._engine_rate).close()
+        faults = []
+        for preset in self._melodic():
+            if not (fault := preset.fault or self._unplayable(preset)):
+                return
+            faults.append(fault)
+        raise InputError(f"{shown}: none of its melodic presets can be played: {faults[0]}")
 
     def chunks(self) -> Iterator[Sequence[Note | Broken | Dropped]]:
         """One preset at one velocity at a time, by bank and program, keys rising."""
         for preset, kind in zip(self._font.presets, self._kinds, strict=True):
             for velocity in self._velocities:
-                if keys := self._keys_of(preset, velocity):
+                keys = self._keys_of(preset, velocity)
+                if preset.fault and isinstance(kind, Kind):
+                    origin = f"{self._name}:{preset.bank}:{preset.program}"
+                    lost = max(1, len(keys))
+                    yield [Broken(f"{origin} {preset.name}", preset.fault, lost, stops=False)]
+                elif keys:
                     yield [self._note(preset, kind, key, velocity) for key in keys]
 
     def read(self, notes: Sequence[Note]) -> Iterator[Sound | Dropped | Broken]:
         """Render notes of one chunk; silent and wrongly tuned keys are dropped."""
         if not notes:
             return
-        waves = self._render(notes)
+        try:
+            waves = self._render(notes)
+        except InputError as error:
+            yield from (Broken(note.origin, self._shown(error), stops=False) for note in notes)
+            return
         peaks = np.abs(waves).max(axis=1)
         sounding = np.flatnonzero(peaks >= _SILENCE)
         wrong, heard = wrong_labels(
@@ -174,7 +203,9 @@ class SoundFontSource:
                 yield Sound(waves[index] * np.float32(scale), self._sample_rate)
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Remove the repaired copy, where there was one."""
+        if self._folder is not None:
+            self._folder.cleanup()
 
     @property
     def _engine_rate(self) -> int:
@@ -187,7 +218,7 @@ class SoundFontSource:
         length = round((self._seconds + _MARGIN) * rate)
         held = whole_blocks(_HELD * self._seconds * rate)
         waves = np.zeros((len(notes), round(self._seconds * self._sample_rate)), np.float32)
-        player = self._engine.open(self._font.path, voice.bank, voice.program, rate)
+        player = self._engine.open(self._playable, voice.bank, voice.program, rate)
         try:
             for wave, note in zip(waves, notes, strict=True):
                 sound = player.render(note.payload.key, note.velocity, held, length)
@@ -201,16 +232,32 @@ class SoundFontSource:
             player.close()
         return waves
 
+    def _melodic(self) -> list[Preset]:
+        return [
+            preset
+            for preset, kind in zip(self._font.presets, self._kinds, strict=True)
+            if isinstance(kind, Kind)
+        ]
+
+    def _unplayable(self, preset: Preset) -> str:
+        """Why the engine can't play a preset; empty where it can."""
+        rate = self._engine_rate
+        try:
+            self._engine.open(self._playable, preset.bank, preset.program, rate).close()
+        except InputError as error:
+            return self._shown(error)
+        return ""
+
+    def _shown(self, error: InputError) -> str:
+        """An engine's error without the place of the copy that it was given."""
+        return str(error).replace(str(self._playable), self._name)
+
     def _keys_of(self, preset: Preset, velocity: int) -> list[int]:
         return [key for key in self._keys if preset.plays(key, velocity)]
 
     def _number_groups(self) -> dict[tuple[int, int], int]:
         """Sample groups of the melodic presets, by bank and program."""
-        melodic = tuple(
-            preset
-            for preset, kind in zip(self._font.presets, self._kinds, strict=True)
-            if isinstance(kind, Kind)
-        )
+        melodic = tuple(self._melodic())
         numbers = self._font.groups(melodic)
         return {
             (preset.bank, preset.program): number
@@ -220,18 +267,18 @@ class SoundFontSource:
     def _note(
         self, preset: Preset, kind: Kind | str, key: int, velocity: int
     ) -> Note | Broken | Dropped:
-        path, address = self._font.path, f"{preset.bank}:{preset.program}"
-        origin = f"{path.name}:{address}:{key}:{velocity}"
+        address = f"{preset.bank}:{preset.program}"
+        origin = f"{self._name}:{address}:{key}:{velocity}"
         if isinstance(kind, str):
             return Dropped(origin, kind, preset.name)
         return Note(
             origin=origin,
             pitch=key,
             velocity=velocity,
-            instrument=f"{path.stem}/{address} {preset.name}".strip(),
+            instrument=f"{self._stem}/{address} {preset.name}".strip(),
             family=kind.family,
             source=kind.source,
-            group=f"{path.stem}:g{self._groups[preset.bank, preset.program]:03d}",
+            group=f"{self._stem}:g{self._groups[preset.bank, preset.program]:03d}",
             payload=_Voice(preset.bank, preset.program, key),
         )
 

@@ -7,14 +7,15 @@
                     shdr                 : samples
 
 Each table ends with a terminal record, and a row's zones run up to the first zone of the next row.
-Structure as in the SoundFont 2.04 specification; nothing here makes sound.
+Structure as in the SoundFont 2.04 specification; nothing here makes sound. A sample or instrument
+that is damaged or missing is a fault of the presets that use it, and of no others.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.data.soundfont.text import name_decoder
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path, open_regular
 
@@ -32,6 +34,7 @@ _INSTRUMENT, _KEY_RANGE, _VELOCITY_RANGE, _SAMPLE = 41, 43, 44, 53
 _VORBIS, _ROM = 0x10, 0x8000
 
 _NAME = ("name", "S20")
+NAMED = ("phdr", "inst", "shdr")
 _TABLES = {
     "phdr": [_NAME, ("program", "<u2"), ("bank", "<u2"), ("bag", "<u2"), ("_", "V12")],
     "pbag": [("first", "<u2"), ("_", "V2")],
@@ -70,12 +73,16 @@ class Zone(NamedTuple):
 
 @dataclass(frozen=True)
 class Preset:
-    """A sound that can be chosen: bank 0-128, General MIDI program 0-127, what its zones play."""
+    """A sound that can be chosen: bank 0-128, General MIDI program 0-127, what its zones play.
+
+    `fault` says what is damaged of it; empty where nothing is.
+    """
 
     bank: int
     program: int
     name: str
     zones: tuple[Zone, ...]
+    fault: str = ""
 
     def plays(self, key: int, velocity: int) -> bool:
         """Whether any zone is made for this note."""
@@ -89,13 +96,17 @@ class Preset:
 
 @dataclass(frozen=True)
 class Sample:
-    """A recording: where it lies in the data (frames; bytes if `vorbis`), its stereo partner."""
+    """A recording: where it lies in the data (frames; bytes if `vorbis`), its stereo partner.
+
+    `fault` says what is damaged of it; empty where nothing is.
+    """
 
     name: str
     start: int
     end: int
     link: int | None
     vorbis: bool
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,12 +124,16 @@ class SoundFont:
     origins : tuple of int
         For each sample, the first sample that shares recorded sound with it: the same stretch
         of data or a copy of it, or the other side of the stereo pair.
+    strict : bool
+        Whether the file is laid out as engines insist on: INFO, sdta and pdta in this order and
+        nothing else, of the size that its head says, with no index beyond its table.
     """
 
     path: Path
     presets: tuple[Preset, ...]
     samples: tuple[Sample, ...]
     origins: tuple[int, ...]
+    strict: bool = True
 
     def groups(self, presets: tuple[Preset, ...]) -> list[int]:
         """Number the given presets by what they share: one number a preset, from 0.
@@ -169,7 +184,17 @@ class _DamagedError(Exception):
     """What is wrong with the bytes."""
 
 
-def _read(path: Path, file: BinaryIO) -> SoundFont:
+@dataclass(frozen=True)
+class Layout:
+    """Where lists lie, as `(kind, start, end)`, and their chunks, as `(start, end)` by name."""
+
+    lists: tuple[tuple[bytes, int, int], ...]
+    chunks: dict[str, tuple[int, int]]
+    whole: bool  # of the size that its head says
+
+
+def find_layout(path: Path, file: BinaryIO) -> Layout:
+    """Look for the parts of a SoundFont; raises `InputError` for what is none."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(12)
@@ -178,20 +203,36 @@ def _read(path: Path, file: BinaryIO) -> SoundFont:
             f"path={str(path)!r}: is not a SoundFont; give a .sf2 or .sf3 file "
             "(RIFF of the form 'sfbk')"
         )
+    lists: list[tuple[bytes, int, int]] = []
     chunks: dict[str, tuple[int, int]] = {}
     for name, start, end in _chunks(file, 12, size):
+        kind = b""
         if name == b"LIST":
             file.seek(start)
             kind = file.read(4)
-            if kind in (b"sdta", b"pdta"):
+            if kind in (b"INFO", b"sdta", b"pdta"):
                 for inner, first, last in _chunks(file, start + 4, end):
                     chunks.setdefault(inner.decode("latin-1"), (first, last))
+        lists.append((kind, start, end))
+    return Layout(tuple(lists), chunks, int.from_bytes(head[4:8], "little") + 8 == size)
+
+
+def _read(path: Path, file: BinaryIO) -> SoundFont:
+    layout = find_layout(path, file)
+    chunks = layout.chunks
     if missing := [name for name in (*_TABLES, "smpl") if name not in chunks]:
         raise _DamagedError(f"has no {missing[0]!r} chunk; it is cut short or damaged")
     tables = {name: _table(file, name, *chunks[name]) for name in _TABLES}
-    samples = _samples(tables["shdr"])
-    presets = _presets(tables, len(samples))
-    return SoundFont(path, presets, samples, _origins(file, samples, *chunks["smpl"]))
+    text = name_decoder([bytes(row["name"]) for name in NAMED for row in tables[name][:-1]])
+    samples = _samples(file, tables["shdr"], *chunks["smpl"], text)
+    presets, beyond = _presets(tables, samples, text)
+    strict = (
+        layout.whole
+        and [kind for kind, _, _ in layout.lists] == [b"INFO", b"sdta", b"pdta"]
+        and all(name in chunks for name in ("ifil", "pmod", "imod"))
+        and not beyond
+    )
+    return SoundFont(path, presets, samples, _origins(file, samples, *chunks["smpl"]), strict)
 
 
 def _chunks(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -230,54 +271,83 @@ def _table(file: BinaryIO, name: str, start: int, end: int) -> Table:
     return np.frombuffer(file.read(end - start), record)
 
 
-def _samples(table: Table) -> tuple[Sample, ...]:
+def _samples(
+    file: BinaryIO, table: Table, start: int, end: int, text: Callable[[bytes], str]
+) -> tuple[Sample, ...]:
     """All samples but the terminal record."""
     count = len(table) - 1
-    return tuple(
-        Sample(
-            name=_text(row["name"]),
-            start=int(row["start"]),
-            end=int(row["end"]),
-            link=int(row["link"]) if row["type"] & 0xE and row["link"] < count else None,
-            vorbis=bool(row["type"] & _VORBIS),
-        )
-        if not row["type"] & _ROM
-        else Sample(_text(row["name"]), 0, 0, None, False)  # lies in a sound card, not in the file
-        for row in table[:-1]
-    )
+    samples = []
+    for row in table[:-1]:
+        name, vorbis = text(bytes(row["name"])), bool(row["type"] & _VORBIS)
+        if row["type"] & _ROM:  # lies in a sound card, not in the file
+            samples.append(Sample(name, 0, 0, None, False))
+            continue
+        first, last = int(row["start"]), int(row["end"])
+        link = int(row["link"]) if row["type"] & 0xE and row["link"] < count else None
+        fault = _sample_fault(file, first, last, vorbis, start, end)
+        if fault:
+            samples.append(Sample(name, 0, 0, None, vorbis, f"its sample {name!r} {fault}"))
+        else:
+            samples.append(Sample(name, first, last, link, vorbis))
+    return tuple(samples)
 
 
-def _presets(tables: dict[str, Table], samples: int) -> tuple[Preset, ...]:
-    instruments = _zones(tables, "inst", "ibag", "igen", _SAMPLE, samples)
-    parts = _zones(tables, "phdr", "pbag", "pgen", _INSTRUMENT, len(instruments))
+def _sample_fault(file: BinaryIO, first: int, last: int, vorbis: bool, start: int, end: int) -> str:
+    """What is wrong with the place of a sample in the data; empty where nothing is."""
+    width = 1 if vorbis else 2
+    if last <= first:
+        return "ends before it begins" if last < first else "is empty"
+    if start + width * last > end:
+        return f"ends at {last} of {(end - start) // width}"
+    file.seek(start + first)
+    return "is no Ogg stream" if vorbis and file.read(4) != b"OggS" else ""
+
+
+def _presets(
+    tables: dict[str, Table], samples: tuple[Sample, ...], text: Callable[[bytes], str]
+) -> tuple[tuple[Preset, ...], bool]:
+    """All presets, and whether an index lies beyond its table."""
+    instruments, missing = _zones(tables, "inst", "ibag", "igen", _SAMPLE, len(samples))
+    parts, absent = _zones(tables, "phdr", "pbag", "pgen", _INSTRUMENT, len(instruments))
     presets: dict[tuple[int, int], Preset] = {}
     total = 0
-    for row, zones in zip(tables["phdr"][:-1], parts, strict=True):
+    for row, zones, fault in zip(tables["phdr"][:-1], parts, absent, strict=True):
         total += sum(len(instruments[zone.sample]) for zone in zones)
         if total > _MAX_ZONES:
             raise _DamagedError(f"is damaged: its presets have over {_MAX_ZONES} zones")
         both = [_both(outer, inner) for outer in zones for inner in instruments[outer.sample]]
+        found = tuple(zone for zone in both if zone)
+        faults = [
+            fault,
+            *(missing[zone.sample] for zone in zones),
+            *(samples[zone.sample].fault for zone in found),
+        ]
         preset = Preset(
             bank=int(row["bank"]),
             program=int(row["program"]),
-            name=_text(row["name"]),
-            zones=tuple(zone for zone in both if zone),
+            name=text(bytes(row["name"])),
+            zones=found,
+            fault=next(filter(None, faults), ""),
         )
         presets.setdefault((preset.bank, preset.program), preset)
-    return tuple(presets[address] for address in sorted(presets))
+    ordered = tuple(presets[address] for address in sorted(presets))
+    return ordered, any(missing) or any(absent)
 
 
 def _zones(
     tables: dict[str, Table], heads: str, bags: str, generators: str, target: int, limit: int
-) -> list[list[Zone]]:
-    """For each row of a table, its zones; `sample` is what the `target` generator names."""
+) -> tuple[list[list[Zone]], list[str]]:
+    """For each row of a table, its zones, and what is wrong with one of them.
+
+    A zone's `sample` is what the `target` generator names.
+    """
     kinds = tables[generators]["kind"].tolist()
     amounts = tables[generators]["amount"].tolist()
     firsts = _ascending(bags, tables[bags]["first"], len(kinds))
     starts = _ascending(heads, tables[heads]["bag"], len(firsts) - 1)
-    rows = []
+    rows, faults = [], []
     for start, stop in pairwise(starts):
-        zones, whole = [], (0, 127, 0, 127)
+        zones, whole, fault = [], (0, 127, 0, 127), ""
         for bag in range(start, stop):
             keys, velocities, found = whole[:2], whole[2:], None
             for at in range(firsts[bag], firsts[bag + 1]):
@@ -293,14 +363,13 @@ def _zones(
                 if bag == start:  # a first zone without a target holds for all zones
                     whole = (*keys, *velocities)
             elif found >= limit:
-                raise _DamagedError(
-                    f"is damaged: {generators} names number {found} of {limit} "
-                    f"{'samples' if target == _SAMPLE else 'instruments'}"
-                )
+                what = "samples" if target == _SAMPLE else "instruments"
+                fault = f"it uses number {found} of {limit} {what}"
             else:
                 zones.append(Zone(*keys, *velocities, found))
         rows.append(zones)
-    return rows
+        faults.append(fault)
+    return rows, faults
 
 
 def _ascending(name: str, column: NDArray[np.uint16], limit: int) -> list[int]:
@@ -344,12 +413,6 @@ def _origins(file: BinaryIO, samples: tuple[Sample, ...], start: int, end: int) 
         if high > reach:
             reach, owner = high, index
     return tuple(sets.first(index) for index in range(len(samples)))
-
-
-def _text(name: bytes) -> str:
-    """A fixed-width name: up to the first zero, control characters as spaces."""
-    text = bytes(name).split(b"\0")[0].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 class _Sets:
