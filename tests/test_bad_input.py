@@ -218,7 +218,7 @@ CHECKPOINT = {
         "doesn't match its checksum",
     ),
     "cut index": (cut(INDEX, 200), INFO, f"file={INDEX} "),
-    "cut data": (cut(DATA, 40), INFO, f"file={DATA} is damaged"),
+    "cut data": (cut(DATA, 40), INFO, f"file={DATA} is cut short: download it again"),
     "no data": (DATA.unlink, INFO, f"file={DATA} is missing; put a checkpoint's .index and"),
     "shapes": (edited(EXPERIMENT, fmap_max=1), INFO, "has shape (2, 4, 64, 2), which as blocks.0."),
     "more stages": (

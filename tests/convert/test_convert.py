@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gansynth import config as configs
-from gansynth.convert.magenta import NSYNTH_COUNTS, is_magenta, read_magenta
+from gansynth.convert.magenta import NSYNTH_COUNTS, read_magenta
+from gansynth.convert.places import is_magenta
 from gansynth.errors import ModelError
 from gansynth.model.file import Model, initial_model, read_model, save_model
 from gansynth.model.synth import load

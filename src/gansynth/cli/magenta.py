@@ -8,10 +8,14 @@ from pathlib import Path
 
 import click
 
+from gansynth.cli.original_flags import OriginalCommand
 from gansynth.cli.runner import MAX_NOTES, run, warn
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help", "--helpfull"]})
+@click.command(
+    cls=OriginalCommand,
+    context_settings={"help_option_names": ["-h", "--help", "--helpfull", "--helpshort"]},
+)
 @click.option(
     "--ckpt_dir",
     default="/tmp/gansynth/acoustic_only",

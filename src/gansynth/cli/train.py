@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gansynth.cli.hyperparameters import listing, parse_changes, set_option
+from gansynth.cli.original_flags import OriginalCommand
 from gansynth.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -190,16 +191,17 @@ def _resume(
 
 def _load_source(path: str) -> tuple[Model, list[str]]:
     """The model to go on from, with its discriminator where there is one."""
-    from gansynth.convert.magenta import is_magenta, read_magenta
+    from gansynth.convert.magenta import read_magenta
+    from gansynth.convert.places import is_archive_name, is_magenta, model_folder
     from gansynth.files import as_path
     from gansynth.model.load import load_model
     from gansynth.training.export import model_of_run
     from gansynth.training.run_folder import is_run
 
-    place = as_path(path)
+    place = model_folder(as_path(path))
     if place.is_dir() and is_run(place):
         return model_of_run(place, with_discriminator=True)
-    if (place.is_dir() or place.suffix == ".zip") and is_magenta(place):
+    if (place.is_dir() or is_archive_name(place)) and is_magenta(place):
         return read_magenta(place, with_discriminator=True)
     return load_model(place)
 
@@ -274,7 +276,10 @@ def _end(why: str, run: str) -> None:
 # The original's command
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help", "--helpfull"]})
+@click.command(
+    cls=OriginalCommand,
+    context_settings={"help_option_names": ["-h", "--help", "--helpfull", "--helpshort"]},
+)
 @click.option("--config", "preset", default="", help="mel_prog_hires, or nothing for a quick test.")
 @click.option("--hparams", default="{}", show_default=True, help="JSON object of hyperparameters.")
 def gansynth_train(preset: str, hparams: str) -> None:

@@ -1,21 +1,10 @@
-"""Models of the original GANSynth: a folder or zip of stages becomes a `Model`.
-
-acoustic_only/               (or acoustic_only.zip, with or without that folder inside)
-    experiment.json          hyperparameters; may also lie one folder above
-    assets/*.npz             constants of a measured normalizer
-    stage_00000/ … stage_00012/
-        checkpoint, model.ckpt-N.index, model.ckpt-N.data-00000-of-00001
-"""
+"""Models of the original GANSynth: a folder or archive of stages becomes a `Model`."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import re
 import zipfile
 import zlib
-from collections.abc import Iterator
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -31,9 +20,9 @@ from gansynth.convert.names import (
     discriminator_sources,
     generator_sources,
 )
+from gansynth.convert.places import children, find_model, model_folder, opened, stages
 from gansynth.convert.tensorflow import Checkpoint, latest_prefix
 from gansynth.errors import ModelError
-from gansynth.files import open_regular
 from gansynth.model.file import Model, State, check_model, expected_shapes
 from gansynth.networks import schedule
 from gansynth.networks.progressive import Discriminator, Generator
@@ -48,18 +37,7 @@ NSYNTH_COUNTS = (
 )  # fmt: skip
 NSYNTH_PITCHES = tuple(range(24, 85))
 
-_STAGE = re.compile(r"stage_(\d{1,9})")
 _LARGEST_FILE = 1 << 20
-_DEEPEST = 3
-
-
-def is_magenta(path: Path) -> bool:
-    """Whether a folder or zip looks like a model of the original (cheap, reads no weights)."""
-    try:
-        with _opened(path) as root:
-            return bool(_stage_folders_below(root))
-    except ModelError:
-        return False
 
 
 def read_magenta(
@@ -69,7 +47,8 @@ def read_magenta(
 
     Parameters
     ----------
-    path : folder or zip
+    path : folder, .zip or .tar.gz
+        Or a checkpoint, one of its files or a stage's folder, which mean the folder around them.
     pitches : list of int or None
         MIDI pitches of the training data; None for the published 24-84.
     with_discriminator : bool
@@ -85,14 +64,19 @@ def read_magenta(
     ModelError, ConfigError
         If anything is missing, damaged or contradictory; nothing is guessed.
     """
-    with _opened(Path(path)) as root:
-        folder, experiment = _find_model(root, str(path))
+    path = model_folder(Path(path))
+    with opened(path) as root:
+        folder, experiment = find_model(root, str(path))
         text = _read_text(experiment, str(path))
         config, unknown = configs.from_experiment(text, where=f"{path}: experiment.json",
                                                   job=folder.name)  # fmt: skip
         warnings = [f"{path}: experiment.json: ignored {', '.join(unknown)}."] if unknown else []
         stage, checkpoint, skipped = _last_stage(folder, config, str(path))
         warnings += skipped
+        if isinstance(folder, Path) and path.is_dir() and folder != path:
+            warnings.insert(
+                0, f"model={str(path)!r}: the model in {folder}, stage {stage}, is used."
+            )
         reader = _Reader(checkpoint, config, schedule.blocks_at_stage(config, stage), str(path))
         counts = reader.pitch_counts(pitches)
         model = Model(
@@ -112,70 +96,6 @@ def read_magenta(
         )
     check_model(model, str(path))
     return model, warnings
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Traversable]:
-    """A folder, or the inside of a zip."""
-    if os.path.isdir(path):
-        try:
-            yield path
-        except OSError as error:
-            raise ModelError(f"model={str(path)!r}: can't be read ({error}).") from None
-        return
-    try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            yield zipfile.Path(archive)
-    except FileNotFoundError:
-        raise ModelError(f"model={str(path)!r}: there is no such file or folder.") from None
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise ModelError(f"model={str(path)!r}: is no readable zip or folder ({error}).") from None
-
-
-def _children(folder: Traversable) -> list[Traversable]:
-    """Entries by name, without those that macOS and others hide in archives."""
-    entries = (e for e in folder.iterdir() if not e.name.startswith((".", "__MACOSX")))
-    return sorted(entries, key=lambda entry: entry.name)
-
-
-def _stages(folder: Traversable) -> dict[int, Traversable]:
-    """Stage folders by number."""
-    matches = ((_STAGE.fullmatch(entry.name), entry) for entry in _children(folder))
-    return {int(match[1]): entry for match, entry in matches if match and entry.is_dir()}
-
-
-def _stage_folders_below(
-    root: Traversable, above: Traversable | None = None, depth: int = 0
-) -> list[tuple[Traversable, Traversable | None]]:
-    """Folders that hold stages, each with the folder above it."""
-    if _stages(root):
-        return [(root, above)]
-    if depth == _DEEPEST:
-        return []
-    below = [entry for entry in _children(root) if entry.is_dir()]
-    return [hit for entry in below for hit in _stage_folders_below(entry, root, depth + 1)]
-
-
-def _find_model(root: Traversable, where: str) -> tuple[Traversable, Traversable]:
-    """The folder with the stages, and its experiment.json."""
-    found = _stage_folders_below(root)
-    if not found:
-        raise ModelError(
-            f"model={where!r}: holds no stage_000NN folder; give the folder (or zip) around them."
-        )
-    if len(found) > 1:
-        names = ", ".join(folder.name for folder, _ in found[:5])
-        raise ModelError(f"model={where!r}: holds several models ({names}); give one of them.")
-    folder, above = found[0]
-    if above is None and isinstance(folder, Path):
-        above = folder.resolve().parent
-    for place in (folder, above):
-        if place is not None and (place / "experiment.json").is_file():
-            return folder, place / "experiment.json"
-    raise ModelError(
-        f"model={where!r}: experiment.json is missing beside or above the stage folders; copy it "
-        "there, it holds the model's hyperparameters."
-    )
 
 
 def _read_bytes(file: Traversable, where: str) -> bytes:
@@ -201,18 +121,18 @@ def _last_stage(
     folder: Traversable, config: Config, where: str
 ) -> tuple[int, Checkpoint, list[str]]:
     """The highest stage that has a checkpoint; a stage that was only begun is passed over."""
-    stages = _stages(folder)
+    found = stages(folder)
     begun: list[int] = []
-    for number in sorted(stages, reverse=True):
+    for number in sorted(found, reverse=True):
         if number >= config.num_stages:
             raise ModelError(
                 f"{where}: stage_{number:05d}: num_resolutions={config.num_resolutions} has only "
                 f"stages 0 to {config.num_stages - 1}; experiment.json is of another model."
             )
-        if not any(entry.name.endswith(".index") for entry in _children(stages[number])):
+        if not any(entry.name.endswith(".index") for entry in children(found[number])):
             begun.append(number)
             continue
-        checkpoint = Checkpoint.open(stages[number], latest_prefix(stages[number]))
+        checkpoint = Checkpoint.open(found[number], latest_prefix(found[number]))
         skipped = [f"{where}: stage_{n:05d} holds no checkpoint; passed over." for n in begun]
         return number, checkpoint, skipped
     raise ModelError(f"model={where!r}: no stage folder holds a checkpoint (*.index).")

@@ -181,7 +181,9 @@ def _check_shard(file: Traversable, needed: int) -> None:
     with _as_model_error():
         length = _file_length(file)
     if length is not None and length < needed:
-        raise damaged(f"it holds {length} bytes where the index needs {needed}")
+        raise ModelError(
+            f"is cut short: download it again (it holds {length} bytes, the index needs {needed})"
+        )
 
 
 def _file_length(file: Traversable) -> int | None:

@@ -16,8 +16,36 @@ RUN_MODEL = "model.safetensors"
 SHIPPED = Path(__file__).with_name("shipped.safetensors")
 SHIPPED_NAME = "shipped model"
 
-_ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
+
+
+def locate_model(path: str | Path) -> Path:
+    """The file or folder that holds the model, where `path` is a folder somewhere above it.
+
+    A run means its model.safetensors; a checkpoint of the original, or a folder above it, the
+    folder around its stages. A path that holds no model is returned as it is.
+
+    Raises
+    ------
+    ModelError
+        If a folder holds several models.
+    """
+    from gansynth.convert.places import find_model, is_magenta, model_folder, stages
+
+    path = model_folder(as_path(path))
+    if not os.path.isdir(path):
+        return path
+    if (path / RUN_MODEL).is_file():
+        if stages(path):
+            raise ModelError(
+                f"model={str(path)!r}: holds {RUN_MODEL} and stages of a model of the original; "
+                "give the file, or move one of them elsewhere."
+            )
+        return path / RUN_MODEL
+    if is_magenta(path):
+        folder, _ = find_model(path, str(path))
+        return path if isinstance(folder, Path) and folder.samefile(path) else Path(str(folder))
+    return path
 
 
 def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
@@ -26,8 +54,8 @@ def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
     Parameters
     ----------
     path : str, Path or None
-        A model file, the folder of a training run (which holds model.safetensors), or a folder or
-        zip of the original. None is the model that ships with the package.
+        A model file, the folder of a training run (which holds model.safetensors), or a folder,
+        archive or checkpoint of the original. None is the model that ships with the package.
 
     Returns
     -------
@@ -39,20 +67,21 @@ def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
     ModelError
         If there is no model, or it is damaged or of a kind that is never loaded (pickles).
     """
-    from gansynth.convert.magenta import is_magenta, read_magenta
+    from gansynth.convert.magenta import read_magenta
+    from gansynth.convert.places import is_archive, is_magenta
 
     if path is None:
         return _shipped_model(), []
-    path = as_path(path)
-    where = f"model={str(path)!r}"
+    given, path = path, locate_model(path)
+    where = f"model={str(given)!r}"
     if os.path.isdir(path):
-        if (path / RUN_MODEL).is_file():
-            return read_model(path / RUN_MODEL), []
         if is_magenta(path):
-            return read_magenta(path)
+            return read_magenta(given)
+        files = sorted(file.name for file in path.glob("*.safetensors"))
         raise ModelError(
             f"{where}: is no model; expected a folder with {RUN_MODEL} (a training run) or with "
-            "stage_000NN folders (a model of the original)."
+            "stage_000NN folders (a model of the original)"
+            + (f"; or give one of its files: {', '.join(files[:5])}." if files else ".")
         )
     try:
         with open_regular(path) as file:
@@ -61,12 +90,12 @@ def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
         raise ModelError(f"{where}: there is no such file or folder.") from None
     except OSError as error:
         raise ModelError(f"{where}: can't be read ({error.strerror}).") from None
-    if magic == _ZIP_MAGIC:
+    if is_archive(magic):
         if is_magenta(path):
-            return read_magenta(path)
+            return read_magenta(given)
         raise ModelError(
-            f"{where}: is a zip without stage_000NN folders. A PyTorch pickle is never loaded; "
-            "give a model file (.safetensors) or a model of the original."
+            f"{where}: is an archive without stage_000NN folders. A PyTorch pickle is never "
+            "loaded; give a model file (.safetensors) or a model of the original."
         )
     if magic[:1] == _PICKLE_MAGIC:
         raise ModelError(

@@ -31,6 +31,7 @@ from gansynth.files import (
     staged_folder,
     write_text,
 )
+from gansynth.model.load import locate_model
 from gansynth.model.synth import Synth
 from gansynth.performance.mix import clip_samples
 from gansynth.performance.perform import Plan, render
@@ -113,7 +114,7 @@ def make_origin(
 
 def model_record(path: str | Path | None, sha256: str) -> dict[str, Any]:
     """What sidecars say about a model; None is the one that ships, wherever it is installed."""
-    place = {"shipped": True} if path is None else {"path": os.path.abspath(path)}
+    place = {"shipped": True} if path is None else {"path": os.path.abspath(locate_model(path))}
     return {**place, "sha256": sha256}
 
 
