@@ -242,7 +242,7 @@ CHECKPOINT = {
     "bad value": (edited(EXPERIMENT, fmap_max="8"), INFO, "experiment.json: fmap_max='8': must"),
     "no experiment": (EXPERIMENT.unlink, INFO, "model='run': experiment.json is missing"),
     "huge json": (bytes_of(EXPERIMENT, b" " * 2**21), INFO, "experiment.json is larger than"),
-    "bad zip": (bytes_of("a.zip", b"PK\3\4" + bytes(99)), "info a.zip", "is a zip without stage_"),
+    "bad zip": (bytes_of("a.zip", b"PK\3\4" + bytes(99)), "info a.zip", "is cut short: download"),
 }
 
 MODEL = {

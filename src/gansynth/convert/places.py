@@ -48,7 +48,7 @@ def model_folder(path: Path) -> Path:
         )
     if _CHECKPOINT.fullmatch(path.name) and not path.is_dir():
         path = path.parent
-    if _STAGE.fullmatch(path.resolve().name) and path.is_dir():
+    if path.is_dir() and _STAGE.fullmatch(path.resolve().name):
         path = path.resolve().parent
     return path
 
