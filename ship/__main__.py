@@ -131,17 +131,17 @@ def kept_state(places: Places) -> Model:
             f"encoder={str(places.encoder)!r}: belongs to the model {belongs[:12]}…, not to "
             f"{model.digest()[:12]}…; leave --go-on out."
         )
-    return replace(model, encoder={name: tensor.float() for name, tensor in tensors.items()})
+    return replace(model, partner={name: tensor.float() for name, tensor in tensors.items()})
 
 
 def put_in_place(places: Places, source: str) -> dict[str, Any]:
     """Write model, encoder and log."""
     model, _ = model_of_run(places.run, with_discriminator=True)
-    assert model.encoder is not None
-    slim = replace(model, last_generator=None, encoder=None)
+    assert model.partner is not None
+    slim = replace(model, last_generator=None, partner=None)
     shipped = save_half(places.model, slim, overwrite=True)
     with atomic_path(places.encoder, overwrite=True) as temporary:
-        save_file({n: t.half().contiguous() for n, t in model.encoder.items()}, temporary)
+        save_file({n: t.half().contiguous() for n, t in model.partner.items()}, temporary)
     entries = json.loads(places.log.read_text("utf-8")) if places.log.exists() else []
     summary = json.loads((places.notes / "summary.json").read_text("utf-8"))
     entry = {

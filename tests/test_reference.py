@@ -90,7 +90,7 @@ def test_training_networks_are_the_originals(case: Path) -> None:
     assert model.last_generator is not None
     config, progress = model.config, model.progress
     last = Model(config, model.pitch_counts, progress, model.last_generator)
-    generator, discriminator = last.build_generator(), model.build_discriminator()
+    generator, discriminator = last.build_generator(), model.build_partner()
     normalizer = make_normalizer(config, model.normalizer)
     shrink = schedule.scale(config, config.num_resolutions - schedule.blocks_needed(progress))
 

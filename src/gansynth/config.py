@@ -11,11 +11,12 @@ import dataclasses
 import difflib
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gansynth.errors import ConfigError
+from gansynth.networks.family import family_names, family_of
 
 # Hyperparameters that shape a model's sound; the others belong to its training.
 SOUND_NAMES = (
@@ -24,9 +25,6 @@ SOUND_NAMES = (
     "start_height", "start_width", "scale_mode", "scale_base", "num_resolutions", "simple_arch",
     "to_rgb_activation", "fmap_base", "fmap_decay", "fmap_max",
 )  # fmt: skip
-
-# Likewise, of models whose g_fn is "frames".
-FRAMES_NAMES = ("g_fn", "frame_blocks", "frame_texture")
 
 # A model's place in its training is worked out from these.
 PROGRESS_NAMES = (
@@ -73,16 +71,34 @@ def _flag(default: bool, help: str) -> Any:
     return _option(default, help, "must be true or false", lambda v: isinstance(v, bool))
 
 
-def _choice(default: str, choices: tuple[str, ...], help: str) -> Any:
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "help": help,
+class _Choices(Mapping[str, Any]):
+    """What a field with a choice of texts says of itself; families may be added at any time."""
+
+    def __init__(self, help: str, choices: Callable[[], tuple[str, ...]]) -> None:
+        self._help, self._choices = help, choices
+
+    def __getitem__(self, key: str) -> Any:
+        choices = self._choices()
+        return {
+            "help": self._help,
             "rule": "must be one of " + ", ".join(choices),
             "check": lambda v: isinstance(v, str) and v in choices,
             "choices": choices,
-        },
-    )
+        }[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("help", "rule", "check", "choices"))
+
+    def __len__(self) -> int:
+        return 4
+
+
+def _choice(default: str, choices: tuple[str, ...], help: str) -> Any:
+    return dataclasses.field(default=default, metadata=_Choices(help, lambda: choices))
+
+
+def _family(help: str) -> Any:
+    return dataclasses.field(default="specgram", metadata=_Choices(help, family_names))
 
 
 def _whole(default: int, low: int, high: int, help: str) -> Any:
@@ -197,12 +213,10 @@ class Config:
     )
 
     # Architecture
-    g_fn: str = _choice(
-        "specgram",
-        ("specgram", "frames"),
-        "Generator architecture: progressive convolutions, or frames as a sequence.",
+    g_fn: str = _family(
+        "Generator architecture: progressive convolutions, or frames as a sequence."
     )
-    d_fn: str = _choice("specgram", ("specgram", "frames"), "The generator's counterpart.")
+    d_fn: str = _family("The generator's counterpart.")
     latent_vector_size: int = _whole(256, 1, 65536, "Numbers that describe an instrument.")
     kernel_size: int = _whole(3, 1, 31, "Convolution kernel, both directions.")
     start_height: int = _whole(4, 1, 1 << 16, "Time steps of the first resolution.")
@@ -250,7 +264,9 @@ class Config:
     @property
     def sound_names(self) -> tuple[str, ...]:
         """Names of the hyperparameters that shape this model's sound."""
-        return SOUND_NAMES + (FRAMES_NAMES if self.g_fn == "frames" else ())
+        if self.g_fn == Config.g_fn:  # digests of the original's models know no g_fn
+            return SOUND_NAMES
+        return (*SOUND_NAMES, "g_fn", *family_of(self).options)
 
     @property
     def final_shape(self) -> tuple[int, int]:
@@ -292,7 +308,7 @@ class Config:
 
 
 def _check_geometry(config: Config) -> None:
-    """Rules between values: the spectrogram must be one that an STFT can make."""
+    """Rules between values."""
     time, freq = config.final_shape
     if time * freq > 1 << 26:
         raise ConfigError(
@@ -309,8 +325,14 @@ def _check_geometry(config: Config) -> None:
         raise ConfigError(
             f"d_fn={config.d_fn!r}: doesn't go with g_fn={config.g_fn!r}; give both the same."
         )
-    if config.g_fn == "frames":
-        _check_frames(config)
+    family = family_of(config)
+    family.check(config)
+    (family.geometry or _check_spectrogram)(config)
+
+
+def _check_spectrogram(config: Config) -> None:
+    """The final image must be a spectrogram that covers a note, or its wave."""
+    time, freq = config.final_shape
     if config.data_type == "wave":
         if freq != 1:
             raise ConfigError(
@@ -333,25 +355,6 @@ def _check_geometry(config: Config) -> None:
         raise ConfigError(
             f"audio_length={config.audio_length}: the final image of {time} x {freq} covers only "
             f"{covered} samples; shorten the notes or add a resolution."
-        )
-
-
-def _check_frames(config: Config) -> None:
-    if config.train_progressive:
-        raise ConfigError("train_progressive=true: g_fn=frames doesn't grow; set it to false.")
-    if config.data_type not in ("linear", "mel"):
-        raise ConfigError(
-            f"data_type={config.data_type!r}: g_fn=frames needs linear or mel, whose phase stands "
-            "still while a tone does."
-        )
-    if config.frame_texture and config.data_type != "linear":
-        raise ConfigError(
-            f"frame_texture=true: needs data_type=linear, not {config.data_type}; set it to false."
-        )
-    if config.data_normalizer != "specgrams_prespecified_normalizer":
-        raise ConfigError(
-            f"data_normalizer={config.data_normalizer!r}: g_fn=frames needs "
-            "specgrams_prespecified_normalizer, whose range is known before the notes are."
         )
 
 

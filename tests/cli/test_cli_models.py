@@ -68,7 +68,7 @@ def test_the_discriminator_is_kept_where_it_is_wanted(
     assert "discriminator:  kept" in result.out
     model = read_model(target)
     assert model.last_generator is not None
-    assert len(model.build_discriminator().blocks) == model.num_blocks == 4
+    assert len(model.build_partner().blocks) == model.num_blocks == 4
 
 
 def test_a_model_of_the_original_can_be_played_unconverted(

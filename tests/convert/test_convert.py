@@ -98,17 +98,17 @@ def test_training_by_the_clock_is_placed_by_its_seconds(tmp_path: Path) -> None:
 def test_the_discriminator_comes_along_when_asked(tmp_path: Path) -> None:
     model = small()
     folder = write_magenta(tmp_path / "m", model)
-    assert read_magenta(folder)[0].discriminator is None
+    assert read_magenta(folder)[0].partner is None
     whole, _ = read_magenta(folder, with_discriminator=True)
     save_model(tmp_path / "m.safetensors", whole)
     again = read_model(tmp_path / "m.safetensors")
     assert again.last_generator is not None
     for name, tensor in model.generator.items():
         assert torch.equal(again.last_generator[name], 2 * tensor)
-    scores, logits = again.build_discriminator()(torch.zeros(2, 2, 128, 1024), 6.0)
+    scores, logits = again.build_partner()(torch.zeros(2, 2, 128, 1024), 6.0)
     assert (scores.shape, logits.shape) == ((2,), (2, 61))
     with pytest.raises(ModelError, match="convert it again with --with-discriminator"):
-        model.build_discriminator()
+        model.build_partner()
 
 
 def test_other_pitches_have_to_be_said(tmp_path: Path) -> None:

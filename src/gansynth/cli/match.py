@@ -43,6 +43,10 @@ Examples:
     help="What the recording plays: 60 or C4.  [default: found by listening]",
 )  # fmt: skip
 @click.option(
+    "--velocity", type=click.IntRange(1, 127),
+    help="How hard it was struck, for models that know velocities.  [default: the model's usual]",
+)  # fmt: skip
+@click.option(
     "--starts", type=click.IntRange(1, 1_000_000), default=64, show_default=True,
     help="Random instruments to begin with.",
 )  # fmt: skip
@@ -88,11 +92,12 @@ def match(sound: str, **options: Any) -> None:
         note_samples=synth.note_samples, pitch=pitch, name=f"sound={sound!r}",
     )  # fmt: skip
     click.echo(_describe(sound, note, synth))
-    names = ("starts", "steps", "seed", "minutes")
+    names = ("starts", "steps", "seed", "minutes", "velocity")
     found = search(synth, note, progress=True, **{name: options[name] for name in names})
     path = options["model"] and os.path.abspath(options["model"])
     instrument = Instrument(name, found.latent, path, synth.model.digest())
-    written = _write(output, instrument, synth, note.pitch, options["force"])
+    wave = synth.notes(instrument.latent, [note.pitch], options["velocity"])[0]
+    written = _write(output, instrument, wave, synth.sample_rate, options["force"])
     click.echo(_report(found, options))
     click.echo("\n".join(map(str, written)))
 
@@ -125,15 +130,14 @@ def _report(found: Match, options: dict[str, Any]) -> str:
     )
 
 
-def _write(output: Path, instrument: Any, synth: Synth, pitch: int, force: bool) -> list[Path]:
+def _write(output: Path, instrument: Any, wave: Any, sample_rate: int, force: bool) -> list[Path]:
     """The instrument and its note, both or none; returns where they are."""
     from gansynth.audio.files import write_audio
     from gansynth.files import staged_folder
     from gansynth.performance.instrument import write_instrument
 
-    wave = synth.notes(instrument.latent, [pitch])[0]
     sound = output.with_suffix(".wav")
     with staged_folder(output.parent, overwrite=force) as stage:
         write_instrument(stage / output.name, instrument)
-        write_audio(stage / sound.name, wave, synth.sample_rate)
+        write_audio(stage / sound.name, wave, sample_rate)
     return [output, sound]

@@ -29,7 +29,11 @@ _force = click.option("--force", is_flag=True, help="Overwrite a file that exist
 @click.option(
     "-o", "--output", type=click.Path(readable=False), required=True, help="Model file to write."
 )
-@click.option("--with-discriminator", is_flag=True, help="Keep what training needs to go on.")
+@click.option(
+    "--with-discriminator",
+    is_flag=True,
+    help="Keep what training needs to go on: the discriminator, or the encoder of fast models.",
+)
 @click.option(
     "--pitches", help="Pitches of the training data, if they are not the published 24-84."
 )
@@ -87,10 +91,10 @@ def _read_source(
         return read_magenta(source, pitches=known, with_discriminator=with_discriminator)
     model, warnings = load_model(source)
     if not with_discriminator:
-        return replace(model, last_generator=None, discriminator=None), warnings
-    if model.discriminator is None:
+        return replace(model, last_generator=None, partner=None), warnings
+    if model.partner is None:
         raise InputError(
-            f"source={source!r}: has no discriminator; leave --with-discriminator out."
+            f"source={source!r}: has no {model.partner_name}; leave --with-discriminator out."
         )
     return model, warnings
 
@@ -179,7 +183,7 @@ def describe(model: Model) -> dict[str, Any]:
         f"{config.final_shape[0]} x {config.final_shape[1]}, progress {model.progress:g}",
         "generator": f"{sum(t.numel() for t in model.generator.values()):,} parameters"
         + (", simple architecture" if config.simple_arch else ""),
-        "discriminator": "kept" if model.discriminator is not None else "none",
+        model.partner_name: "kept" if model.partner is not None else "none",
         "sha256": model.digest(),
     }
 

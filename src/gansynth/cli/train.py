@@ -130,6 +130,7 @@ def _begin(
     pitches: str | None, options: Any, dry_run: bool,
 ) -> None:  # fmt: skip
     from gansynth.data.store import open_notes
+    from gansynth.networks.family import family_of
     from gansynth.pitches import parse_pitches
     from gansynth.training.notes import choose_notes
     from gansynth.training.run_folder import is_run
@@ -144,7 +145,7 @@ def _begin(
         config = _config(preset, {**geometry, **values}, None)
     else:
         config = _config(None, values, model.config)
-    if config.g_fn == "frames" and options.max_minutes and config.train_time_limit is None:
+    if family_of(config).anneals and options.max_minutes and config.train_time_limit is None:
         config = config.replace(train_time_limit=60 * options.max_minutes)
     wanted = parse_pitches(pitches) if pitches is not None else None
     if is_run(output):

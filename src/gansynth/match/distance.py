@@ -20,9 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gansynth.config import Config
 from gansynth.spectral.mel import hertz_to_mel, mel_to_hertz
-from gansynth.spectral.representation import Representation
 
 FLOOR_DB = -40.0  # of a note's mean power, which is some 20 dB under its partials
 
@@ -63,19 +61,17 @@ class SpectralDistance(nn.Module):
 
     Parameters
     ----------
-    config : Config
-        Of the model that the other notes come from.
     wave : float32 [samples]
-        The note, as long as the model's; its device is where distances are computed.
+        The note, as long as the others; its device is where distances are computed.
+    rate : int
+        Hz.
     samples : int or None
         How many of them count, where a recording was cut off; None for all.
     """
 
-    def __init__(self, config: Config, wave: Tensor, samples: int | None = None) -> None:
+    def __init__(self, wave: Tensor, rate: int, samples: int | None = None) -> None:
         super().__init__()
-        rate = config.sample_rate
-        self.samples = min(samples or config.audio_length, config.audio_length)
-        self.representation = Representation(config)
+        self.samples = min(samples or len(wave), len(wave))
         self.sizes = [max(4, 1 << round(math.log2(seconds * rate))) for seconds, _ in _WINDOWS]
         self.bands = nn.ModuleList(
             _Bands(size // 2 + 1, rate, count)
@@ -83,14 +79,11 @@ class SpectralDistance(nn.Module):
         )
         self.to(wave.device)
         with torch.no_grad():
-            self._target = self._spectrograms(wave[None, : config.audio_length])
+            self._target = self._spectrograms(wave[None])
 
-    def forward(self, specgrams: Tensor) -> Tensor:
-        """Distances in dB `[batch]` of the notes of `specgrams` `[batch, time, freq, 2]`.
-
-        Specgrams are as the model's networks make them, denormalized; differentiable.
-        """
-        made = self._spectrograms(self.representation.specgrams_to_waves(specgrams))
+    def forward(self, waves: Tensor) -> Tensor:
+        """Distances in dB `[batch]` of waves `[batch, samples]`; differentiable."""
+        made = self._spectrograms(waves)
         pairs = zip(made, self._target, strict=True)
         return torch.stack([(a - b).abs().mean(dim=(1, 2)) for a, b in pairs]).mean(dim=0)
 

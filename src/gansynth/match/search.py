@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,9 +25,6 @@ from gansynth.errors import InputError, ModelError
 from gansynth.match.distance import SpectralDistance
 from gansynth.match.sound import RecordedNote
 from gansynth.model.synth import Synth
-from gansynth.networks import schedule
-from gansynth.networks.layers import upscale, weights_held
-from gansynth.spectral.normalizers import make_normalizer
 
 STARTS, STEPS = 64, 100
 MOST = 1_000_000  # starts, steps
@@ -84,6 +80,7 @@ def match(
     steps: int = STEPS,
     seed: int = 0,
     minutes: float | None = None,
+    velocity: float | None = None,
     progress: bool = False,
 ) -> Match:
     """Find a latent whose note is nearest to a recording.
@@ -105,6 +102,9 @@ def match(
         ends the search.
     minutes : float or None
         End after so long, with what was found.
+    velocity : float or None
+        How hard the recorded note was struck, 1 to 127, for models that know velocities; None is
+        the model's usual velocity.
     progress : bool
         Show bars with the time left (on a terminal).
 
@@ -125,7 +125,8 @@ def match(
     until = math.inf if minutes is None else began + 60 * minutes
     result = Match(np.zeros(synth.latent_size, np.float32))
     try:
-        _search(synth, note, synth.sample_latents(starts, seed), steps, until, progress, result)
+        play = _Played(synth, note.pitch, velocity)
+        _search(play, note, synth.sample_latents(starts, seed), steps, until, progress, result)
     except KeyboardInterrupt:
         if math.isinf(result.distance):
             raise
@@ -145,8 +146,26 @@ def _check(starts: int, steps: int, minutes: float | None) -> None:
         raise InputError(f"minutes={minutes!r}: must be a number above 0.")
 
 
+class _Played:
+    """Notes of a synth at one pitch and velocity, as tensors on its device."""
+
+    def __init__(self, synth: Synth, pitch: int, velocity: float | None) -> None:
+        self.synth, self.pitch, self.velocity = synth, pitch, velocity
+        synth.check_velocities(velocity)
+        self.device = synth.device
+
+    def random(self, latents: NDArray[np.float32]) -> Tensor:
+        """Waves `[n, samples]` of some latents, as the synth plays them."""
+        made = self.synth.notes(latents, [self.pitch] * len(latents), self.velocity)
+        return torch.from_numpy(made).to(self.device)
+
+    def learning(self, latents: Tensor) -> Tensor:
+        """Waves `[n, samples]`, differentiable."""
+        return self.synth.voice(latents, self.pitch, self.velocity)
+
+
 def _search(
-    synth: Synth,
+    play: _Played,
     note: RecordedNote,
     latents: NDArray[np.float32],
     steps: int,
@@ -155,23 +174,22 @@ def _search(
     result: Match,
 ) -> None:
     """Fill in `result`, which holds the best so far at any moment."""
-    wave = torch.from_numpy(note.wave).to(synth.device)
-    distance = SpectralDistance(synth.model.config, wave, note.samples)
+    wave = torch.from_numpy(note.wave).to(play.device)
+    distance = SpectralDistance(wave, play.synth.sample_rate, note.samples)
     # On a CPU one note at a time is fastest, and needs the least memory.
-    batch = 1 if synth.device.type == "cpu" else _FIRST
-    _listen_to_random(synth, note.pitch, latents, distance, batch, until, progress, result)
+    batch = 1 if play.device.type == "cpu" else _FIRST
+    _listen_to_random(play, latents, distance, batch, until, progress, result)
     if result.ended or steps == 0:
         return
-    draw = differentiable(synth, note.pitch)
     near = np.argsort(result.random, kind="stable")[:_FIRST]
-    climbers = [_Climber(latents[place], synth.device) for place in near]
+    climbers = [_Climber(latents[place], play.device) for place in near]
     field = halving(len(climbers), steps)
     with _bar(sum(field), "Improving", progress) as bar:
         for count in field:
             climbers = sorted(climbers, key=lambda climber: climber.nearest)[:count]
             for begin in range(0, count, batch):
                 some = climbers[begin : begin + batch]
-                _step(draw, distance, some, result)
+                _step(play, distance, some, result)
                 bar.update(len(some))
                 bar.set_postfix_str(f"{result.distance:.2f} dB away", refresh=False)
             result.steps += 1
@@ -187,8 +205,7 @@ def halving(first: int, steps: int) -> list[int]:
 
 
 def _listen_to_random(
-    synth: Synth,
-    pitch: int,
+    play: _Played,
     latents: NDArray[np.float32],
     distance: SpectralDistance,
     batch: int,
@@ -200,9 +217,8 @@ def _listen_to_random(
     with _bar(len(latents), "Listening to random instruments", progress) as bar:
         for begin in range(0, len(latents), batch):
             some = latents[begin : begin + batch]
-            made = torch.from_numpy(synth.specgrams(some, [pitch] * len(some)))
             with torch.no_grad():
-                away = _finite(distance(made.to(synth.device)))
+                away = _finite(distance(play.random(some)))
             for latent, one in zip(some, away, strict=True):
                 result.random.append(one)
                 result.keep(latent, one)
@@ -244,40 +260,20 @@ class _Climber:
 
 
 def _step(
-    draw: Callable[[Tensor], Tensor],
+    play: _Played,
     distance: SpectralDistance,
     climbers: list[_Climber],
     result: Match,
 ) -> None:
     """One step of some latents."""
     latents = torch.stack([climber.latent for climber in climbers])
-    distances = distance(draw(latents))
+    distances = distance(play.learning(latents))
     (gradients,) = torch.autograd.grad(distances.sum(), latents)
     for climber, gradient, away in zip(
         climbers, gradients, _finite(distances.detach()), strict=True
     ):
         result.keep(climber.latent.detach().cpu().numpy(), away)
         climber.move(away, gradient)
-
-
-def differentiable(synth: Synth, pitch: int) -> Callable[[Tensor], Tensor]:
-    """What `Synth.specgrams` computes, at one pitch, with gradients.
-
-    Float32 `[n, latent_size]` on the synth's device to `[n, time, freq, 2]`, denormalized.
-    """
-    model, config = synth.model, synth.model.config
-    generator = model.build_generator().to(synth.device)
-    normalizer = make_normalizer(config, model.normalizer).to(synth.device)
-    steps = config.num_resolutions - schedule.blocks_needed(model.progress)
-    scale, label = schedule.scale(config, steps), synth.pitches.index(pitch)
-
-    def draw(latents: Tensor) -> Tensor:
-        labels = torch.full((len(latents),), label, device=latents.device)
-        with weights_held(generator):
-            images = generator(latents, labels, model.progress)
-        return normalizer.denormalize(upscale(images, scale).permute(0, 2, 3, 1))
-
-    return draw
 
 
 def typical_lengths(size: int) -> tuple[float, float]:

@@ -1,9 +1,8 @@
 """The model file: one safetensors with JSON metadata that rebuilds the networks by itself.
 
     generator.*            weights that make notes (moving averages)
-    last_generator.*       the weights that training goes on from (only with the discriminator)
-    discriminator.*        optional
-    encoder.*              instead of it, of networks of frames
+    last_generator.*       the weights that training goes on from (only with the next)
+    discriminator.*        what it is trained with, optional; of networks of frames: encoder.*
     normalizer.constants   constants of a measured normalizer, where the configuration asks for one
     metadata["gansynth"]   JSON: format version, config, pitches with their counts, progress, source
 
@@ -14,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,23 +27,17 @@ from gansynth import config as configs
 from gansynth.config import Config
 from gansynth.errors import ConfigError, ModelError, OutputError
 from gansynth.files import atomic_path
-from gansynth.networks.build import (
-    AnyDiscriminator,
-    AnyGenerator,
-    discriminator_kind,
-    generator_kind,
-    skeleton,
-)
-from gansynth.networks.frames import FramesEncoder
+from gansynth.networks.family import family_of
 from gansynth.networks.mapping import MOST_FAMILIES
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gansynth"
 CONSTANTS_KEY = "normalizer.constants"
-OPTIONAL_PARTS = ("last_generator", "discriminator", "encoder")
+OPTIONAL_PARTS = ("last_generator", "partner")
 
 State = dict[str, Tensor]
+Kind = Callable[[Config, int, int], Any]
 
 
 @dataclass(frozen=True)
@@ -60,8 +54,9 @@ class Model:
     generator : dict of str to float32 Tensor
         Averaged weights.
     normalizer : float64 array [4] or [freq, 4], or None
-    last_generator, discriminator, encoder : dict of str to float32 Tensor, or None
-        What training needs to go on.
+    last_generator, partner : dict of str to float32 Tensor, or None
+        What training needs to go on; the partner is what the generator is trained with
+        (`partner_name`): a discriminator, or an encoder.
     families : tuple of str
         Families of instruments that can be asked for; none where it was not trained with them.
     velocities : tuple of int
@@ -76,8 +71,7 @@ class Model:
     generator: State = field(repr=False)
     normalizer: NDArray[np.float64] | None = field(default=None, repr=False)
     last_generator: State | None = field(default=None, repr=False)
-    discriminator: State | None = field(default=None, repr=False)
-    encoder: State | None = field(default=None, repr=False)
+    partner: State | None = field(default=None, repr=False)
     families: tuple[str, ...] = ()
     velocities: tuple[int, ...] = ()
     source: dict[str, Any] = field(default_factory=dict)
@@ -86,6 +80,11 @@ class Model:
     def usual_velocity(self) -> int:
         """The MIDI velocity of notes that aren't asked for at another one: nearest to 100."""
         return min(self.velocities, key=lambda v: (abs(v - 100), -v), default=100)
+
+    @property
+    def partner_name(self) -> str:
+        """What the generator is trained with, as files name it."""
+        return family_of(self.config).partner_name
 
     @property
     def num_blocks(self) -> int:
@@ -108,37 +107,42 @@ class Model:
             digest.update(np.ascontiguousarray(self.normalizer, np.float64).tobytes())
         return digest.hexdigest()
 
-    def build_generator(self) -> AnyGenerator:
+    def build_generator(self) -> Any:
         """The generator with these weights, on the CPU, for inference."""
-        kind = generator_kind(self.config)
-        generator = skeleton(kind, self.config, len(self.pitch_counts), self.num_blocks)
-        generator.load_state_dict(self.generator, assign=True)
-        return generator.eval().requires_grad_(False)
+        return self._built(family_of(self.config).generator, self.generator).eval()
 
-    def build_discriminator(self) -> AnyDiscriminator:
-        """The discriminator with these weights.
+    def build_partner(self) -> Any:
+        """What the generator is trained with, with these weights.
 
         Raises
         ------
         ModelError
-            If the model was saved without one.
+            If the model was saved without it.
         """
-        if self.discriminator is None:
+        if self.partner is None:
             raise ModelError(
-                "discriminator=None: this model was saved without one; convert it again with "
-                "--with-discriminator."
+                f"{self.partner_name}=None: this model was saved without one; convert it again "
+                "with --with-discriminator."
             )
-        kind = discriminator_kind(self.config)
-        network = skeleton(kind, self.config, len(self.pitch_counts), self.num_blocks)
-        network.load_state_dict(self.discriminator, assign=True)
+        return self._built(family_of(self.config).partner, self.partner)
+
+    def _built(self, kind: Kind, state: State) -> Any:
+        network = _skeleton(kind, self.config, len(self.pitch_counts), self.num_blocks)
+        network.load_state_dict(state, assign=True)
         return network.requires_grad_(False)
 
 
+def _skeleton(kind: Kind, config: Config, num_pitches: int, num_blocks: int) -> Any:
+    """A network without memory for its weights."""
+    with torch.device("meta"):
+        return kind(config, num_pitches, num_blocks)
+
+
 def expected_shapes(
-    kind: type[AnyGenerator | AnyDiscriminator], config: Config, num_pitches: int, num_blocks: int
+    kind: Kind, config: Config, num_pitches: int, num_blocks: int
 ) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a network's tensors."""
-    network = skeleton(kind, config, num_pitches, num_blocks)
+    network = _skeleton(kind, config, num_pitches, num_blocks)
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
@@ -146,7 +150,7 @@ def initial_model(config: Config, pitches: list[int], seed: int) -> Model:
     """An untrained model with the initial weights of training; it makes noise, not music."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = generator_kind(config)(config, len(pitches))
+        generator = family_of(config).generator(config, len(pitches), None)
     measured = None
     if config.data_normalizer in MEASURED_FILES:
         # Nothing was measured yet: the published constants for every channel and bin.
@@ -178,9 +182,9 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
     from safetensors.torch import save_file
 
     check_model(model, f"path={str(path)!r}")
-    tensors = {f"generator.{name}": tensor for name, tensor in model.generator.items()}
-    for prefix in OPTIONAL_PARTS:
-        for name, tensor in (getattr(model, prefix) or {}).items():
+    tensors = {}
+    for part, prefix in _prefixes(model.config).items():
+        for name, tensor in (getattr(model, part) or {}).items():
             tensors[f"{prefix}.{name}"] = tensor
     if model.normalizer is not None:
         tensors[CONSTANTS_KEY] = torch.tensor(model.normalizer)
@@ -276,20 +280,20 @@ def _read_metadata(text: str, where: str) -> dict[str, Any]:
 def _assemble(description: dict[str, Any], tensors: State, where: str) -> Model:
     """Sort tensors by network and check that every one is expected and of the right shape."""
     constants = tensors.pop(CONSTANTS_KEY, None)
-    parts: dict[str, State] = {name: {} for name in ("generator", *OPTIONAL_PARTS)}
+    prefixes = {prefix: part for part, prefix in _prefixes(description["config"]).items()}
+    parts: dict[str, State] = {part: {} for part in prefixes.values()}
     for name, tensor in tensors.items():
         prefix, _, rest = name.partition(".")
-        if prefix not in parts:
+        if prefix not in prefixes:
             raise ModelError(f"{where}: tensor={name!r}: is not part of a model; make it again.")
         # A copy of its own: the last bits of a product depend on how memory is aligned.
-        parts[prefix][rest] = tensor.float().clone()
+        parts[prefixes[prefix]][rest] = tensor.float().clone()
     model = Model(
         **description,
         generator=parts["generator"],
         normalizer=None if constants is None else constants.double().numpy(),
         last_generator=parts["last_generator"] or None,
-        discriminator=parts["discriminator"] or None,
-        encoder=parts["encoder"] or None,
+        partner=parts["partner"] or None,
     )
     check_model(model, where)
     return model
@@ -319,12 +323,6 @@ def check_model(model: Model, where: str) -> None:
             f"{where}: progress={model.progress}: must be from 0 to {len(numbers) - 1}, what its "
             f"{len(numbers)} blocks can make."
         )
-    states: dict[str, tuple[Any, State | None]] = {
-        "generator": (generator_kind(config), model.generator),
-        "last_generator": (generator_kind(config), model.last_generator),
-        "discriminator": (discriminator_kind(config), model.discriminator),
-        "encoder": (FramesEncoder, model.encoder),
-    }
     if len(model.families) > MOST_FAMILIES or len(set(model.families)) < len(model.families):
         raise ModelError(
             f"{where}: families={list(model.families)!r:.80}: must be at most {MOST_FAMILIES} "
@@ -335,16 +333,28 @@ def check_model(model: Model, where: str) -> None:
             f"{where}: velocities={list(model.velocities)!r:.80}: must be numbers from 0 to 127 in "
             "order."
         )
-    for name, (kind, state) in states.items():
+    family = family_of(config)
+    for part, prefix in _prefixes(config).items():
+        state: State | None = getattr(model, part)
         if state is not None:
+            kind = family.partner if part == "partner" else family.generator
             shapes = expected_shapes(kind, config, len(counts), len(numbers))
-            _check_tensors(state, shapes, f"{where}: {name}")
+            _check_tensors(state, shapes, f"{where}: {prefix}")
     try:
         make_normalizer(config, model.normalizer)
     except ModelError as error:
         raise ModelError(f"{where}: {error}") from None
     if model.normalizer is not None and config.data_normalizer not in MEASURED_FILES:
         raise ModelError(f"{where}: data_normalizer={config.data_normalizer}: has no constants.")
+
+
+def _prefixes(config: Config) -> dict[str, str]:
+    """What the names of tensors of each part of a model begin with in files."""
+    return {
+        "generator": "generator",
+        "last_generator": "last_generator",
+        "partner": family_of(config).partner_name,
+    }
 
 
 def _in_block(name: str) -> bool:

@@ -85,19 +85,20 @@ def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
         )
     try:
         with open_regular(path) as file:
-            magic = file.read(4)
+            magic = file.read(9)
     except FileNotFoundError:
         raise ModelError(f"{where}: there is no such file or folder.") from None
     except OSError as error:
         raise ModelError(f"{where}: can't be read ({error.strerror}).") from None
-    if is_archive(magic):
+    if is_archive(magic[:4]):
         if is_magenta(path):
             return read_magenta(given)
         raise ModelError(
             f"{where}: is an archive without stage_000NN folders. A PyTorch pickle is never "
             "loaded; give a model file (.safetensors) or a model of the original."
         )
-    if magic[:1] == _PICKLE_MAGIC:
+    # A model file begins with the length of its JSON, which may have the same first byte.
+    if magic[:1] == _PICKLE_MAGIC and magic[8:] != b"{":
         raise ModelError(
             f"{where}: is a pickle, which is never loaded because it can run code; give a model "
             "file (.safetensors)."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,26 +15,16 @@ from gansynth.config import nearest
 from gansynth.errors import InputError
 from gansynth.model.file import Model
 from gansynth.model.load import load_model
-from gansynth.networks import schedule
-from gansynth.networks.build import pack
-from gansynth.networks.frames import FramesGenerator
-from gansynth.networks.layers import upscale
+from gansynth.model.voice import Voice
 from gansynth.pitches import describe_pitches
 from gansynth.precision import check_precision, slow_precision
-from gansynth.spectral.normalizers import make_normalizer
-from gansynth.spectral.representation import Representation
 from gansynth.spectral.sustain import extend_each
-from gansynth.spectral.texture import within_full_scale
 
 Floats = NDArray[np.float32]
-Labels = NDArray[np.int64]
+Pitches = NDArray[np.int64]
 
 
-# Notes computed at once. One at a time is fastest on a CPU, where features then stay in its cache;
-# networks of frames are weights more than features, and read those once for both of two notes (four
-# would gain a twelfth more, and let a single note wait for twice as long). A fixed number, since a
-# note's numbers never depend on how many are asked for.
-_GPU_BATCH, _FRAMES_BATCH = 8, 2
+_GPU_BATCH = 8  # notes computed at once; see `NetworkFamily.notes_at_once` for CPUs
 _REMEMBERED = 128
 
 
@@ -67,6 +55,8 @@ class Synth:
         MIDI velocities that the model has learned to tell apart; often none.
     batch : int
         Notes that are made at once: fewer take as long.
+    voice : Voice
+        Latents, pitches and velocities to waves, as tensors, and with gradients where wanted.
     warnings : list of str
         What the loader noticed, and whether the precision is a slow one.
     """
@@ -78,20 +68,14 @@ class Synth:
         config = model.config
         self.pitches = tuple(model.pitch_counts)
         self.latent_size = config.latent_vector_size
-        self.sample_rate = config.sample_rate
-        self.note_samples = config.audio_length
         self.families = model.families
         self.velocities = model.velocities if len(model.velocities) > 1 else ()
         self.warnings = slow_precision(precision, self.device)
-        generator = model.build_generator().to(self.device)
-        self._mapping = generator.mapping if isinstance(generator, FramesGenerator) else None
-        self._generate = pack(generator, model.progress, dtype)
-        self._representation = Representation(config).to(self.device)
-        self._normalizer = make_normalizer(config, model.normalizer).to(self.device)
-        steps = config.num_resolutions - schedule.blocks_needed(model.progress)
-        self._upscaling = schedule.scale(config, steps)
-        on_cpu = _FRAMES_BATCH if config.g_fn == "frames" else 1
-        self.batch = on_cpu if self.device.type == "cpu" else _GPU_BATCH
+        self.voice = Voice(model, dtype).to(self.device)
+        at_once = self.voice.family.notes_at_once
+        self.batch = at_once if self.device.type == "cpu" else _GPU_BATCH
+        self.sample_rate = int(self.voice.decoder.sample_rate)
+        self.note_samples = int(self.voice.decoder.samples)
 
     def sample_latents(self, n: int, seed: int | None = 0) -> Floats:
         """Random instruments: float32 `[n, latent_size]` from a standard normal.
@@ -128,7 +112,8 @@ class Synth:
             If the model has no such family.
         """
         z = check_latents(latents, self.latent_size)
-        if self._mapping is None or not self.families:
+        flow = self.voice.latent_flow
+        if flow is None or not self.families:
             raise InputError(
                 f"family={family!r}: the model was trained without families; leave it out."
             )
@@ -141,8 +126,8 @@ class Synth:
         moved = np.empty_like(z)
         # One by one, so that an instrument doesn't depend on how many are asked for.
         for place, latent in enumerate(z):
-            codes = self._mapping(torch.tensor(latent[None]).to(self.device), theirs)
-            moved[place] = self._mapping.latents(codes)[0].cpu().numpy()
+            codes = flow(torch.tensor(latent[None]).to(self.device), theirs)
+            moved[place] = flow.latents(codes)[0].cpu().numpy()
         return moved
 
     def notes(
@@ -177,29 +162,37 @@ class Synth:
             For latents of the wrong size or not finite, for unknown pitches and families, and for
             velocities out of range or unknown to the model.
         """
-        z, labels, struck = self._checked(latents, pitches, velocities, family)
+        z, keys, struck = self._checked(latents, pitches, velocities, family)
         waves = np.empty((len(z), self.note_samples), dtype=np.float32)
         done = 0
-        for specgrams in self._specgrams(z, labels, struck):
-            batch = self._representation.specgrams_to_waves(specgrams).float()
-            if self._mapping is not None:  # the original's models may do as they like
-                batch = within_full_scale(batch)
+        for images in self._images(z, keys, struck):
+            batch = self.voice.decoder(images)
             waves[done : done + len(batch)] = batch.cpu().numpy()
             done += len(batch)
         return waves
 
     def stream(
-        self, latents: ArrayLike, pitches: ArrayLike, velocities: ArrayLike | None = None
+        self,
+        latents: ArrayLike,
+        pitches: ArrayLike,
+        velocities: ArrayLike | None = None,
+        family: str | None = None,
     ) -> Iterator[Floats]:
         """The same notes one by one, read-only float32 `[note_samples]`, in bounded memory.
 
         A note that was made a short while ago (same latent, pitch and velocity) is not made again.
         """
-        z, labels, struck = self._checked(latents, pitches, velocities)
-        return self._stream(z, labels, struck)
+        z, keys, struck = self._checked(latents, pitches, velocities, family)
+        return self._stream(z, keys, struck)
 
     def held(
-        self, latents: ArrayLike, pitches: ArrayLike, seconds: ArrayLike, hold: float = 3.0
+        self,
+        latents: ArrayLike,
+        pitches: ArrayLike,
+        seconds: ArrayLike,
+        hold: float = 3.0,
+        velocities: ArrayLike | None = None,
+        family: str | None = None,
     ) -> Iterator[Floats]:
         """The notes of `stream`, held longer where that is wanted.
 
@@ -211,6 +204,8 @@ class Synth:
             How long each note is held.
         hold : float
             Seconds that the model holds its notes: 3 if it learned from notes like NSynth's.
+        velocities, family
+            As for `notes`.
 
         Yields
         ------
@@ -227,20 +222,21 @@ class Synth:
         if wanted.shape not in ((1,), notes.shape):
             raise InputError(f"seconds: {len(wanted)} for {len(notes)} pitches: give one for each.")
         lengths = np.broadcast_to(wanted, notes.shape).tolist()
-        return extend_each(self.stream(latents, pitches), self.sample_rate, hold, lengths)
+        waves = self.stream(latents, pitches, velocities, family)
+        return extend_each(waves, self.sample_rate, hold, lengths)
 
-    def _stream(self, z: Floats, labels: Labels, struck: Floats) -> Iterator[Floats]:
+    def _stream(self, z: Floats, pitches: Pitches, struck: Floats) -> Iterator[Floats]:
         recent: OrderedDict[tuple[bytes, int, float], Floats] = OrderedDict()
         for start in range(0, len(z), self.batch):
             keys = [
-                (z[i].tobytes(), int(labels[i]), float(struck[i]))
+                (z[i].tobytes(), int(pitches[i]), float(struck[i]))
                 for i in range(start, min(start + self.batch, len(z)))
             ]
             missing = list(OrderedDict.fromkeys(key for key in keys if key not in recent))
             if missing:
                 chosen = [start + keys.index(key) for key in missing]
-                keyed = [self.pitches[labels[i]] for i in chosen]
-                made = self.notes(z[chosen], keyed, struck[chosen] if self.velocities else None)
+                given = struck[chosen] if self.velocities else None
+                made = self.notes(z[chosen], pitches[chosen], given)
                 made.setflags(write=False)  # the same array is given again
                 recent.update(zip(missing, made, strict=True))
             for key in keys:
@@ -260,29 +256,24 @@ class Synth:
 
         Arguments and errors as for `notes`.
         """
-        z, labels, struck = self._checked(latents, pitches, velocities, family)
-        batches = [batch.cpu().numpy() for batch in self._specgrams(z, labels, struck)]
+        z, keys, struck = self._checked(latents, pitches, velocities, family)
+        images = self._images(z, keys, struck)
+        batches = [self.voice.decoder.specgrams(batch).cpu().numpy() for batch in images]
         shape = (0, *self.model.config.final_shape, 2)
         return np.concatenate(batches) if batches else np.empty(shape, dtype=np.float32)
 
-    def _specgrams(self, latents: Floats, labels: Labels, struck: Floats) -> Iterator[Tensor]:
-        """Denormalized specgrams, batch by batch, on the device."""
+    def _images(self, latents: Floats, pitches: Pitches, struck: Floats) -> Iterator[Tensor]:
+        """What the generator makes, batch by batch, on the device."""
         for start in range(0, len(latents), self.batch):
-            stop = start + self.batch
-            yield self._make(latents[start:stop], labels[start:stop], struck[start:stop])
-
-    @torch.inference_mode()
-    def _make(self, latents: Floats, labels: Labels, struck: Floats) -> Tensor:
-        """Specgrams of at most a batch."""
-        used = len(latents)
-        # Always the same shape, so always the same arithmetic.
-        rows = np.minimum(np.arange(self.batch), used - 1)
-        # Copies: the last bits of a product depend on how memory is aligned.
-        given = [torch.tensor(part[rows]).to(self.device) for part in (latents, labels, struck)]
-        with _exact_convolutions(self.device):
-            images = self._generate(*given)[:used]
-        images = upscale(images, self._upscaling)
-        return self._normalizer.denormalize(images.permute(0, 2, 3, 1))
+            # Always the same shape, so always the same arithmetic.
+            rows = np.minimum(np.arange(start, start + self.batch), len(latents) - 1)
+            # Copies: the last bits of a product depend on how memory is aligned.
+            given = [
+                torch.tensor(part[rows]).to(self.device) for part in (latents, pitches, struck)
+            ]
+            with torch.inference_mode():
+                images = self.voice.images(*given)
+            yield images[: len(latents) - start]
 
     def _checked(
         self,
@@ -290,8 +281,8 @@ class Synth:
         pitches: ArrayLike,
         velocities: ArrayLike | None = None,
         family: str | None = None,
-    ) -> tuple[Floats, Labels, Floats]:
-        """Latents `[n, latent_size]`, labels `[n]` and velocities `[n]`, or an InputError."""
+    ) -> tuple[Floats, Pitches, Floats]:
+        """Latents `[n, latent_size]`, pitches `[n]` and velocities `[n]`, or an InputError."""
         try:
             wanted = np.atleast_1d(np.asarray(pitches))
         except (TypeError, ValueError):
@@ -303,22 +294,25 @@ class Synth:
             z = np.repeat(z, len(wanted), axis=0)
         if len(z) != len(wanted):
             raise InputError(f"latents: {len(z)} for {len(wanted)} pitches: give one for each.")
-        known = {pitch: label for label, pitch in enumerate(self.pitches)}
         for pitch in wanted.tolist():
-            if not isinstance(pitch, int | float) or pitch not in known:
+            if not isinstance(pitch, int | float) or pitch not in self.pitches:
                 raise InputError(
                     f"pitch={pitch!r}: the model knows {describe_pitches(self.pitches)}."
                 )
-        labels = np.array([known[p] for p in wanted.tolist()], dtype=np.int64)
-        struck = self._struck(velocities, len(labels))
+        struck = self._struck(velocities, len(wanted))
         if family is not None:
             z = self.to_family(z, family)
-        return np.ascontiguousarray(z), labels, struck
+        return np.ascontiguousarray(z), wanted.astype(np.int64), struck
+
+    def check_velocities(self, velocities: ArrayLike | None) -> None:
+        """Raise the `InputError` that `notes` would for these velocities; None is always right."""
+        if velocities is not None:
+            self._struck(velocities, np.size(velocities))
 
     def _struck(self, velocities: ArrayLike | None, count: int) -> Floats:
         """A velocity for each of `count` notes, among those trained on."""
         if velocities is None:
-            return np.full(count, self.model.usual_velocity, dtype=np.float32)
+            return np.full(count, self.voice.usual_velocity, dtype=np.float32)
         if not self.velocities:
             raise InputError(
                 "velocities: the model was trained without them; leave them out, and scale notes."
@@ -331,8 +325,8 @@ class Synth:
             raise InputError(f"velocities: {len(wanted)} for {count} pitches: give one for each.")
         if not ((wanted >= 1) & (wanted <= 127)).all():
             raise InputError("velocities: must be numbers from 1 to 127.")
-        low, high = self.velocities[0], self.velocities[-1]
-        return np.broadcast_to(wanted.clip(low, high), count)
+        # The voice does so too; here it lets notes that are the same be made once.
+        return np.broadcast_to(wanted.clip(self.velocities[0], self.velocities[-1]), count)
 
 
 def load(path: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Synth:
@@ -374,25 +368,6 @@ def check_latents(latents: ArrayLike, size: int) -> Floats:
     if not np.isfinite(z).all():
         raise InputError("latents: hold NaN or infinite values; every number must be finite.")
     return z
-
-
-_cudnn_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def _exact_convolutions(device: torch.device) -> Iterator[None]:
-    """Keep CUDA from rounding float32 convolutions to TF32 and choosing algorithms by timing.
-
-    The switches belong to the whole process, hence the lock; a CPU has none.
-    """
-    if device.type == "cpu":
-        yield
-        return
-    with (
-        _cudnn_lock,
-        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-    ):
-        yield
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,8 +11,7 @@ twentieth of what convolutions over time and frequency need for the same image.
                                                                                       + row of pitch
                                       image <─ texture <─ magnitude, phase step, share of noise ─┘
     trunk       views [time, 4 freq] ──> [time, c] ──> blocks ─ /2 ─ blocks … ──> [c]
-                  ├─ encoder: mean and deviation of the code        (training only)
-                  └─ discriminator: score for the pitch, pitch logits
+                  └─ encoder: mean and deviation of the code        (training only)
 
 A stage is a few blocks as of ConvNeXt (Liu et al. 2022): a depthwise convolution over frames, then
 two matrix products; in the generator, code, pitch and velocity scale and shift what goes into them.
@@ -38,7 +37,6 @@ from gansynth.networks.rectified import SLOPE
 from gansynth.spectral.texture import Texture, noise_share
 
 COLORS = 3  # magnitude, phase step, share of noise
-DEFAULT_VELOCITY = 100
 LARGEST_ROW = 0.95  # of a mean row: tanh can still move there
 
 _KERNEL = 7  # frames that a block mixes
@@ -175,8 +173,8 @@ class FramesGenerator(nn.Module):
         self,
         latents: Tensor,
         labels: Tensor,
-        progress: float | None = None,
-        velocities: Tensor | None = None,
+        progress: float | None,
+        velocities: Tensor,
     ) -> Tensor:
         """Make images.
 
@@ -185,17 +183,15 @@ class FramesGenerator(nn.Module):
         latents : float [batch, latent_vector_size]
         labels : int64 [batch]
             Index of each note's pitch among the model's pitches.
-        progress : float
+        progress : float or None
             Without effect: these networks don't grow.
-        velocities : float [batch] or None
-            MIDI velocities; None is 100.
+        velocities : float [batch]
+            MIDI velocities.
 
         Returns
         -------
         float32 [batch, 2, time, freq], -1 to 1
         """
-        if velocities is None:
-            velocities = torch.full_like(latents[:, 0], DEFAULT_VELOCITY)
         with torch.autocast(latents.device.type, enabled=False):
             codes = self.mapping(latents.float())
         return self.finish(self.decode(codes, labels, velocities), labels)
@@ -328,29 +324,6 @@ class FramesEncoder(nn.Module):
         return mean, log_deviation.clamp(-8, 3)
 
 
-class FramesDiscriminator(nn.Module):
-    """Images and their pitches to scores (projection: Miyato & Koyama 2018) and pitch logits."""
-
-    def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
-        super().__init__()
-        channels = config.fmap_max
-        self.trunk = Trunk(config)
-        self.score = nn.Linear(channels, 1)
-        self.label = nn.Embedding(num_pitches, channels)
-        self.pitch_logits = nn.Linear(channels, num_pitches)
-        nn.init.normal_(self.label.weight, std=0.02)
-
-    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge images.
-
-        Float32 `[batch, 2, time, freq]` and int64 `[batch]` to scores `[batch]`, high for real
-        notes of that pitch, and pitch logits `[batch, num_pitches]`.
-        """
-        seen = self.trunk(images)
-        fits = (seen * self.label(labels)).sum(dim=1) / math.sqrt(seen.shape[1])
-        return (self.score(seen).squeeze(1) + fits).float(), self.pitch_logits(seen).float()
-
-
 def frame_counts(config: Config) -> list[int]:
     """The generator's numbers of frames, from the first resolution's to the image's."""
     return [
@@ -374,3 +347,13 @@ def mean_row(images: Tensor, views: Views) -> Tensor:
     share = (square * views.noise(images)[:, 1:].clamp(0, 1)).sum(dim=(0, 1))
     share = share / square.sum(dim=(0, 1)).clamp_min(1e-6)
     return torch.stack([level, views.from_angle(torch.atan2(sine, cosine)), share])
+
+
+def fit_pitches(weights: dict[str, Tensor], config: Config, rows: list[int]) -> dict[str, Tensor]:
+    """A generator's weights for other pitches, of which i begins as the old `rows[i]`.
+
+    An encoder's, which knows no pitch, stay as they are.
+    """
+    of_pitches = ("pitch.weight", "rows.weight")
+    chosen = {name: weights[name][torch.tensor(rows)] for name in of_pitches if name in weights}
+    return {**weights, **chosen}

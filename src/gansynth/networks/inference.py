@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gansynth.networks import schedule
 from gansynth.networks.frames import FramesGenerator
@@ -120,6 +120,21 @@ class _PackedBlock:
         return _pixel_norm_(self.without_last_norm(x))
 
 
+class Unpacked(nn.Module):
+    """Any generator at a fixed progress, as it is."""
+
+    def __init__(
+        self, generator: nn.Module, progress: float, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__()
+        self.generator, self.progress = generator, progress
+
+    def forward(self, latents: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+        """Images; arguments as for the generator, all of them float32."""
+        images: Tensor = self.generator(latents, labels, self.progress, velocities)
+        return images
+
+
 class PackedGenerator:
     """A generator at a fixed progress, for inference.
 
@@ -195,7 +210,7 @@ class PackedFrames:
         self.generator = pack_frames(generator, dtype)
 
     @torch.inference_mode()
-    def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor | None = None) -> Tensor:
+    def __call__(self, latents: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
         """Float32 images `[batch, 2, time, freq]`; arguments as for `FramesGenerator.forward`."""
-        images: Tensor = self.generator(latents, labels, velocities=velocities)
+        images: Tensor = self.generator(latents, labels, None, velocities)
         return images

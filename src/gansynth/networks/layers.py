@@ -41,6 +41,15 @@ def upscale(x: Tensor, scale: Size) -> Tensor:
     return F.interpolate(x, scale_factor=[float(s) for s in scale], mode="nearest")
 
 
+def repeat_pixels(x: Tensor, scale: Size) -> Tensor:
+    """`upscale` by shapes alone, for ONNX."""
+    if scale == (1, 1):
+        return x
+    _, channels, time, freq = x.shape
+    rows = x[:, :, :, None, :, None].expand(-1, -1, -1, scale[0], -1, scale[1])
+    return rows.reshape(-1, channels, time * scale[0], freq * scale[1])
+
+
 def downscale(x: Tensor, scale: Size) -> Tensor:
     """Mean over blocks of `scale` pixels."""
     return x if scale == (1, 1) else F.avg_pool2d(x, scale)

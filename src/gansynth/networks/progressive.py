@@ -121,7 +121,9 @@ class Generator(nn.Module):
             blocks = [GrowingBlock(config, b) for b in numbers]
         self.blocks = nn.ModuleList([first, *blocks])
 
-    def forward(self, latents: Tensor, labels: Tensor, progress: float) -> Tensor:
+    def forward(
+        self, latents: Tensor, labels: Tensor, progress: float, velocities: Tensor | None = None
+    ) -> Tensor:
         """Make images.
 
         Parameters
@@ -132,6 +134,8 @@ class Generator(nn.Module):
             Index of each note's pitch among the model's pitches.
         progress : float
             From 0 to the number of blocks less 1.
+        velocities : float [batch] or None
+            Without effect: these networks aren't told them.
 
         Returns
         -------
@@ -289,3 +293,22 @@ class Discriminator(nn.Module):
                 x = (1 - weight) * below.from_image(downscale(images, step)) + weight * x
         vector = _at_least_float32(used[-1](x, group))
         return used[-1].logits(vector).squeeze(1), self.pitch_logits(vector)
+
+
+def fit_pitches(weights: dict[str, Tensor], config: Config, rows: list[int]) -> dict[str, Tensor]:
+    """A generator's or discriminator's weights with inputs or outputs for other pitches.
+
+    Pitch i of the new ones begins as pitch `rows[i]` of the old ones.
+    """
+    result = dict(weights)
+    if "pitch_logits.weight" in weights:
+        for name in ("pitch_logits.weight", "pitch_logits.bias"):
+            result[name] = weights[name][torch.tensor(rows)]
+        return result
+    latent = config.latent_vector_size
+    inputs = torch.tensor([*range(latent), *(latent + row for row in rows)])
+    # Pixel norm and the layer's scale depend on the number of inputs in opposite ways.
+    name, axis = ("dense", 1) if config.simple_arch else ("conv0", 0)
+    first = f"blocks.0.{name}.weight"
+    result[first] = weights[first].index_select(axis, inputs)
+    return result

@@ -11,15 +11,12 @@ from gansynth.errors import ConfigError
 from gansynth.files import PathLike, as_path
 from gansynth.model.file import Model
 from gansynth.networks import schedule
+from gansynth.networks.family import family_of
 from gansynth.training.checkpoint import Checkpoints, State
 from gansynth.training.run_folder import CHECKPOINTS, read_settings
 from gansynth.training.step import Trainer
 
 NORMALIZER = "normalizer.constants"
-
-# The layer that sees the pitch, in both architectures.
-_PITCH_ROWS = ("pitch.weight", "rows.weight")  # of networks of frames
-_CONV0 = {False: "blocks.0.conv0", True: "blocks.0.dense"}
 
 
 def model_of_state(
@@ -50,8 +47,7 @@ def model_of_state(
         part("average"),
         None if constants is None else constants.double().cpu().numpy(),
         part("generator") if with_discriminator else None,
-        (part("discriminator") or None) if with_discriminator else None,
-        (part("encoder") or None) if with_discriminator else None,
+        part(family_of(config).partner_name) if with_discriminator else None,
         families=tuple(facts.get("families", ())),
         velocities=tuple(facts.get("velocities", ())),
         source={
@@ -107,22 +103,23 @@ def begin_from(trainer: Trainer, model: Model, pitches: list[int]) -> list[str]:
     stage, trainer.images, trainer.seconds = _place(config, model)
     trainer.begin_stage(stage)
 
+    family = family_of(config)
+
     def fitted(state: State) -> State:
-        return _with_pitches(state, config, nearest)
+        fit: State = family.fit_pitches(state, config, nearest)
+        return fit
 
     average = fitted(model.generator)
     last = fitted(model.last_generator or model.generator)
     _copy(trainer.generator.state_dict(), last)
     _copy(trainer.average, average)
-    name = "encoder" if config.g_fn == "frames" else "discriminator"
-    counterpart: State | None = getattr(model, name)
-    if counterpart is None:
+    if model.partner is None:
         warnings.append(
-            f"the model was saved without its {name}, so a fresh one has to learn first; "
-            "convert or export it with --with-discriminator if you can."
+            f"the model was saved without its {family.partner_name}, so a fresh one has to learn "
+            "first; convert or export it with --with-discriminator if you can."
         )
     else:
-        _copy(trainer.networks[name].state_dict(), fitted(counterpart))
+        _copy(trainer.networks[family.partner_name].state_dict(), fitted(model.partner))
     if new := [p for p in pitches if p not in model.pitch_counts]:
         warnings.append(
             f"{len(new)} pitches are new to the model; each begins as the nearest one it knows."
@@ -148,26 +145,6 @@ def _copy(target: State, source: State) -> None:
     with torch.no_grad():
         for name, tensor in source.items():
             target[name].copy_(tensor)
-
-
-def _with_pitches(state: State, config: Config, nearest: list[int]) -> State:
-    """A network's weights with inputs or outputs for other pitches."""
-    result = dict(state)
-    if config.g_fn == "frames":
-        rows = torch.tensor(nearest)
-        return result | {name: state[name][rows] for name in _PITCH_ROWS if name in state}
-    first = f"{_CONV0[config.simple_arch]}.weight"
-    inputs = 1 if config.simple_arch else 0
-    latent = config.latent_vector_size
-    places = torch.tensor([*range(latent), *(latent + index for index in nearest)])
-    if "pitch_logits.weight" in state:
-        rows = torch.tensor(nearest)
-        for name in ("pitch_logits.weight", "pitch_logits.bias"):
-            result[name] = state[name][rows]
-    else:
-        # Pixel norm and the layer's scale depend on the number of inputs in opposite ways.
-        result[first] = state[first].index_select(inputs, places)
-    return result
 
 
 def _place(config: Config, model: Model) -> tuple[int, int, float]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gansynth.errors import TrainingError
-from gansynth.model.file import save_model
+from gansynth.model.file import Model, save_model
 from gansynth.training.checkpoint import Checkpoints, State
 from gansynth.training.draws import Draws
 from gansynth.training.export import NORMALIZER, model_of_state
@@ -184,9 +184,7 @@ class _Writer:
         tensors, facts = self.training.state()
         self._check_finite(tensors)
         self.checkpoints.save(tensors, facts)
-        counts = self.run.settings.pitch_counts
-        model = model_of_state(trainer.config, counts, tensors, facts)
-        save_model(self.run.model, model, overwrite=True)
+        save_model(self.run.model, self._model(tensors, facts), overwrite=True)
         self.saved, self.saved_images = time.monotonic(), trainer.images
         self.longest_save = max(self.longest_save, self.saved - began)
 
@@ -207,7 +205,7 @@ class _Writer:
             self.board.scalars(trainer.images, self.summaries.scalars(values))
             due = self.summaries.is_due(trainer.images)
             if due and self.logged - self.summarized >= SUMMARY_SECONDS:
-                self.summaries.write(self.board)
+                self.summaries.write(self.board, self._model(*self.training.state()))
                 self.summarized = time.monotonic()
 
     def show(self, losses: dict[str, float]) -> None:
@@ -220,6 +218,10 @@ class _Writer:
     def close(self) -> None:
         self.metrics.close()
         self.board.close()
+
+    def _model(self, tensors: State, facts: dict[str, Any]) -> Model:
+        counts = self.run.settings.pitch_counts
+        return model_of_state(self.training.trainer.config, counts, tensors, facts)
 
     def _check_finite(self, tensors: State) -> None:
         for name, tensor in tensors.items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansynth.config import Config
 from gansynth.errors import InputError
+from gansynth.networks.family import family_of
 from gansynth.precision import check_precision
 
 if TYPE_CHECKING:
@@ -74,9 +75,10 @@ class TrainOptions:
 
     def check(self, config: Config) -> None:
         """Check that they fit a configuration; raises `InputError`."""
-        if self.compile and config.g_fn == "frames":
+        if self.compile and not family_of(config).compiles:
             raise InputError(
-                "compile=true: networks of frames have nothing to compile; leave out --compile."
+                f"compile=true: networks of g_fn={config.g_fn} have nothing to compile; leave out "
+                "--compile."
             )
         group = self.stddev_group or 1
         for size in config.batch_size_schedule:

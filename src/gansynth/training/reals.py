@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gansynth.config import Config
 from gansynth.networks import schedule
+from gansynth.networks.family import family_of
 from gansynth.networks.layers import downscale, upscale
 from gansynth.spectral.representation import Representation
 
@@ -64,8 +65,7 @@ class RealNotes:
     ) -> None:
         self.config = config
         self.device = device
-        # Frames are trained at full size, where images in float32 would need twice the memory.
-        self._kept = torch.float16 if config.g_fn == "frames" else torch.float32
+        self._kept: torch.dtype = getattr(torch, family_of(config).kept_images)
         self._instruments = instruments
         self.labels = torch.from_numpy(labels).to(device)
         self.velocities, self.families = (

@@ -18,13 +18,13 @@ from gansynth.files import PathLike, as_path
 from gansynth.memory import keep_freed_memory
 from gansynth.model.file import Model
 from gansynth.model.synth import choose_device
+from gansynth.networks.family import family_of
 from gansynth.networks.mapping import ANY
 from gansynth.precision import faster_precision, slow_precision
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure
 from gansynth.training.checkpoint import Checkpoints, State, load_checkpoint
 from gansynth.training.draws import Draws
 from gansynth.training.export import NORMALIZER, begin_from, check_sound
-from gansynth.training.frames import FramesTrainer
 from gansynth.training.loop import Training, run_training
 from gansynth.training.notes import TrainingNotes, choose_notes, measured_range
 from gansynth.training.options import TrainOptions, check_compiler
@@ -190,7 +190,7 @@ def _settings(
 ) -> RunSettings:
     digest = str(notes.summary.get("waveforms_sha256", ""))
     training = {**options.lasting(), "waveforms_sha256": digest}
-    if config.g_fn == "frames":
+    if family_of(config).conditioned:
         training |= chosen.conditions(families)
     return RunSettings(config, training, str(notes.path.resolve()), chosen.pitch_counts)
 
@@ -324,8 +324,7 @@ class _Setup(ExitStack):
         if tensors is not None:
             self.constants = tensors.get(NORMALIZER)
         measured = None if self.constants is None else self.constants.cpu().numpy()
-        kind = FramesTrainer if self.config.g_fn == "frames" else Trainer
-        return kind(
+        trainer: Trainer = family_of(self.config).trainer(
             self.config,
             len(self.chosen.pitch_counts),
             make_normalizer(self.config, measured),
@@ -335,6 +334,7 @@ class _Setup(ExitStack):
             group=self.options.stddev_group,
             compiled=self.options.compile,
         )
+        return trainer
 
     def go(self, trainer: Trainer, origin: dict[str, Any]) -> str:
         """Train."""

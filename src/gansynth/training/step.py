@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gansynth.config import Config
 from gansynth.errors import TrainingError
 from gansynth.networks import schedule
-from gansynth.networks.layers import upscale, weights_held
+from gansynth.networks.layers import weights_held
 from gansynth.networks.progressive import Discriminator, Generator
 from gansynth.spectral.normalizers import Normalizer
 from gansynth.training.adam import Adam
@@ -295,17 +295,6 @@ class Trainer:
         """Give every process the first one's weights and averages."""
         parameters = [p for network in self.networks.values() for p in network.parameters()]
         self.processes.share([*parameters, *self.average.values()])
-
-    @torch.no_grad()
-    def make(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Denormalized specgrams `[batch, time, freq, 2]`, full size, of the averaged generator."""
-        progress = self.progress
-        inputs = (latents.to(self.device), labels.to(self.device), progress)
-        with torch.compiler.set_stance("force_eager"):  # other numbers of notes than in a step
-            images = torch.func.functional_call(self.generator, self.average, inputs)
-        missing = self.config.num_resolutions - schedule.blocks_needed(progress)
-        whole = upscale(images, schedule.scale(self.config, missing))
-        return self.normalizer.denormalize(whole.permute(0, 2, 3, 1))
 
 
 def first_stage(config: Config) -> int:

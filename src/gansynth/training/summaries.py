@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from gansynth.model.file import Model
+from gansynth.model.voice import Voice
 from gansynth.training.logs import TensorBoardLog
 from gansynth.training.pictures import join_waves
 from gansynth.training.reals import RealNotes
@@ -54,8 +57,6 @@ class Summaries:
         count = config.fake_batch_size
         random = torch.Generator().manual_seed(seed)
         self.latents = torch.randn(count, config.latent_vector_size, generator=random)
-        # In order of pitch, from the lowest again after the highest.
-        self.labels = torch.arange(count) % trainer.generator.num_pitches
         self._done = trainer.images // config.save_summaries_num_images
 
     def is_due(self, images: int) -> bool:
@@ -68,25 +69,27 @@ class Summaries:
         return {"current_image_id": self.trainer.images, **named}
 
     @torch.no_grad()
-    def write(self, board: TensorBoardLog) -> None:
-        """Make and log sounds and pictures."""
-        config, images = self.trainer.config, self.trainer.images
-        self._done = images // config.save_summaries_num_images
-        count = min(len(self.reals), self.trainer.batch_size)
-        real = self.reals.specgrams(np.arange(count))
-        parts = [
-            self.trainer.make(latents, labels)
-            for latents, labels in zip(
-                self.latents.split(_AT_ONCE), self.labels.split(_AT_ONCE), strict=True
+    def write(self, board: TensorBoardLog, model: Model) -> None:
+        """Make and log sounds and pictures of the model as it is now."""
+        self._done = self.trainer.images // self.trainer.config.save_summaries_num_images
+        voice = Voice(model).to(self.trainer.device)
+        # In order of pitch, from the lowest again after the highest.
+        pitches = torch.tensor(voice.pitches).repeat(len(self.latents))[: len(self.latents)]
+        made = [
+            voice.images(latents.to(self.trainer.device), some)
+            for latents, some in zip(
+                self.latents.split(_AT_ONCE), pitches.split(_AT_ONCE), strict=True
             )
         ]
-        for name, specgrams in (("fake", torch.cat(parts)), ("real", real)):
-            waves = torch.cat(
-                [
-                    self.reals.representation.specgrams_to_waves(part)
-                    for part in specgrams.split(_AT_ONCE)
-                ]
-            ).cpu()
-            if config.data_type != "wave":
-                board.specgrams(images, f"{name}_data", specgrams.cpu().numpy())
-            board.sound(images, f"{name}_waves", join_waves(waves.numpy()), config.sample_rate)
+        fake = torch.cat([voice.decoder.specgrams(batch) for batch in made])
+        self._log(board, "fake", fake, torch.cat([voice.decoder(batch) for batch in made]))
+        real = self.reals.specgrams(np.arange(min(len(self.reals), self.trainer.batch_size)))
+        to_waves = self.reals.representation.specgrams_to_waves
+        self._log(board, "real", real, torch.cat([to_waves(s) for s in real.split(_AT_ONCE)]))
+
+    def _log(self, board: TensorBoardLog, name: str, specgrams: Tensor, waves: Tensor) -> None:
+        images, config = self.trainer.images, self.trainer.config
+        if config.data_type != "wave":
+            board.specgrams(images, f"{name}_data", specgrams.cpu().numpy())
+        wave = join_waves(waves.cpu().numpy())
+        board.sound(images, f"{name}_waves", wave, config.sample_rate)

@@ -190,7 +190,7 @@ def test_the_model_of_a_state_is_the_average_of_the_blocks_there_are() -> None:
     assert model.num_blocks == 2
     assert model.progress == 0.5
     assert model.pitch_counts == counts
-    assert model.discriminator is None
+    assert model.partner is None
     assert model.last_generator is None
     assert (model.source["kind"], model.source["images"], model.source["stage"]) == (
         "trained", 24, 1,
@@ -211,9 +211,9 @@ def test_the_model_of_a_state_may_keep_what_training_needs() -> None:
     model = model_of_state(
         trainer.config, {60: 1, 61: 1, 62: 1}, tensors, facts, with_discriminator=True
     )
-    assert model.discriminator is not None
+    assert model.partner is not None
     assert model.last_generator is not None
-    assert model.build_discriminator() is not None
+    assert model.build_partner() is not None
     assert model.last_generator.keys() == model.generator.keys()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -21,12 +22,14 @@ from gansynth.model.load import load_model
 from gansynth.networks.frames import Views
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.draws import Draws
+from gansynth.training.export import model_of_state
 from gansynth.training.frames import FramesTrainer, code_information, reconstruction_losses
 from gansynth.training.matching import matched
 from gansynth.training.notes import choose_notes
 from gansynth.training.processes import Processes
 from gansynth.training.reals import RealNotes
 from gansynth.training.start import resume, train
+from gansynth.training.summaries import Summaries
 from training_data import (
     CPU,
     SAMPLE_RATE,
@@ -286,3 +289,34 @@ def test_the_command_line_trains_frames(run_cli: Any, small_notes: Path, tmp_pat
         run_cli("train", small_notes, "-o", tmp_path / "x", "--set", "g_fn=frames"),
         "d_fn='specgram': doesn't go with g_fn='frames'",
     )
+
+
+class Board:
+    """Keeps what TensorBoard would be given."""
+
+    def __init__(self) -> None:
+        self.sounds: dict[str, np.ndarray] = {}
+
+    def sound(self, images: int, name: str, wave: np.ndarray, sample_rate: int) -> None:
+        self.sounds[name] = wave
+
+    def specgrams(self, images: int, name: str, specgrams: np.ndarray) -> None:
+        assert specgrams.shape[1:] == (64, 16, 2)
+
+
+def test_logged_sounds_are_notes_at_the_velocity_that_was_learned(small_notes: Path) -> None:
+    trainer, reals = parts(small_notes)
+    tensors, facts = trainer.state()
+    counts = {60: 1, 62: 1, 64: 1}
+    model = model_of_state(trainer.config, counts, tensors, {**facts, "velocities": [64]})
+    board = Board()
+    summaries = Summaries(trainer, reals, seed=0)
+    summaries.write(board, model)  # type: ignore[arg-type]
+    synth = gansynth.Synth(model, "cpu")
+    z = summaries.latents.numpy()
+    notes = synth.notes(z, [60, 62, 64]).ravel()
+    assert np.allclose(board.sounds["fake_waves"], notes, atol=1e-5)
+    louder = gansynth.Synth(dataclasses.replace(model, velocities=(100,)), "cpu").notes(
+        z, [60, 62, 64]
+    )
+    assert not np.allclose(louder.ravel(), notes, atol=1e-5)

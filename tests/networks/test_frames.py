@@ -15,7 +15,6 @@ from gansynth.config import Config
 from gansynth.model.file import Model, initial_model, read_model, save_model
 from gansynth.model.synth import Synth
 from gansynth.networks.frames import (
-    FramesDiscriminator,
     FramesEncoder,
     FramesGenerator,
     Views,
@@ -48,8 +47,12 @@ def latents(count: int) -> Tensor:
     return torch.randn(count, 6, generator=torch.Generator().manual_seed(3))
 
 
+def struck(count: int, velocity: float = 100.0) -> Tensor:
+    return torch.full((count,), velocity)
+
+
 def test_images_have_the_final_shape_and_range(generator: FramesGenerator) -> None:
-    images = generator(latents(4), torch.tensor([0, 1, 2, 4]))
+    images = generator(latents(4), torch.tensor([0, 1, 2, 4]), None, struck(4))
     assert images.shape == (4, 2, 32, 16)
     assert images.dtype == torch.float32
     assert float(images.abs().max()) <= 1
@@ -57,11 +60,13 @@ def test_images_have_the_final_shape_and_range(generator: FramesGenerator) -> No
 
 def test_a_note_depends_on_its_own_latent_and_pitch_alone(generator: FramesGenerator) -> None:
     z, labels = latents(3), torch.tensor([1, 1, 3])
-    together = generator(z, labels)
-    alone = torch.cat([generator(z[i : i + 1], labels[i : i + 1]) for i in range(3)])
+    together = generator(z, labels, None, struck(3))
+    alone = torch.cat(
+        [generator(z[i : i + 1], labels[i : i + 1], None, struck(1)) for i in range(3)]
+    )
     assert torch.allclose(together, alone, atol=1e-5)
     assert not torch.allclose(together[0], together[1], atol=1e-3)
-    other = generator(z[:1], torch.tensor([2]))
+    other = generator(z[:1], torch.tensor([2]), None, struck(1))
     assert not torch.allclose(together[:1], other, atol=1e-3)
 
 
@@ -80,12 +85,8 @@ def test_only_the_direction_of_a_code_counts(generator: FramesGenerator) -> None
 
 def test_how_hard_a_note_is_struck_changes_it(generator: FramesGenerator) -> None:
     z, label = latents(1), torch.tensor([2])
-    usual, loud, soft = (
-        generator(z, label, velocities=None if v is None else torch.tensor([v]))
-        for v in (None, 100.0, 40.0)
-    )
-    assert torch.equal(usual, loud)
-    assert not torch.allclose(usual, soft, atol=1e-3)
+    loud, soft = (generator(z, label, None, struck(1, velocity)) for velocity in (100.0, 40.0))
+    assert not torch.allclose(loud, soft, atol=1e-3)
 
 
 def test_shares_of_noise_lie_between_none_and_all(generator: FramesGenerator) -> None:
@@ -99,7 +100,7 @@ def test_without_a_texture_an_image_is_what_the_network_says() -> None:
     network = FramesGenerator(small(frame_texture=False, data_type="mel"), PITCHES).eval()
     z, labels = latents(2), torch.tensor([0, 3])
     maps = network.decode(network.mapping(z), labels, torch.full((2,), 100.0))
-    assert torch.equal(network(z, labels), maps[:, :2])
+    assert torch.equal(network(z, labels, None, struck(2)), maps[:, :2])
 
 
 def test_training_starts_at_each_pitchs_mean_row() -> None:
@@ -122,10 +123,8 @@ def test_any_geometry(start: int, resolutions: int, base: int, bins: int) -> Non
     )  # fmt: skip
     assert frame_counts(config)[-1] == config.final_shape[0]
     labels = torch.tensor([0, 4])
-    images = FramesGenerator(config, PITCHES)(latents(2), labels)
+    images = FramesGenerator(config, PITCHES)(latents(2), labels, None, struck(2))
     assert images.shape[2:] == config.final_shape
-    scores, logits = FramesDiscriminator(config, PITCHES)(images, labels)
-    assert (scores.shape, logits.shape) == ((2,), (2, PITCHES))
     mean, deviation = FramesEncoder(config)(images)
     assert mean.shape == deviation.shape == (2, config.latent_vector_size)
 
@@ -189,14 +188,14 @@ def test_packed_networks_make_the_same_images(
     generator: FramesGenerator, dtype: torch.dtype, tolerance: float
 ) -> None:
     z, labels = latents(3), torch.tensor([0, 2, 4])
-    expected = generator(z, labels)
+    expected = generator(z, labels, None, struck(3))
     before = {name: value.clone() for name, value in generator.state_dict().items()}
-    images = PackedFrames(generator, dtype)(z, labels)
+    images = PackedFrames(generator, dtype)(z, labels, struck(3))
     assert images.dtype == torch.float32
     assert torch.allclose(images, expected, atol=tolerance)
     assert not torch.equal(images, expected) or dtype == torch.float32
     assert all(torch.equal(before[name], value) for name, value in generator.state_dict().items())
-    assert torch.equal(generator(z, labels), expected)
+    assert torch.equal(generator(z, labels, None, struck(3)), expected)
 
 
 def test_features_lie_in_memory_as_matrix_products_want_them(generator: FramesGenerator) -> None:
@@ -206,7 +205,7 @@ def test_features_lie_in_memory_as_matrix_products_want_them(generator: FramesGe
         for part in generator.modules()
         if isinstance(part, torch.nn.Linear)
     ]
-    generator(latents(2), torch.tensor([0, 1]))
+    generator(latents(2), torch.tensor([0, 1]), None, struck(2))
     for hook in hooks:
         hook.remove()
     assert all(seen)

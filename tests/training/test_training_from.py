@@ -107,8 +107,8 @@ def test_other_pitches_begin_as_the_nearest_ones_known(finished: Path, tmp_path:
     theirs = specgrams(model, [62, 64, 64, 64], tmp_path)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-2)
     tensors, _ = load_checkpoint(Checkpoints(run / "checkpoints").paths()[0])
-    assert model.discriminator is not None
-    logits = model.discriminator["pitch_logits.weight"]
+    assert model.partner is not None
+    logits = model.partner["pitch_logits.weight"]
     assert torch.equal(tensors["discriminator.pitch_logits.weight"], logits[[1, 2, 2, 2]])
     assert resume(run, options()) == "finished"
 

@@ -49,7 +49,7 @@ def test_what_ships_is_a_small_model_of_half_precision() -> None:
     synth = gansynth.load(device="cpu")
     assert synth.model.config.g_fn == "frames"
     assert (synth.sample_rate, synth.note_samples) == (16_000, 64_000)
-    assert synth.model.discriminator is None
+    assert synth.model.partner is None
     wave = synth.notes(synth.sample_latents(1), [60])
     assert np.isfinite(wave).all()
     assert np.abs(wave).max() > 0.01

@@ -57,9 +57,9 @@ class Case:
         generator = Generator(self.config, pitches, self.model.num_blocks)
         discriminator = Discriminator(self.config, pitches, self.model.num_blocks)
         assert self.model.last_generator is not None
-        assert self.model.discriminator is not None
+        assert self.model.partner is not None
         generator.load_state_dict(self.model.last_generator)
-        discriminator.load_state_dict(self.model.discriminator)
+        discriminator.load_state_dict(self.model.partner)
         if perturbed is not None:
             torch.manual_seed(perturbed)
             for parameter in [*generator.parameters(), *discriminator.parameters()]:

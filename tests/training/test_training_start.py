@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import gansynth
+import training_data
 from conftest import MakeMidi, RunCli
 from gansynth.errors import ConfigError, InputError, OutputError, TrainingError
 from gansynth.model.load import load_model
@@ -268,8 +269,8 @@ def test_a_poisoned_weight_ends_it_before_anything_is_saved(
 ) -> None:
     train(small_notes, tmp_path / "one", small(), options(max_images=8))
     model, _ = model_of_run(tmp_path / "one", with_discriminator=True)
-    assert model.discriminator is not None
-    model.discriminator["pitch_logits.bias"][0] = float("nan")
+    assert model.partner is not None
+    model.partner["pitch_logits.bias"][0] = float("nan")
     text = (
         r"discriminator\.pitch_logits\.bias: holds values that are no finite numbers\. Training "
         r"ended after 0 images; no checkpoint was saved\."
@@ -300,7 +301,14 @@ except OutputError as error:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
 def test_a_full_disk_keeps_the_checkpoint_before(small_notes: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    line = [sys.executable, "-c", FILL, str(small_notes), str(run), str(Path(__file__).parent)]
+    line = [
+        sys.executable,
+        "-c",
+        FILL,
+        str(small_notes),
+        str(run),
+        str(Path(training_data.__file__).parent),
+    ]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert "images_000000032.safetensors': can't be written: the file is larger than" in done.stdout
     assert "Traceback" not in done.stderr

@@ -14,11 +14,11 @@ FAMILIES = ("brass", "organ")
 VELOCITIES = (32, 64, 100, 127)
 
 
-def made(**changes: object) -> Model:
+def made(data_type: str = "linear", **changes: object) -> Model:
     """A small model of frames that knows both; families pull its codes apart."""
     config = configs.preset("fast").replace(
         sample_rate=4000, audio_length=2000, start_height=8, start_width=8, num_resolutions=4,
-        fmap_max=16, latent_vector_size=6,
+        fmap_max=16, latent_vector_size=6, data_type=data_type, frame_texture=data_type == "linear",
     )  # fmt: skip
     model = initial_model(config, PITCHES, seed=0)
     random = torch.Generator().manual_seed(1)

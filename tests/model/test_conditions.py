@@ -51,6 +51,16 @@ def test_a_model_with_wrong_conditions_is_refused(
 # Velocities
 
 
+def test_velocities_and_families_also_shape_notes_that_are_streamed_and_held(synth: Synth) -> None:
+    z = synth.sample_latents(2, seed=0)
+    soft, brass = synth.notes(z, [60, 62], 32), synth.notes(z, [60, 62], family="brass")
+    assert np.array_equal(np.stack(list(synth.stream(z, [60, 62], family="brass"))), brass)
+    held = synth.held(z, [60, 62], 0.1, hold=0.2, velocities=[32, 32])
+    assert np.array_equal(np.stack(list(held)), soft)
+    held = synth.held(z, [60, 62], 0.1, hold=0.2, family="brass")
+    assert np.array_equal(np.stack(list(held)), brass)
+
+
 def test_velocity_changes_a_note_and_100_is_usual(synth: Synth) -> None:
     z = synth.sample_latents(1, seed=0)
     usual, same, soft = (synth.notes(z, [60], v) for v in (None, 100, [40.0]))
@@ -144,7 +154,7 @@ def test_onnx_takes_the_velocity(tmp_path: Path) -> None:
 
 def test_latents_of_a_family_play_its_codes_without_naming_it(synth: Synth) -> None:
     z = synth.sample_latents(4, seed=2)
-    mapping = synth._mapping
+    mapping = synth.voice.latent_flow
     assert mapping is not None
     for number, family in enumerate(FAMILIES, 1):
         theirs = synth.to_family(z, family)

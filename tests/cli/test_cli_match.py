@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from frames_model import made
 from gansynth import load
 from gansynth.match import search
+from gansynth.model.file import save_model
+from gansynth.model.synth import Synth
 from gansynth.performance.instrument import read_instruments
 
 RunCli = Callable[..., Any]
@@ -155,3 +158,13 @@ def test_bad_input_is_one_line_and_nothing_is_written(
 def test_a_missing_model_is_told(match: Match) -> None:
     assert "model='none': " in match("flute.wav", code=2, model=Path("none"))
     assert names() == ["flute.wav"]
+
+
+def test_a_soft_note_is_sought_at_its_velocity(match: Match, tmp_path: Path) -> None:
+    model = made()
+    save_model(tmp_path / "struck.safetensors", model)
+    match("flute.wav", "--velocity", 32, model=tmp_path / "struck.safetensors")
+    (instrument,) = read_instruments("flute-match.json")
+    samples, _ = soundfile.read("flute-match.wav", dtype="float32")
+    soft = Synth(model, "cpu").notes(instrument.latent, [60], 32)[0]
+    np.testing.assert_array_equal(samples, soft)

@@ -1,0 +1,191 @@
+"""A family of networks: all that the rest of the package asks of an architecture, in one record.
+
+`g_fn` names a model's family. To add one, write its networks, write its training (or take one that
+exists), and `register` its record before a model of it is read; docs/architecture.md lists the
+files. Nothing here imports torch: the built-in families name their parts, which are imported at
+their first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gansynth.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gansynth.config import Config
+
+
+def part(path: str) -> Callable[..., Any]:
+    """What `module:name` names, to be called; its module is imported at the first call."""
+    module, _, name = path.partition(":")
+
+    def call(*values: Any, **options: Any) -> Any:
+        return getattr(import_module(module), name)(*values, **options)
+
+    return call
+
+
+_UNPACKED = part("gansynth.networks.inference:Unpacked")
+_DECODER = part("gansynth.networks.decoder:ImageDecoder")
+
+
+def _no_flow(generator: Any) -> None:
+    return None
+
+
+def _nothing(config: Config) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class NetworkFamily:
+    """One architecture.
+
+    Attributes
+    ----------
+    name : str
+        The value of `g_fn` and `d_fn`.
+    generator : (config, num_pitches, num_blocks or None) to nn.Module
+        Its `forward(latents, labels, progress, velocities)` takes float `[n, latent_size]`, int64
+        `[n]` and float32 `[n]` and gives images float32 `[n, 2, time, freq]` at the resolution of
+        that progress, or whatever the family's own `decoder` takes. Its modules of one resolution
+        each are in `blocks`; tensors named `blocks.N.…` belong to block N + 1.
+    partner_name : str
+        What the generator is trained with, such as "discriminator"; part of the names of tensors in
+        model files and checkpoints.
+    partner : (config, num_pitches, num_blocks or None) to nn.Module
+    pack : (generator, progress, dtype) to function
+        The generator prepared for use: latents, labels and velocities to the same images, without
+        gradients, with fewer or shorter operations.
+    traceable : (generator, progress) to nn.Module
+        The same in float32 and in operations that ONNX has.
+    trainer : (config, num_pitches, normalizer, processes, **options) to Trainer
+        The recipe; see `training.trainer`.
+    decoder : (config, measured normalizer or None, traceable) to nn.Module
+        The way from images to specgrams and waves; see `networks.decoder`.
+    fit_pitches : (weights, config, rows) to weights
+        A network's weights (the generator's or the partner's) for other pitches: row i of the new
+        ones is what row `rows[i]` was.
+    latent_flow : generator to `LatentFlow` or None
+        What turns latents into those of a family of instruments, where it has learned that.
+    check : config to nothing
+        Raises `ConfigError` for hyperparameters that the family can't have.
+    geometry : config to nothing, or None
+        Likewise for the size of images; None: they are spectrograms with two samples to a frequency
+        bin and three quarters overlap, and must cover the note.
+    options : tuple of str
+        Hyperparameters that shape the sound of this family alone.
+    conditioned : bool
+        Whether the generator is told velocities, and the flow families of instruments.
+    anneals : bool
+        Whether the learning rate falls until the training ends, so that its end must be known.
+    compiles : bool
+        Whether training can compile `blocks`.
+    notes_at_once : int
+        Notes that are computed together on a CPU; a fixed number, since a note's numbers never
+        depend on how many are asked for.
+    kept_images : str
+        The type of real notes' images in memory while training.
+    """
+
+    name: str
+    generator: Callable[..., Any]
+    partner_name: str
+    partner: Callable[..., Any]
+    trainer: Callable[..., Any]
+    fit_pitches: Callable[..., Any]
+    pack: Callable[..., Any] = _UNPACKED
+    traceable: Callable[..., Any] = _UNPACKED
+    decoder: Callable[..., Any] = _DECODER
+    latent_flow: Callable[[Any], Any] = _no_flow
+    check: Callable[[Config], None] = _nothing
+    geometry: Callable[[Config], None] | None = None
+    options: tuple[str, ...] = ()
+    conditioned: bool = False
+    anneals: bool = False
+    compiles: bool = False
+    notes_at_once: int = 1
+    kept_images: str = "float32"
+
+
+_families: dict[str, NetworkFamily] = {}
+
+
+def register(family: NetworkFamily) -> None:
+    """Make a family known under its name; raises `ConfigError` if another one has that."""
+    if _families.get(family.name, family) != family:
+        raise ConfigError(f"g_fn={family.name!r}: is another family's name; choose another one.")
+    _families[family.name] = family
+
+
+def family_names() -> tuple[str, ...]:
+    """All values of `g_fn`."""
+    return tuple(_families)
+
+
+def family_of(config: Config) -> NetworkFamily:
+    """The family of a configuration's networks."""
+    return _families[config.g_fn]
+
+
+def _check_frames(config: Config) -> None:
+    if config.train_progressive:
+        raise ConfigError("train_progressive=true: g_fn=frames doesn't grow; set it to false.")
+    if config.data_type not in ("linear", "mel"):
+        raise ConfigError(
+            f"data_type={config.data_type!r}: g_fn=frames needs linear or mel, whose phase stands "
+            "still while a tone does."
+        )
+    if config.frame_texture and config.data_type != "linear":
+        raise ConfigError(
+            f"frame_texture=true: needs data_type=linear, not {config.data_type}; set it to false."
+        )
+    if config.data_normalizer != "specgrams_prespecified_normalizer":
+        raise ConfigError(
+            f"data_normalizer={config.data_normalizer!r}: g_fn=frames needs "
+            "specgrams_prespecified_normalizer, whose range is known before the notes are."
+        )
+
+
+register(
+    NetworkFamily(
+        name="specgram",
+        generator=part("gansynth.networks.progressive:Generator"),
+        partner_name="discriminator",
+        partner=part("gansynth.networks.progressive:Discriminator"),
+        pack=part("gansynth.networks.inference:PackedGenerator"),
+        traceable=part("gansynth.networks.traceable:TraceableGenerator"),
+        trainer=part("gansynth.training.step:Trainer"),
+        fit_pitches=part("gansynth.networks.progressive:fit_pitches"),
+        compiles=True,
+    )
+)
+
+register(
+    NetworkFamily(
+        name="frames",
+        generator=part("gansynth.networks.frames:FramesGenerator"),
+        partner_name="encoder",
+        partner=part("gansynth.networks.frames:FramesEncoder"),
+        pack=lambda generator, _, dtype: part("gansynth.networks.inference:PackedFrames")(
+            generator, dtype
+        ),
+        trainer=part("gansynth.training.frames:FramesTrainer"),
+        fit_pitches=part("gansynth.networks.frames:fit_pitches"),
+        decoder=part("gansynth.networks.decoder:FullScaleDecoder"),
+        latent_flow=lambda generator: generator.mapping,
+        check=_check_frames,
+        options=("frame_blocks", "frame_texture"),
+        conditioned=True,
+        anneals=True,
+        # They are weights more than features, and read those once for both of two notes; four
+        # would gain a twelfth more, and let a single note wait for twice as long.
+        notes_at_once=2,
+        # They are trained at full size, where images in float32 would need twice the memory.
+        kept_images="float16",
+    )
+)
