@@ -51,11 +51,9 @@ def test_a_compiled_generator_takes_the_same_steps(small_notes: Path) -> None:
             torch.testing.assert_close(compiled[name], loss, atol=1e-4, rtol=1e-3)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2
     assert not torch._dynamo.utils.counters["graph_break"]
-    # Nothing of the compiler gets into what is saved, or into summaries.
+    # Nothing of the compiler gets into what is saved.
     states = [trainer.state()[0] for trainer in trainers]
     assert states[0].keys() == states[1].keys()
-    images = [t.make(torch.ones(3, 6), torch.arange(3)) for t in trainers]
-    torch.testing.assert_close(images[1], images[0], atol=1e-2, rtol=1e-2)
 
 
 @needs_compiler
@@ -90,5 +88,5 @@ def test_networks_of_frames_are_not_compiled(
     words = ["train", small_notes, "-o", tmp_path / "run", "--preset", "fast", "--compile"]
     for more in ([], ["--dry-run"]):
         result = run_cli(*words, *more)
-        assert_refused(result, "compile=true: networks of frames have nothing to compile")
+        assert_refused(result, "compile=true: networks of g_fn=frames have nothing to compile")
     assert not (tmp_path / "run").exists()
