@@ -15,8 +15,8 @@ import numpy as np
 
 import gansynth
 from gansynth.data.store import open_notes
-from gansynth.match.search import STARTS, STEPS, match
-from gansynth.match.sound import RecordedNote, fit_note
+from gansynth.matching.search import STARTS, STEPS, match
+from gansynth.matching.sound import RecordedNote, fit_note
 from gansynth.memory import keep_freed_memory
 
 FOUND = 0.1  # of the middle random instrument's distance

@@ -15,7 +15,7 @@ import soundfile
 
 from frames_model import made
 from gansynth import load
-from gansynth.match import search
+from gansynth.matching import search
 from gansynth.model.file import save_model
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import read_instruments

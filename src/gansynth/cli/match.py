@@ -13,8 +13,8 @@ from gansynth.errors import InputError
 from gansynth.pitches import describe_pitches, parse_pitch, pitch_name
 
 if TYPE_CHECKING:
-    from gansynth.match.search import Match
-    from gansynth.match.sound import RecordedNote
+    from gansynth.matching.search import Match
+    from gansynth.matching.sound import RecordedNote
     from gansynth.model.synth import Synth
 
 _EPILOG = """\b
@@ -72,8 +72,8 @@ def match(sound: str, **options: Any) -> None:
     import numpy as np
 
     from gansynth.data.note import printable
-    from gansynth.match.search import match as search
-    from gansynth.match.sound import fit_note, read_sound, short_name
+    from gansynth.matching.search import match as search
+    from gansynth.matching.sound import fit_note, read_sound, short_name
     from gansynth.model.synth import load
     from gansynth.performance.instrument import LONGEST_NAME, Instrument
     from gansynth.performance.recording import Format, check_targets

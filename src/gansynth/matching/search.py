@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gansynth.errors import InputError, ModelError
-from gansynth.match.distance import SpectralDistance
-from gansynth.match.sound import RecordedNote
+from gansynth.matching.distance import SpectralDistance
+from gansynth.matching.sound import RecordedNote
 from gansynth.model.synth import Synth
 
 STARTS, STEPS = 64, 100

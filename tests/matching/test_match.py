@@ -17,10 +17,10 @@ from frames_model import made
 from gansynth import config as configs
 from gansynth.audio.pitch import estimate_pitch
 from gansynth.errors import InputError
-from gansynth.match import search
-from gansynth.match.distance import SpectralDistance
-from gansynth.match.search import halving, match, typical_lengths
-from gansynth.match.sound import RecordedNote, fit_note, read_sound
+from gansynth.matching import search
+from gansynth.matching.distance import SpectralDistance
+from gansynth.matching.search import halving, match, typical_lengths
+from gansynth.matching.sound import RecordedNote, fit_note, read_sound
 from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
 
