@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from gansynth.audio import reading
 from gansynth.audio.headers import with_length
-from gansynth.audio.reading import mono, read_audio
+from gansynth.audio.reading import mono, read_audio, sound_form
 from gansynth.errors import InputError
 from sound_writer import (
+    RATE,
     encoded,
     flac_without_length,
     mp3_without_table,
@@ -170,6 +171,25 @@ def test_playlists_open_no_other_file(tmp_path: Path) -> None:
     text = f"#EXTM3U\n#EXTINF:1,\nfile://{tmp_path}/secret.wav\n#EXT-X-ENDLIST\n"
     with pytest.raises(InputError, match="can't be read as sound"):
         read_audio(put(tmp_path, "a.m4a", text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "form"),
+    [
+        ("a.wav", wav_with_sizes(tone(), 0, 0), (RATE, 8000)),
+        ("a.flac", flac_without_length(tone()), (RATE, 8000)),
+        ("a.wav", wav(tone(rate=22_050), rate=22_050), (22_050, 11_025)),
+    ],
+)
+def test_length_and_rate_are_told_without_decoding(
+    tmp_path: Path, name: str, data: bytes, form: tuple[int, int]
+) -> None:
+    assert sound_form(put(tmp_path, name, data)) == form
+
+
+def test_length_and_rate_of_other_formats(tmp_path: Path) -> None:
+    path = with_pyav(tmp_path / "a.m4a", "aac", tone(60, 1, 44_100), 44_100)
+    assert sound_form(path) == (44_100, len(read_audio(path).samples))
 
 
 # Errors

@@ -309,4 +309,4 @@ def test_check_finds_changed_waveforms(run_cli: RunCli, data: Path) -> None:
 def test_what_is_no_data_set_is_refused(run_cli: RunCli, samples: Path, command: str) -> None:
     result = run_cli("dataset", command, samples)
     assert result.code == 2
-    assert f"error: data='{samples}': summary.json is missing, so no finished data" in result.err
+    assert f"error: data='{samples}': holds no prepared notes; prepare what is there" in result.err

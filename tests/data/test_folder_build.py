@@ -350,3 +350,28 @@ def test_what_exists_names_the_option_and_not_pythons_argument(
         (samples / name).write_text("file,pitch\nharp_C4.wav,60\n")
     result = build(run_cli, samples, "--force")
     assert result.err.endswith("has manifest.csv and notes.csv; say with --manifest which one.\n")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_raw_sounds_are_answered_with_the_command_that_prepares_them(
+    run_cli: RunCli, samples: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    put(samples, scale())
+    monkeypatch.chdir(samples.parent)
+    asked = {"train": ("samples", "-o", "run"), "evaluate": ("--data", "samples")}[command]
+    result = run_cli(command, *asked)
+    assert result.code == 2
+    line = "gansynth dataset build samples -o samples-notes"
+    assert result.err == (
+        f"error: data='samples': holds no prepared notes; prepare what is there with `{line}`, "
+        "and give the folder samples-notes\n"
+    )
+    assert run_cli(*line.split()[1:], "--split", "random").code == 0
+
+
+@pytest.mark.parametrize("name", ["my font.sf2", "nsynth-train.tfrecord"])
+def test_a_raw_file_is_answered_likewise(run_cli: RunCli, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"RIFF")
+    result = run_cli("train", tmp_path / name, "-o", tmp_path / "run")
+    quoted = {"my font.sf2": "'my font-notes'"}.get(name, "nsynth-train-notes")
+    assert f"-o {quoted}`, and give the folder {quoted}" in result.err

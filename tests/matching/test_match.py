@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sound_writer
 from frames_model import made
 from gansynth import config as configs
 from gansynth.audio.pitch import estimate_pitch
@@ -213,6 +214,30 @@ def test_what_is_no_note_is_told(wave: np.ndarray, words: str) -> None:
     with pytest.raises(InputError) as error:
         fitted(wave)
     assert str(error.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("pipe.wav", sound_writer.wav_with_sizes(sound_writer.tone(), 0, 0)),
+        ("pipe.flac", sound_writer.flac_without_length(sound_writer.tone())),
+        ("sides.wav", sound_writer.encoded(np.outer(sound_writer.tone(), [1, -1]))),
+    ],
+)
+def test_recordings_are_read_as_data_sets_are(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    wave, rate = read_sound(tmp_path / name)
+    assert (rate, len(wave)) == (16_000, 8000)
+    assert np.abs(wave).max() == pytest.approx(np.abs(sound_writer.tone()).max(), abs=1e-3)
+
+
+def test_what_needs_another_decoder_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gansynth.audio.reading.has_pyav", lambda: False)
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A ")
+    with pytest.raises(InputError, match=r"a.m4a': can't be read here; convert it to WAV, or `pip"):
+        read_sound(tmp_path / "a.m4a")
 
 
 def test_files_that_hold_no_sound_are_told(tmp_path: Path) -> None:

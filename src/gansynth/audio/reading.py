@@ -69,7 +69,7 @@ def read_audio(path: PathLike, seconds: float | None = None) -> Recording:
     try:
         with open_regular(path) as file:
             data = with_length(file)
-        samples, rate = _decode(_Name(path) if data is None else io.BytesIO(data), seconds)
+        samples, rate = _decode(_place(path) if data is None else io.BytesIO(data), seconds)
     except OSError as error:
         raise InputError(f"can't be read ({error.strerror or error})") from None
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
@@ -87,6 +87,25 @@ def read_audio(path: PathLike, seconds: float | None = None) -> Recording:
     if samples.dtype == np.float32 and not np.isfinite(samples).all():
         raise InputError("has samples that aren't finite numbers")
     return Recording(mono(samples), rate)
+
+
+def sound_form(path: PathLike) -> tuple[int, int]:
+    """Rate in Hz and length in samples of a sound file, by its header where that can be trusted.
+
+    Raises `InputError` as `read_audio` does, without a look at the samples.
+    """
+    import soundfile
+
+    try:
+        with open_regular(path) as file:
+            data = with_length(file)
+        with soundfile.SoundFile(_place(path) if data is None else io.BytesIO(data)) as sound:
+            return check_rate("sample_rate", sound.samplerate), sound.frames
+    except OSError as error:
+        raise InputError(f"can't be read ({error.strerror or error})") from None
+    except soundfile.SoundFileError:
+        sound = read_audio(path)
+        return sound.sample_rate, len(sound.samples)
 
 
 def needs_pyav(path: PathLike) -> bool:
@@ -116,19 +135,16 @@ def mono(samples: NDArray[Any]) -> Samples:
     return mean
 
 
-class _Name(str):
-    """A path, as opposed to a file's bytes."""
+def _place(path: PathLike) -> str | bytes:
+    """A path as libsndfile wants it: bytes, as the system has them; a name need not be Unicode."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
-def _decode(source: _Name | io.BytesIO, seconds: float | None) -> tuple[Samples, int]:
+def _decode(source: str | bytes | io.BytesIO, seconds: float | None) -> tuple[Samples, int]:
     """Samples `[frames, channels]`, or int16 `[frames]`, by libsndfile."""
     import soundfile
 
-    place: Any = source
-    if isinstance(source, _Name):
-        # Bytes, as the system has them: a name need not be Unicode.
-        place = str(source) if os.name == "nt" else os.fsencode(source)
-    with soundfile.SoundFile(place) as file:
+    with soundfile.SoundFile(source) as file:
         rate = check_rate("sample_rate", file.samplerate)
         wanted = file.frames if seconds is None else min(file.frames, math.ceil(seconds * rate))
         exact = file.subtype == "PCM_16" and file.channels == 1

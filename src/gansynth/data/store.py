@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -154,6 +155,13 @@ def open_notes(path: PathLike) -> PreparedNotes:
     others.
     """
     folder = as_path(path)
+    if _is_raw(folder):
+        command = f"gansynth dataset build {shlex.quote(str(folder))} -o {_name_for(folder)}"
+        _refuse(
+            folder,
+            "holds no prepared notes",
+            f"prepare what is there with `{command}`, and give the folder {_name_for(folder)}",
+        )
     if not folder.is_dir():
         _refuse(folder, "is no folder", "give the folder that `gansynth dataset build` made")
     missing = [name for name in (SUMMARY, NOTES, WAVEFORMS) if not (folder / name).is_file()]
@@ -172,6 +180,23 @@ def open_notes(path: PathLike) -> PreparedNotes:
 
 def _refuse(folder: Path, what: str, remedy: str = "build the data set again") -> NoReturn:
     raise InputError(f"data={str(folder)!r}: {what}; {remedy}") from None
+
+
+def _is_raw(path: Path) -> bool:
+    """Whether something is there, of which nothing was prepared by us."""
+    try:
+        if not path.is_dir():
+            return path.is_file()
+        names = {item.name for item in path.iterdir()}
+    except OSError:
+        return False
+    return bool(names) and names.isdisjoint((SUMMARY, NOTES, WAVEFORMS))
+
+
+def _name_for(raw: Path) -> str:
+    """A name for the prepared notes of a raw source."""
+    stem = raw.resolve().name if raw.is_dir() else raw.name.split(".")[0]
+    return shlex.quote(f"{stem or 'sounds'}-notes")
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:
