@@ -89,6 +89,8 @@ def pitches_of(source: FolderSource) -> dict[str, int | None]:
         ("viola_Des4", 61, 100, "viola"),
         ("viola_Es3", 51, 100, "viola"),
         ("piano60", 60, 100, "piano"),
+        ("piano_060_v1_rr2", 60, 100, "piano"),
+        ("piano60_ff", 60, 112, "piano"),
         ("C 4", 60, 100, ""),
         ("Grand Piano F# 2", 42, 100, "Grand_Piano"),
         ("A#-1", 10, 100, ""),

@@ -187,7 +187,7 @@ def _is_raw(path: Path) -> bool:
     try:
         if not path.is_dir():
             return path.is_file()
-        names = {item.name for item in path.iterdir()}
+        names = {item.name for item in path.iterdir() if not item.name.startswith(".")}
     except OSError:
         return False
     return bool(names) and names.isdisjoint((SUMMARY, NOTES, WAVEFORMS))

@@ -169,7 +169,7 @@ def read_name(stem: str, *, middle_c: str = "C4", spelling: str = "english") -> 
             layer=layer if layer is not None else _layer_of(tokens[first]),
         )
     keep = [token for place, token in enumerate(tokens) if place in others]
-    if tokens and others.issuperset({len(tokens) - 1}) and (last := _trailing(tokens)):
+    if keep and (last := _trailing(keep)):
         word, number = last
         fits = _NUMBER.fullmatch(number) is not None and LOWEST_NUMBER <= int(number) <= 127
         keep = [*keep[:-1], *([word] if word else [])]

@@ -112,10 +112,10 @@ def _series(sound: str, name: Name) -> tuple[str, str]:
 
 
 def _number_series(sound: str, name: Name) -> tuple[str, str] | None:
-    """What files that differ in a trailing number alone have in common."""
+    """What files that differ in a trailing number have in common."""
     if not name.trailing_number:
         return None
-    return os.path.dirname(sound), Path(sound).stem.rstrip("0123456789")
+    return _series(sound, name)
 
 
 def _counters(names: Mapping[str, Name]) -> set[tuple[str, str] | None]:
