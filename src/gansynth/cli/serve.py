@@ -25,7 +25,7 @@ Examples:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen at; 0.0.0.0 is for everyone who reaches this machine.",
+    help="Address to listen at; 0.0.0.0 lets everyone in who reaches this machine.",
 )
 @click.option(
     "--port",
@@ -34,12 +34,21 @@ Examples:
     show_default=True,
     help="0 takes a free one.",
 )
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="Name by which a proxy leads here, where it passes on its own; may be given several "
+    "times. Without 0.0.0.0, others than this machine's are refused.",
+)
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @click.option(
     "--sliders/--no-sliders",
     default=True,
     show_default=True,
-    help="Measure in the background, once for a model, which directions its sound follows.",
+    help="Sliders for brightness, attack and more. Of a model other than the shipped one, their "
+    "directions are measured in the background, once.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option(
@@ -53,6 +62,7 @@ def serve(
     model: str | None,
     host: str,
     port: int,
+    allowed_hosts: tuple[str, ...],
     open_browser: bool,
     sliders: bool,
     device: str,
@@ -80,5 +90,6 @@ def serve(
             cache=default_folder(),
             measure=sliders,
             open_browser=open_browser,
+            allowed_hosts=allowed_hosts,
             say=click.echo,
         )

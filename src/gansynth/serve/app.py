@@ -1,7 +1,4 @@
-"""The HTTP interface of one model: routes to calls, errors to words.
-
-`openapi.py` describes the same routes; the tests hold the two together.
-"""
+"""The HTTP interface of one model: routes to calls, errors to words."""
 
 from __future__ import annotations
 
@@ -31,28 +28,74 @@ from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument, parse_instruments
 from gansynth.performance.midi_file import MAX_BYTES
 from gansynth.performance.mix import RELEASE, longest_hold
-from gansynth.serve.bodies import (
-    count_of,
-    latent_of,
-    number_of,
-    query_number,
-    read_body,
-    read_json,
-    read_object,
-)
+from gansynth.performance.perform import ARRANGEMENTS
+from gansynth.serve.descriptors import DESCRIPTORS
 from gansynth.serve.directions import Directions
+from gansynth.serve.fields import (
+    Choice,
+    Flag,
+    LatentField,
+    Number,
+    PitchField,
+    Positions,
+    Schema,
+    Several,
+    Shape,
+    Text,
+)
 from gansynth.serve.guard import Guard
 from gansynth.serve.jobs import Job, Jobs
 from gansynth.serve.latents import Latent, along, between, decode_latent, encode_latent, near
-from gansynth.serve.notes import LONGEST, Notes
-from gansynth.serve.openapi import make_schema
-from gansynth.serve.renders import check_piece, export_sfz, render_piece
+from gansynth.serve.notes import LONGEST, SHORTEST, Notes
+from gansynth.serve.renders import check_piece, download_stem, export_sfz, render_piece
+from gansynth.serve.routes import (
+    Upload,
+    file_answer,
+    json_answer,
+    json_object,
+    make_schema,
+    operation,
+    operations,
+)
 from gansynth.serve.worker import Rank, StoppedError, TooBusyError, Worker, in_turn
 
-# Bytes of JSON bodies: a few latents; instruments of a long clip.
-SMALL_BODY, SIDECAR_BODY = 256 << 10, 4 << 20
+SIDECAR_BODY = 4 << 20  # bytes: instruments of a long clip
 MOST_LATENTS = 16  # at once
 MOST_INSTRUMENTS = 100  # of one imported file
+
+_COUNT = Number(1, MOST_LATENTS, whole=True)
+_SHARE = Number(0, 1)
+_VELOCITY = Number(1, 127)
+_JSON = json_answer({"type": "object"})
+_LINES = {
+    "description": "Lines of JSON: progress, then done or error.",
+    "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+}
+_SIDECAR = {
+    "type": "object",
+    "required": ["kind", "latents", "pitches", "model"],
+    "properties": {
+        "kind": {"enum": ["instrument", "note", "clip"]},
+        "name": {"type": "string", "minLength": 1, "maxLength": 100},
+        "latents": {
+            "type": "array",
+            "items": {"type": "array", "items": {"type": "number"}, "minItems": 1},
+        },
+        "pitches": {"type": "array", "items": {"type": "integer"}},
+        "model": {
+            "anyOf": [
+                json_object(path={"type": "string"}, sha256={"type": "string"}),
+                json_object(shipped={"const": True}, sha256={"type": "string"}),
+            ]
+        },
+    },
+}
+
+
+def _latents_answer(shape: Shape) -> Schema:
+    latents = {"type": "array", "items": LatentField().schema(shape)}
+    return json_answer(json_object(latents=latents))
+
 
 _PAGE_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -75,19 +118,27 @@ class Server:
     cache : Path or None
         Folder for what was measured of the model; None keeps nothing.
     measure : bool
-        Find directions for the sliders.
+        Have sliders; find their directions where they aren't known yet.
+    addresses : tuple of str
+        Where other machines reach this server, as far as is known.
     """
 
     def __init__(
-        self, synth: Synth, model_path: str | None, threads: int, cache: Path | None, measure: bool
+        self,
+        synth: Synth,
+        model_path: str | None,
+        threads: int,
+        cache: Path | None,
+        measure: bool,
+        addresses: tuple[str, ...] = (),
     ) -> None:
-        self.synth, self.model_path = synth, model_path
+        self.synth, self.model_path, self.addresses = synth, model_path, addresses
         self.digest = synth.model.digest()
         self.worker = Worker(threads)
         self.notes = Notes(synth, self.worker)
         self.jobs = Jobs()
         self._closing = threading.Event()
-        self.directions = Directions(synth, self._measured_notes, cache)
+        self.directions = Directions(synth, self.digest, self._measured_notes, cache)
         self._measure = measure
         self._random = np.random.default_rng()
 
@@ -106,11 +157,9 @@ class Server:
         make = partial(self.notes.make, latents, pitches)
         return in_turn(self.worker, Rank.MEASURING, make, self._closing)
 
-    def _latent(self, text: Any) -> Latent:
-        return latent_of(text, self.synth.latent_size)
-
     # --- what can be played ---------------------------------------------------------------------
 
+    @operation("GET", "/api/model", "What can be played.", _JSON)
     async def model(self, request: Request) -> Response:
         synth = self.synth
         return JSONResponse(
@@ -122,6 +171,7 @@ class Server:
                 "sha256": self.digest,
                 "pitches": list(synth.pitches),
                 "families": list(synth.families),
+                "velocities": list(synth.velocities),
                 "latent_size": synth.latent_size,
                 "sample_rate": synth.sample_rate,
                 "note_seconds": synth.note_samples / synth.sample_rate,
@@ -129,64 +179,126 @@ class Server:
                 "longest_seconds": LONGEST,
                 "release_seconds": RELEASE,
                 "midi_bytes": MAX_BYTES,
+                "addresses": list(self.addresses),
             }
         )
 
-    async def note(self, request: Request) -> Response:
-        rank = Rank.AHEAD if request.query_params.get("ahead") == "true" else Rank.PLAYED
-        seconds = query_number(request, "seconds", 0.1, LONGEST)
+    @operation(
+        "GET",
+        "/api/notes/{latent}/{pitch}",
+        "A note: struck at the nearest velocity that the model knows, held for so many seconds; "
+        "`also` names pitches wanted besides, which are made with it where that costs nothing.",
+        file_answer("audio/flac"),
+        query={
+            "ahead": Flag(),
+            "seconds": Number(SHORTEST, LONGEST),
+            "velocity": _VELOCITY,
+            "also": Several(PitchField(), 1, MOST_LATENTS),
+        },
+    )
+    async def note(
+        self,
+        request: Request,
+        latent: Latent,
+        pitch: int,
+        ahead: bool | None,
+        seconds: float | None,
+        velocity: float | None,
+        also: list[int] | None,
+    ) -> Response:
         sound = await self.notes.sound(
-            *self._of_path(request), rank, request.is_disconnected, seconds
+            latent,
+            pitch,
+            Rank.AHEAD if ahead else Rank.PLAYED,
+            request.is_disconnected,
+            seconds=seconds,
+            velocity=velocity,
+            also=also or [],
         )
         return Response(sound, media_type="audio/flac")
 
-    async def rainbowgram(self, request: Request) -> Response:
-        png = await self.notes.picture(*self._of_path(request), request.is_disconnected)
+    @operation(
+        "GET",
+        "/api/rainbowgrams/{latent}/{pitch}",
+        "A picture of a note.",
+        file_answer("image/png"),
+        query={"velocity": _VELOCITY},
+    )
+    async def rainbowgram(
+        self, request: Request, latent: Latent, pitch: int, velocity: float | None
+    ) -> Response:
+        png = await self.notes.picture(latent, pitch, request.is_disconnected, velocity)
         return Response(png, media_type="image/png")
-
-    def _of_path(self, request: Request) -> tuple[Latent, int]:
-        latent = decode_latent(request.path_params["latent"], self.synth.latent_size)
-        pitch = request.path_params["pitch"]
-        if not (pitch.isascii() and pitch.isdigit() and len(pitch) <= 3):
-            raise InputError(f"pitch={pitch!r:.40}: must be a MIDI pitch, a whole number.")
-        return latent, int(pitch)
 
     # --- finding --------------------------------------------------------------------------------
 
-    async def random(self, request: Request) -> Response:
-        body = await read_object(request, SMALL_BODY, "count")
-        latents = self.synth.sample_latents(count_of(body, "count", MOST_LATENTS), None)
-        return _latents(list(latents))
+    @operation(
+        "POST", "/api/instruments/random", "New sounds.", _latents_answer, body={"count": _COUNT}
+    )
+    async def random(self, request: Request, count: int) -> Response:
+        return _latents(list(self.synth.sample_latents(count, None)))
 
-    async def of_family(self, request: Request) -> Response:
-        body = await read_object(request, SMALL_BODY, "family", "count")
-        latents = self.synth.sample_latents(count_of(body, "count", MOST_LATENTS), None)
-        return _latents(list(self.synth.to_family(latents, body["family"])))
+    @operation(
+        "POST",
+        "/api/instruments/of-family",
+        "New sounds of a family; /api/model lists those that the model knows.",
+        _latents_answer,
+        body={"family": Text(), "count": _COUNT},
+    )
+    async def of_family(self, request: Request, family: str, count: int) -> Response:
+        latents = self.synth.sample_latents(count, None)
+        return _latents(list(self.synth.to_family(latents, family)))
 
-    async def near(self, request: Request) -> Response:
-        body = await read_object(request, SMALL_BODY, "latent", "distance", "count")
-        latent, distance = self._latent(body["latent"]), number_of(body, "distance", 0, 1)
-        count = count_of(body, "count", MOST_LATENTS)
+    @operation(
+        "POST",
+        "/api/instruments/near",
+        "Sounds like another one.",
+        _latents_answer,
+        body={"latent": LatentField(), "distance": _SHARE, "count": _COUNT},
+    )
+    async def near(self, request: Request, latent: Latent, distance: float, count: int) -> Response:
         return _latents([near(latent, distance, self._random) for _ in range(count)])
 
-    async def between(self, request: Request) -> Response:
-        body = await read_object(request, SMALL_BODY, "corners", "x", "y")
-        corners = body["corners"]
-        if not isinstance(corners, list) or len(corners) != 4:
-            raise InputError("corners: must be a list of four latents.")
-        latents = np.stack([self._latent(corner) for corner in corners])
-        return _latents([between(latents, number_of(body, "x", 0, 1), number_of(body, "y", 0, 1))])
+    @operation(
+        "POST",
+        "/api/instruments/between",
+        "The sound at a place of the pad.",
+        _latents_answer,
+        body={"corners": Several(LatentField(), 4, 4), "x": _SHARE, "y": _SHARE},
+    )
+    async def between(
+        self, request: Request, corners: list[Latent], x: float, y: float
+    ) -> Response:
+        return _latents([between(np.stack(corners), x, y)])
 
-    async def along(self, request: Request) -> Response:
-        body = await read_object(request, SMALL_BODY, "latent", "positions")
-        latent, positions = self._latent(body["latent"]), body["positions"]
+    @operation(
+        "POST",
+        "/api/instruments/along",
+        "A sound moved by sliders.",
+        _latents_answer,
+        body={"latent": LatentField(), "positions": Positions(DESCRIPTORS)},
+    )
+    async def along(
+        self, request: Request, latent: Latent, positions: dict[str, float]
+    ) -> Response:
         vectors = self.directions.vectors()
-        if not isinstance(positions, dict) or not set(positions) <= set(vectors):
+        if not set(positions) <= set(vectors):
             names = ", ".join(vectors) or "none yet"
-            raise InputError(f"positions: must be an object; the model's sliders are: {names}.")
-        at = {name: number_of(positions, name, -1, 1) for name in positions}
-        return _latents([along(latent, at, vectors)])
+            raise InputError(f"positions: the model's sliders are: {names}.")
+        return _latents([along(latent, positions, vectors)])
 
+    @operation(
+        "GET",
+        "/api/directions",
+        "The sliders that the sound follows, once they are known.",
+        json_answer(
+            {
+                "type": "object",
+                "properties": {"state": {"enum": ["off", "measuring", "ready"]}},
+                "required": ["state", "progress", "directions"],
+            }
+        ),
+    )
     async def sliders(self, request: Request) -> Response:
         found = self.directions.found
         shown = [
@@ -194,70 +306,90 @@ class Server:
             for one in found or ()
             if one.follows
         ]
-        ready = found is not None or not self._measure
-        progress = 1.0 if ready else self.directions.progress
-        return JSONResponse({"ready": ready, "progress": progress, "directions": shown})
+        state = "off" if not self._measure else "measuring" if found is None else "ready"
+        progress = self.directions.progress
+        return JSONResponse({"state": state, "progress": progress, "directions": shown})
 
     # --- keeping and taking away ----------------------------------------------------------------
 
-    async def sidecar(self, request: Request) -> Response:
-        latent = decode_latent(request.path_params["latent"], self.synth.latent_size)
-        instrument = self._instrument(request.query_params.get("name", "instrument"), latent)
-        return JSONResponse(
-            instrument.to_dict(), headers=_attachment(f"{instrument.name.replace('/', '_')}.json")
-        )
+    @operation("GET", "/api/sidecars/{latent}", "A sound as a file.", _JSON, query={"name": Text()})
+    async def sidecar(self, request: Request, latent: Latent, name: str | None) -> Response:
+        instrument = self._instrument(name or "instrument", latent)
+        headers = _attachment(f"{download_stem(instrument.name)}.json")
+        return JSONResponse(instrument.to_dict(), headers=headers)
 
-    async def read_sidecar(self, request: Request) -> Response:
-        record = await read_json(request, SIDECAR_BODY)
-        where = "file"
-        found = await asyncio.to_thread(parse_instruments, record, where, "imported")
+    @operation(
+        "POST",
+        "/api/sidecars",
+        "The sounds of a file.",
+        _JSON,
+        upload=Upload("application/json", SIDECAR_BODY, _SIDECAR),
+    )
+    async def read_sidecar(self, request: Request, data: Any) -> Response:
+        found = await asyncio.to_thread(parse_instruments, data, "file", "imported")
         if len(found) > MOST_INSTRUMENTS:
             raise InputError(
                 f"file: has {len(found)} instruments; the page takes {MOST_INSTRUMENTS}."
             )
+        latents = []
         for instrument in found:
             instrument.check_fits(self.synth)
-            self._latent(encode_latent(instrument.latent))
+            latents.append(encode_latent(instrument.latent))
+            decode_latent(latents[-1], self.synth.latent_size)
+        sounds = [
+            {"name": one.name, "latent": latent} for one, latent in zip(found, latents, strict=True)
+        ]
         other = found[0].model_sha256 != self.digest
-        return JSONResponse(
-            {
-                "instruments": [
-                    {"name": one.name, "latent": encode_latent(one.latent)} for one in found
-                ],
-                "other_model": other,
-            }
-        )
+        return JSONResponse({"instruments": sounds, "other_model": other})
 
-    async def render(self, request: Request) -> Response:
-        query = request.query_params
-        texts = query.getlist("latent")
-        if not 1 <= len(texts) <= MOST_LATENTS:
-            raise InputError(f"latent: {len(texts)} given; give 1 to {MOST_LATENTS} in the query.")
-        latents = np.stack([self._latent(text) for text in texts])
-        data = await read_body(request, MAX_BYTES)
+    @operation(
+        "POST",
+        "/api/renders",
+        "Play a MIDI file.",
+        _LINES,
+        query={
+            "latent": Several(LatentField(), 1, MOST_LATENTS),
+            "arrangement": Choice(ARRANGEMENTS),
+            "name": Text(1000),
+        },
+        required=("latent",),
+        repeated=("latent",),
+        upload=Upload("audio/midi", MAX_BYTES, {"type": "string", "format": "binary"}),
+    )
+    async def render(
+        self,
+        request: Request,
+        latent: list[Latent],
+        arrangement: str | None,
+        name: str | None,
+        data: bytes,
+    ) -> Response:
         piece = await asyncio.to_thread(
-            check_piece,
-            data,
-            query.get("name", "clip.mid")[:100],
-            latents,
-            query.get("arrangement", "single"),
+            check_piece, data, name or "clip.mid", np.stack(latent), arrangement or "single"
         )
         return self._job(request, partial(render_piece, piece, self.synth, self.worker))
 
-    async def export(self, request: Request) -> Response:
-        body = await read_object(request, SMALL_BODY, "latent", "name")
-        instrument = self._instrument(body["name"], self._latent(body["latent"]))
+    @operation(
+        "POST",
+        "/api/exports",
+        "A sound for samplers.",
+        _LINES,
+        body={"latent": LatentField(), "name": Text()},
+    )
+    async def export(self, request: Request, latent: Latent, name: str) -> Response:
+        instrument = self._instrument(name, latent)
         return self._job(request, partial(export_sfz, instrument, self.synth, self.worker))
 
-    async def download(self, request: Request) -> Response:
-        found = self.jobs.download(request.path_params["key"])
+    @operation(
+        "GET", "/api/downloads/{key}", "A finished file.", file_answer("application/octet-stream")
+    )
+    async def download(self, request: Request, key: str) -> Response:
+        found = self.jobs.download(key)
         if found is None:
             raise HTTPException(404, "download: isn't kept any more; make it again.")
         return FileResponse(found.path, filename=found.name, media_type=found.media_type)
 
-    def _instrument(self, name: Any, latent: Latent) -> Instrument:
-        if not isinstance(name, str):
-            raise InputError("name: must be a text.")
+    def _instrument(self, name: str, latent: Latent) -> Instrument:
         return Instrument(name, latent, self.model_path, self.digest)
 
     def _job(self, request: Request, job: Job) -> Response:
@@ -265,7 +397,9 @@ class Server:
             return self._closing.is_set() or await request.is_disconnected()
 
         lines = self.jobs.start(job, gone)
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        # Proxies pass lines on as they come (nginx would collect them).
+        headers = {"x-accel-buffering": "no"}
+        return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
 def create_app(
@@ -276,13 +410,14 @@ def create_app(
     cache: Path | None = None,
     measure: bool = True,
     hosts: tuple[str, ...] = (),
+    addresses: tuple[str, ...] = (),
 ) -> Starlette:
     """The ASGI application that serves one model; other arguments as for `Server`.
 
     `hosts` are the names by which it may be addressed; empty takes any.
     """
-    server = Server(synth, model_path, threads, cache, measure)
-    schema = make_schema(synth)
+    server = Server(synth, model_path, threads, cache, measure, addresses)
+    schema = make_schema(Server, synth)
     # Read once: no path that a client sends is ever opened.
     page = {
         entry.name: entry.read_bytes() for entry in files(__package__).joinpath("page").iterdir()
@@ -310,20 +445,7 @@ def create_app(
             Route("/", page_file),
             Route("/page/{name}", page_file),
             Route("/openapi.json", openapi),
-            Route("/api/model", server.model),
-            Route("/api/notes/{latent}/{pitch}", server.note),
-            Route("/api/rainbowgrams/{latent}/{pitch}", server.rainbowgram),
-            Route("/api/instruments/random", server.random, methods=["POST"]),
-            Route("/api/instruments/of-family", server.of_family, methods=["POST"]),
-            Route("/api/instruments/near", server.near, methods=["POST"]),
-            Route("/api/instruments/between", server.between, methods=["POST"]),
-            Route("/api/instruments/along", server.along, methods=["POST"]),
-            Route("/api/directions", server.sliders),
-            Route("/api/sidecars/{latent}", server.sidecar),
-            Route("/api/sidecars", server.read_sidecar, methods=["POST"]),
-            Route("/api/renders", server.render, methods=["POST"]),
-            Route("/api/exports", server.export, methods=["POST"]),
-            Route("/api/downloads/{key}", server.download),
+            *(one.route(getattr(server, name), synth) for name, one in operations(Server).items()),
         ],
         middleware=[Middleware(Guard, hosts=hosts)],
         exception_handlers={

@@ -1,17 +1,15 @@
-"""What a request brings, checked: bodies of limited size, numbers in range, latents that fit."""
+"""Bodies of requests: of limited size, within a limited time, and JSON where that is asked for."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from gansynth.errors import InputError
-from gansynth.serve.latents import Latent, decode_latent
 
 # Seconds for a whole upload: 8 MiB come through the slowest of lines, and nobody holds on for ever.
 PATIENCE = 120.0
@@ -61,41 +59,3 @@ async def read_object(request: Request, limit: int, *names: str) -> dict[str, An
         if name not in names:
             raise InputError(f"{name!r:.60}: is not expected; the body has {', '.join(names)}.")
     return record
-
-
-def number_of(record: dict[str, Any], name: str, low: float, high: float) -> float:
-    """A number of a JSON object; `InputError` unless it is one from `low` to `high`."""
-    value = record[name]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high:
-        raise InputError(f"{name}={value!r:.40}: must be a number from {low:g} to {high:g}.")
-    return float(value)
-
-
-def count_of(record: dict[str, Any], name: str, most: int) -> int:
-    """A whole number from 1 to `most` of a JSON object; `InputError` otherwise."""
-    value = number_of(record, name, 1, most)
-    if value != math.floor(value):
-        raise InputError(f"{name}={value!r}: must be a whole number.")
-    return int(value)
-
-
-def latent_of(value: Any, size: int) -> Latent:
-    """A latent out of JSON; `InputError` unless it is the text of one."""
-    if not isinstance(value, str):
-        raise InputError(f"latent={value!r:.40}: must be a text, a latent in base64.")
-    return decode_latent(value, size)
-
-
-def query_number(request: Request, name: str, low: float, high: float) -> float | None:
-    """A number of the query; None if it isn't there, `InputError` if it is out of range."""
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        raise InputError(f"{name}={text!r:.40}: must be a number from {low:g} to {high:g}.")
-    return value

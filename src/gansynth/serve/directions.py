@@ -14,6 +14,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ FOLLOWS = 0.6
 AUDIBLE = {"brightness": 0.2, "attack": 0.15, "sustain": 2.0, "noisiness": 2.0}
 _SEED = 20_190_226
 _LARGEST_FILE = 1 << 22
+# Of the model that ships: `python -m gansynth.serve.directions` makes it anew.
+SHIPPED = Path(__file__).with_name("shipped_directions.json")
 
 
 @dataclass(frozen=True)
@@ -164,20 +167,23 @@ def _following(heard: Floats) -> tuple[float, float]:
 
 
 class Directions:
-    """The directions of one model: measured in the background once, then kept on disk.
+    """The directions of one model: those of the shipped one come with the package; another's are
+    measured in the background once, then kept on disk.
 
     Parameters
     ----------
     synth : Synth
+    digest : str
+        Of its model.
     notes : callable
         As for `measure_directions`; `StoppedError` ends the measuring.
     folder : Path or None
         Where they are kept, one file a model; None keeps nothing.
     """
 
-    def __init__(self, synth: Synth, notes: Notes, folder: Path | None) -> None:
-        self._synth, self._notes = synth, notes
-        key = hashlib.sha256(f"{VERSION} {synth.model.digest()}".encode()).hexdigest()[:32]
+    def __init__(self, synth: Synth, digest: str, notes: Notes, folder: Path | None) -> None:
+        self._synth, self._digest, self._notes = synth, digest, notes
+        key = hashlib.sha256(f"{VERSION} {digest}".encode()).hexdigest()[:32]
         self._path = None if folder is None else folder / f"directions-{key}.json"
         self.progress = 0.0
         self.found: list[Direction] | None = None
@@ -185,8 +191,9 @@ class Directions:
 
     def start(self) -> None:
         """Read them, or begin to measure."""
-        if self._path is not None:
-            self.found = _read(self._path, self._synth.latent_size)
+        for path in (SHIPPED, self._path):
+            if self.found is None and path is not None:
+                self.found = read_directions(path, self._digest, self._synth.latent_size)
         if self.found is None:
             self._thread.start()
         else:
@@ -203,36 +210,34 @@ class Directions:
             return
         except GansynthError:  # the model's notes can't be heard: no sliders
             found = []
-        self.found, self.progress = found, 1.0
         if self._path is not None and found:
-            _write(self._path, found)
+            # Where nothing can be kept, they are measured anew next time.
+            with suppress(OSError, GansynthError):
+                os.makedirs(self._path.parent, exist_ok=True)
+                write_directions(self._path, self._digest, found)
+        self.found, self.progress = found, 1.0
 
     def _tell(self, progress: float) -> None:
         self.progress = progress
 
 
-def _write(path: Path, directions: list[Direction]) -> None:
-    record = [
-        {
-            "name": one.name,
-            "vector": one.vector.tolist(),
-            "correlation": one.correlation,
-            "change": one.change,
-        }
-        for one in directions
-    ]
-    try:
-        os.makedirs(path.parent, exist_ok=True)
-        write_text(path, json.dumps(record) + "\n", overwrite=True)
-    except (OSError, GansynthError):
-        pass  # they are measured anew next time
+def write_directions(path: Path, digest: str, directions: list[Direction]) -> None:
+    """Keep what was measured of the model with that digest; replaces an older file."""
+    record = {
+        "version": VERSION,
+        "model_sha256": digest,
+        "directions": [{**vars(one), "vector": one.vector.tolist()} for one in directions],
+    }
+    write_text(path, json.dumps(record, indent=1) + "\n", overwrite=True)
 
 
-def _read(path: Path, size: int) -> list[Direction] | None:
-    """What was kept; None if there is nothing, or it isn't whole."""
+def read_directions(path: Path, digest: str, size: int) -> list[Direction] | None:
+    """What was kept; None if there is nothing, it isn't whole, or it is of another model."""
     try:
         with open_regular(path) as file:
             record: Any = json.loads(file.read(_LARGEST_FILE))
+        if (record["version"], record["model_sha256"]) != (VERSION, digest):
+            return None
         found = [
             Direction(
                 str(one["name"]),
@@ -240,10 +245,28 @@ def _read(path: Path, size: int) -> list[Direction] | None:
                 float(one["correlation"]),
                 float(one["change"]),
             )
-            for one in record
+            for one in record["directions"]
         ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     whole = [one.name for one in found] == list(DESCRIPTORS)
     whole = whole and all(one.vector.shape == (size,) for one in found)
     return found if whole and all(np.isfinite(one.vector).all() for one in found) else None
+
+
+def main() -> None:
+    """Measure the model that ships, and put its directions into the package."""
+    from tqdm import tqdm
+
+    from gansynth import load
+
+    synth = load(None, "cpu")
+    with tqdm(total=1.0, unit="", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+        found = measure_directions(synth, report=lambda share: bar.update(share - bar.n))
+    write_directions(SHIPPED, synth.model.digest(), found)
+    for one in found:
+        print(f"{one.name:10}  correlation {one.correlation:.2f}  change {one.change:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -49,7 +49,10 @@ class Guard:
         name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
         refusal = None
         if self._hosts and name not in self._hosts:
-            refusal = f"host={name!r:.80}: this server answers to {', '.join(self._hosts)}."
+            refusal = (
+                f"host={name!r:.80}: this server answers to {', '.join(self._hosts)}; if a proxy "
+                f"leads here under another name, start it with --allow-host {name:.80}"
+            )
         elif scope["path"].startswith("/api/") and headers.get("sec-fetch-site") == "cross-site":
             refusal = "site: only the server's own page may ask this."
         if refusal is None:

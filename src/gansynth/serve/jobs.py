@@ -4,7 +4,7 @@ The connection is the job. While it stands, a line tells how far the work is; wh
 work stops.
 
     {"progress": 0.4}
-    {"done": {"seconds": 12.0, "files": [{"name": "song.wav", "url": "/api/downloads/…"}]}}
+    {"done": {"seconds": 12.0, "files": [{"name": "song.wav", "url": "api/downloads/…"}]}}
     {"error": "…"}                        instead of "done"
 """
 
@@ -51,17 +51,21 @@ class Progress:
         self.share = share
 
 
-# A job is given an empty folder of its own; it returns the files to offer and facts to tell.
-Job = Callable[[Path, Progress], tuple[list[Path], dict[str, Any]]]
-
-
 @dataclass(frozen=True)
 class Download:
-    """A finished file."""
+    """A finished file, and the name that it is offered under, in any script."""
 
     path: Path
     name: str
-    media_type: str
+
+    @property
+    def media_type(self) -> str:
+        """By the extension."""
+        return _MEDIA[self.path.suffix]
+
+
+# A job is given an empty folder of its own; it returns the files to offer and facts to tell.
+Job = Callable[[Path, Progress], tuple[list[Download], dict[str, Any]]]
 
 
 class Jobs:
@@ -71,7 +75,7 @@ class Jobs:
         self._folder = Path(tempfile.mkdtemp(prefix="gansynth-serve-"))
         self._pool = ThreadPoolExecutor(RUNNING, thread_name_prefix="job")
         self._open: set[Progress] = set()
-        self._finished: OrderedDict[str, list[Path]] = OrderedDict()
+        self._finished: OrderedDict[str, list[Download]] = OrderedDict()
         self._downloads: dict[str, Download] = {}
 
     def start(self, job: Job, gone: Gone) -> AsyncIterator[bytes]:
@@ -115,7 +119,7 @@ class Jobs:
                 traceback.print_exc(file=sys.stderr)
                 yield _line({"error": "the server failed here; its terminal says where."})
             else:
-                offered = self._keep(folder, files)
+                offered = self._keep(files)
                 kept = True
                 yield _line({"done": {**facts, "files": offered}})
         finally:
@@ -126,16 +130,20 @@ class Jobs:
                 # It may still write there until it sees the stop.
                 future.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
 
-    def _keep(self, folder: Path, files: list[Path]) -> list[dict[str, str]]:
+    def _keep(self, files: list[Download]) -> list[dict[str, str]]:
         """Offer files, and drop the oldest if they become too many or too large."""
         offered, keys = [], []
-        for path in files:
+        for file in files:
             key = secrets.token_urlsafe(12)
-            self._downloads[key] = Download(path, path.name, _MEDIA[path.suffix])
-            offered.append({"name": path.name, "url": f"/api/downloads/{key}"})
+            self._downloads[key] = file
+            # Relative to the page, which may lie anywhere behind a proxy.
+            offered.append({"name": file.name, "url": f"api/downloads/{key}"})
             keys.append(key)
         self._finished["/".join(keys)] = files
-        sizes = {key: sum(p.stat().st_size for p in old) for key, old in self._finished.items()}
+        sizes = {
+            key: sum(file.path.stat().st_size for file in old)
+            for key, old in self._finished.items()
+        }
         while len(self._finished) > 1 and (
             len(self._finished) > KEPT or sum(sizes.values()) > KEPT_BYTES
         ):
@@ -143,7 +151,7 @@ class Jobs:
             del sizes[oldest]
             for key in oldest.split("/"):
                 del self._downloads[key]
-            shutil.rmtree(old[0].parent, ignore_errors=True)
+            shutil.rmtree(old[0].path.parent, ignore_errors=True)
         return offered
 
 

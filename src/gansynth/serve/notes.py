@@ -10,7 +10,7 @@ import asyncio
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -28,8 +28,8 @@ from gansynth.serve.png import encode_png
 from gansynth.serve.worker import LOOK, Rank, StoppedError, Worker
 from gansynth.spectral.sustain import can_extend, extend
 
-# Seconds that a note is made to last at most.
-LONGEST = 60.0
+# Seconds that a note is made to last at least and at most.
+SHORTEST, LONGEST = 0.1, 60.0
 # Bytes of finished notes: some 50 instruments with all their keys.
 REMEMBERED = 256 << 20
 # Waves of late, which a longer note or a picture begins with.
@@ -73,16 +73,26 @@ class Notes:
         self._finished: OrderedDict[Key, bytes] = OrderedDict()
         self._size = 0
         self._pending: dict[Key, _Pending] = {}
-        self._waves: OrderedDict[tuple[bytes, int], Wave] = OrderedDict()
+        self._waves: OrderedDict[tuple[bytes, int, int | None], Wave] = OrderedDict()
         self._lock = threading.Lock()  # of the waves
 
     async def sound(
-        self, latent: Latent, pitch: int, rank: Rank, gone: Gone, seconds: float | None = None
+        self,
+        latent: Latent,
+        pitch: int,
+        rank: Rank,
+        gone: Gone,
+        *,
+        seconds: float | None = None,
+        velocity: float | None = None,
+        also: Sequence[int] = (),
     ) -> bytes:
         """A note as FLAC, 16 bit, its peak just below full scale; silence stays silence.
 
         With `seconds` it is held as long as that, where it has a steady part to go on with; for
-        two thirds of what the model holds a note, the samples are the same.
+        two thirds of what the model holds a note, the samples are the same. It is struck at the
+        nearest of the velocities that the model knows (None: at its usual one). Where the model
+        makes several notes at once, those of `also` come along first, then the nearest keys.
 
         Raises
         ------
@@ -94,46 +104,62 @@ class Notes:
             If `gone` says that whoever asked has left; the note isn't made then, unless someone
             else waits for it.
         """
-        self._check(pitch)
+        for one in (pitch, *also):
+            self._check(one)
         if seconds is not None and not seconds <= LONGEST:
             raise InputError(f"seconds={seconds:g}: a note is held for {LONGEST:g} s at most.")
-        kind, data = f"sound {seconds}", latent.tobytes()
-        pitches = self._with_neighbours(kind, data, pitch) if seconds is None else [pitch]
+        layer = self.layer(velocity)
+        kind, data = f"sound {seconds} {layer}", latent.tobytes()
+        pitches = [pitch] if seconds else self._with_others(kind, data, pitch, also)
 
         def make() -> dict[Key, bytes]:
-            waves = self.waves(latent, pitches)
+            waves = self.waves(latent, pitches, layer)
             made = zip(pitches, waves, strict=True)
             return {(kind, data, one): self._encode(wave, seconds) for one, wave in made}
 
         keys = [(kind, data, one) for one in pitches]
         return await self._get(keys, make, rank, gone)
 
-    async def picture(self, latent: Latent, pitch: int, gone: Gone) -> bytes:
+    async def picture(
+        self, latent: Latent, pitch: int, gone: Gone, velocity: float | None = None
+    ) -> bytes:
         """A note's rainbowgram as PNG, low frequencies at the bottom; errors as for `sound`."""
         self._check(pitch)
-        key = ("picture", latent.tobytes(), pitch)
-        return await self._get(
-            [key], lambda: {key: self._draw(self.waves(latent, [pitch])[0])}, Rank.PLAYED, gone
-        )
+        layer = self.layer(velocity)
+        key = (f"picture {layer}", latent.tobytes(), pitch)
 
-    def waves(self, latent: Latent, pitches: list[int]) -> list[Wave]:
+        def make() -> dict[Key, bytes]:
+            return {key: self._draw(self.waves(latent, [pitch], layer)[0])}
+
+        return await self._get([key], make, Rank.AHEAD, gone)
+
+    def layer(self, velocity: float | None) -> int | None:
+        """The nearest velocity that the model was trained with; None if it knows none."""
+        known = self._synth.velocities
+        if velocity is None or not known:
+            return None
+        return min(known, key=lambda one: abs(one - velocity))
+
+    def waves(self, latent: Latent, pitches: list[int], layer: int | None = None) -> list[Wave]:
         """Notes, float32 [note_samples], those of late not made again; errors as for `make`."""
         data = latent.tobytes()
         with self._lock:
-            known = {one: self._waves.get((data, one)) for one in pitches}
+            known = {one: self._waves.get((data, one, layer)) for one in pitches}
         missing = [one for one, wave in known.items() if wave is None]
         if missing:
-            made = self.make(latent, missing)
+            made = self.make(latent, missing, layer)
             with self._lock:
                 for one, wave in zip(missing, made, strict=True):
-                    known[one] = self._waves[data, one] = wave
+                    known[one] = self._waves[data, one, layer] = wave
                 while len(self._waves) > _WAVES:
                     self._waves.popitem(last=False)
         return [wave for wave in known.values() if wave is not None]
 
-    def make(self, latents: NDArray[np.float32], pitches: list[int]) -> Wave:
+    def make(
+        self, latents: NDArray[np.float32], pitches: list[int], velocity: int | None = None
+    ) -> Wave:
         """As `Synth.notes`; also an `InputError` if the samples aren't finite."""
-        waves = self._synth.notes(latents, pitches)
+        waves = self._synth.notes(latents, pitches, velocity)
         if not np.isfinite(waves).all():
             raise InputError(
                 "latent: its numbers are so large that no sound comes of it; use a latent that a "
@@ -141,19 +167,20 @@ class Notes:
             )
         return waves
 
-    def _with_neighbours(self, kind: str, data: bytes, pitch: int) -> list[int]:
+    def _with_others(self, kind: str, data: bytes, pitch: int, also: Sequence[int]) -> list[int]:
         """The pitch, and others of its instrument that are still to be made, as many as a batch.
 
-        Every second key comes first, so that those who ask for one key after the other keep two
-        threads busy.
+        Those of `also` come first, then every second key, so that those who ask for one key after
+        the other keep two threads busy.
         """
-        others = [one for one in self._synth.pitches if one != pitch]
         others = [
             one
-            for one in others
-            if (kind, data, one) not in self._finished and (kind, data, one) not in self._pending
+            for one in self._synth.pitches
+            if one != pitch
+            and (kind, data, one) not in self._finished
+            and (kind, data, one) not in self._pending
         ]
-        others.sort(key=lambda one: ((one - pitch) % 2, abs(one - pitch)))
+        others.sort(key=lambda one: (one not in also, (one - pitch) % 2, abs(one - pitch)))
         return [pitch, *others[: self._synth.batch - 1]]
 
     def _check(self, pitch: int) -> None:

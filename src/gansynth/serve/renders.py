@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from gansynth.export.folder import export_instrument, safe_stem
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument
 from gansynth.performance.midi import Score, read_midi
-from gansynth.performance.perform import ARRANGEMENTS, make_plan, render
-from gansynth.serve.jobs import Progress
+from gansynth.performance.perform import make_plan, render
+from gansynth.serve.jobs import Download, Progress
 from gansynth.serve.worker import Rank, Worker, each_in_turn
 
 # What one visitor may ask of the machine; the command line has no such limits.
 LONGEST_PIECE, MOST_NOTES = 30 * 60, 20_000
+# Bytes of a download's name, and what none may hold.
+LONGEST_STEM = 120
+_FORBIDDEN = frozenset('<>:"/\\|?*')
 
 
 class SharedSynth:
@@ -44,6 +48,21 @@ class SharedSynth:
         for wave in each_in_turn(self._worker, Rank.PIECE, notes, self._progress.stopped):
             yield wave
             self._progress.tell(min(1.0, next(self._made) / self._total))
+
+
+def download_stem(name: str) -> str:
+    """A file's name without its extension, from any words: all letters stay that files may have.
+
+    What Windows, macOS or Linux forbid in names becomes an underscore.
+    """
+    plain = unicodedata.normalize("NFC", name)
+    kept = "".join(
+        letter if letter.isprintable() and letter not in _FORBIDDEN else "_" for letter in plain
+    )
+    stem = kept.encode()[:LONGEST_STEM].decode(errors="ignore").strip(" .")
+    # What such systems reserve, the exporter's rule knows.
+    reserved = stem.isascii() and safe_stem(stem) == f"{stem.lower()}-1"
+    return f"{stem}-1" if reserved else stem or "clip"
 
 
 @dataclass(frozen=True)
@@ -75,10 +94,8 @@ def check_piece(data: bytes, name: str, latents: NDArray[np.float32], arrangemen
     MidiError
         If `data` is no MIDI file with notes.
     InputError
-        If the piece is too long, or the arrangement unknown.
+        If the piece is too long.
     """
-    if arrangement not in ARRANGEMENTS:
-        raise InputError(f"arrangement={arrangement!r}: must be one of {', '.join(ARRANGEMENTS)}.")
     with tempfile.TemporaryDirectory(prefix="gansynth-") as folder:
         path = Path(folder) / "upload.mid"
         path.write_bytes(data)
@@ -93,12 +110,12 @@ def check_piece(data: bytes, name: str, latents: NDArray[np.float32], arrangemen
             f"the page plays up to {MOST_NOTES} notes in {LONGEST_PIECE // 60} minutes, use "
             "gansynth generate --midi."
         )
-    return Piece(score, safe_stem(Path(name).stem), latents, arrangement)
+    return Piece(score, download_stem(name.rpartition(".")[0] or name), latents, arrangement)
 
 
 def render_piece(
     piece: Piece, synth: Synth, worker: Worker, folder: Path, progress: Progress
-) -> tuple[list[Path], dict[str, Any]]:
+) -> tuple[list[Download], dict[str, Any]]:
     """A job: the piece as WAV and as FLAC."""
     latents = piece.latents
     if piece.arrangement == "per-track":
@@ -109,13 +126,16 @@ def render_piece(
     plan = make_plan(
         piece.score, cast(Synth, shared), arrangement=piece.arrangement, latents=latents
     )
-    paths = [folder / f"{piece.stem}{extension}" for extension in (".wav", ".flac")]
+    files = [
+        Download(folder / f"clip{extension}", f"{piece.stem}{extension}")
+        for extension in (".wav", ".flac")
+    ]
     with render(plan, cast(Synth, shared)) as clip:
-        for path in paths:
-            write_audio(path, _wanted(clip.blocks(), progress), synth.sample_rate)
+        for file in files:
+            write_audio(file.path, _wanted(clip.blocks(), progress), synth.sample_rate)
         seconds = clip.samples / synth.sample_rate
     summary = "; ".join([plan.summary(), *piece.score.warnings])
-    return paths, {"seconds": seconds, "summary": summary}
+    return files, {"seconds": seconds, "summary": summary}
 
 
 def _wanted(
@@ -128,16 +148,17 @@ def _wanted(
 
 def export_sfz(
     instrument: Instrument, synth: Synth, worker: Worker, folder: Path, progress: Progress
-) -> tuple[list[Path], dict[str, Any]]:
+) -> tuple[list[Download], dict[str, Any]]:
     """A job: the instrument for samplers, as one zip."""
     shared = SharedSynth(synth, worker, progress, len(synth.pitches))
     stem = safe_stem(instrument.name)
     exported = export_instrument(cast(Synth, shared), instrument, folder / stem)
-    path = folder / f"{stem}.zip"
+    path = folder / "samples.zip"
     # FLAC doesn't get smaller.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for place in sorted(exported.folder.iterdir()):
             progress.tell(progress.share)
             archive.write(place, f"{stem}/{place.name}")
     shutil.rmtree(exported.folder)
-    return [path], {"summary": f"{len(exported.samples)} samples, {exported.bytes / 1e6:.1f} MB"}
+    file = Download(path, f"{download_stem(instrument.name)}.zip")
+    return [file], {"summary": f"{len(exported.samples)} samples, {exported.bytes / 1e6:.1f} MB"}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from gansynth.model.synth import Synth
 from gansynth.serve.app import create_app
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_EVERYWHERE = ("0.0.0.0", "::")
+# Set inside machines that browsers reach through a proxy alone, under whatever name it has.
+_BEHIND_PROXY = ("JUPYTERHUB_SERVICE_PREFIX", "VSCODE_PROXY_URI", "CODER", "CODESPACES")
 # Connections, beyond which new ones are told to come back: a few for each of many players.
 _CONNECTIONS = 1000
 _MOST_THREADS = 4
@@ -56,6 +60,25 @@ def open_port(host: str, port: int) -> socket.socket:
     return listener
 
 
+def own_addresses(family: socket.AddressFamily) -> list[str]:
+    """IP addresses under which other machines may reach this one, the most likely first."""
+    everyone = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"
+    found = []
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((everyone, 9))  # sends nothing: it only chooses the way there
+        found.append(probe.getsockname()[0])
+    with suppress(OSError):
+        found += [info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, family)]
+    return [
+        one for one in dict.fromkeys(map(str, found))
+        if not ipaddress.ip_address(one.partition("%")[0]).is_loopback
+    ]  # fmt: skip
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def serve(
     listener: socket.socket,
     host: str,
@@ -65,11 +88,13 @@ def serve(
     cache: Path | None = None,
     measure: bool = True,
     open_browser: bool = False,
+    allowed_hosts: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve a model until the process is told to end.
 
     `listener` is from `open_port`; a `model_path` of None stands for the model that ships.
+    At a loopback address, requests under other names than its own and `allowed_hosts` are refused.
     """
     # Notes are small: two at a time come sooner than each on two cores.
     cores = os.cpu_count() or 1
@@ -77,23 +102,30 @@ def serve(
     torch.set_num_threads(max(1, cores // threads))
     name, port = listener.getsockname()[:2]
     local = name in ("127.0.0.1", "::1")
+    if name in _EVERYWHERE:
+        others = [_url(one, port) for one in own_addresses(listener.family)]
+        address = _url("127.0.0.1" if name == "0.0.0.0" else "::1", port)
+    else:
+        others, address = [] if local else [_url(host, port)], _url(host, port)
+    open_to_all = not local or any(os.environ.get(name) for name in _BEHIND_PROXY)
     app = create_app(
         synth,
         model_path and os.path.abspath(model_path),
         threads=threads,
         cache=cache,
         measure=measure,
-        hosts=_LOOPBACK if local else (),
+        hosts=() if open_to_all else (*_LOOPBACK, *(one.lower() for one in allowed_hosts)),
+        addresses=tuple(others),
     )
-    shown = "127.0.0.1" if name in ("0.0.0.0", "::") else host
-    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             say(f"{model_path or f'The {SHIPPED_NAME}'} plays at {address} (Ctrl-C ends it)")
             if not local:
-                say("Everyone who reaches this machine can play it too.")
+                places = ", ".join(others) or f"{_url('ADDRESS', port)} with this machine's address"
+                say(f"Others in the network play it at {places}")
+                say("Everyone who reaches this machine can; there is no password.")
             if open_browser:
                 webbrowser.open(address)
 

@@ -1,4 +1,11 @@
-// The server's answers, and its refusals as errors whose message is meant for people.
+// The server's answers, its refusals as errors whose message is meant for people, and its absence.
+
+const AGAIN = 2000; // ms between looks whether the server is back
+const GATEWAY = new Set([502, 504]); // a proxy's answer while the server behind it is away
+
+let away = false;
+// `onaway(isAway, model)` is told when the server stops answering, and when it answers again.
+export const connection = { onaway() {} };
 
 async function refusal(response) {
   const text = await response.text();
@@ -15,10 +22,33 @@ async function ask(path, options = {}) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server doesn't answer; is it still running?");
+    throw lost();
   }
+  if (GATEWAY.has(response.status)) throw lost();
   if (!response.ok) throw await refusal(response);
   return response;
+}
+
+// Says so once, and looks until the server is back.
+function lost() {
+  if (!away) {
+    away = true;
+    connection.onaway(true);
+    setTimeout(look, AGAIN);
+  }
+  const error = new Error("The server doesn't answer.");
+  error.lost = true;
+  return error;
+}
+
+async function look() {
+  const response = await fetch("api/model").catch(() => null);
+  if (!response?.ok) {
+    setTimeout(look, AGAIN);
+    return;
+  }
+  away = false;
+  connection.onaway(false, await response.json());
 }
 
 export async function get(path) {
@@ -33,10 +63,12 @@ export async function post(path, body, signal) {
 }
 
 // The bytes of a note; waits and asks again while the server is busy.
-export async function noteBytes(latent, pitch, { ahead = false, seconds = null, signal } = {}) {
+export async function noteBytes(latent, pitch, { ahead, seconds, velocity, also, signal } = {}) {
   const query = new URLSearchParams();
   if (ahead) query.set("ahead", "true");
   if (seconds) query.set("seconds", seconds);
+  if (velocity) query.set("velocity", velocity);
+  if (also?.length) query.set("also", also);
   for (let patience = 8; ; patience--) {
     try {
       return await (await ask(`api/notes/${latent}/${pitch}?${query}`, { signal })).arrayBuffer();

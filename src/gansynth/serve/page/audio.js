@@ -4,14 +4,18 @@ const ATTACK = 0.01;
 const CROSSFADE = 0.06;
 const STEAL = 0.03;
 const MOST_VOICES = 48;
+const MARGIN = 1.5; // s before a voice's sound ends, when it goes back
+const WAKING = 1000; // ms that a note waits for sleeping audio; some machines have none
 
 export class Player {
-  constructor(release) {
-    this.release = release;
+  // `hold` and `note` are the seconds that the model holds a note, and that its sound has in all.
+  constructor({ release, hold, note }) {
+    Object.assign(this, { release, hold, tail: note - hold });
     this.voices = new Set();
     this.pedal = false;
     // Made at once: a context waits for the first key or click before it sounds.
     this.context = new AudioContext({ latencyHint: "interactive" });
+    this.context.addEventListener("statechange", () => { this.waking = null; });
     this.master = new GainNode(this.context, { gain: 0.4 });
     const limiter = new DynamicsCompressorNode(this.context, {
       threshold: -6, knee: 6, ratio: 12, attack: 0.003, release: 0.15,
@@ -20,8 +24,20 @@ export class Player {
     this.master.connect(limiter).connect(this.analyser).connect(this.context.destination);
   }
 
+  get running() {
+    return this.context.state === "running";
+  }
+
+  // Browsers let audio sleep until a touch, and phones interrupt it for calls.
   wake() {
-    if (this.context.state === "suspended") this.context.resume();
+    if (this.running) return null;
+    const resumed = this.context.resume().catch(() => {});
+    this.waking ??= Promise.race([resumed, new Promise((next) => setTimeout(next, WAKING))]);
+    return this.waking;
+  }
+
+  setVolume(share) {
+    this.master.gain.setTargetAtTime(share ** 2, this.context.currentTime, 0.02);
   }
 
   decode(bytes) {
@@ -32,29 +48,25 @@ export class Player {
   start(buffer, pitch, velocity) {
     for (const voice of this.voices) if (voice.pitch === pitch) this.#fade(voice, STEAL);
     if (this.voices.size >= MOST_VOICES) this.#fade(this.voices.values().next().value, STEAL);
-    const now = this.context.currentTime;
-    const voice = { pitch, level: velocity / 127, began: now, held: true, long: false };
+    const voice = { pitch, velocity, level: velocity / 127, held: true, changes: 0 };
     this.#sound(voice, buffer, 0, ATTACK);
     this.voices.add(voice);
     return voice;
   }
 
-  // Go on with another sound from the same place: an instrument that changes, or a longer note.
+  // Go over to another sound, from the same place in the note where it has one.
   replace(voice, buffer) {
-    if (!this.voices.has(voice) || !voice.held) return;
-    const offset = this.context.currentTime - voice.began;
-    if (offset >= buffer.duration) return;
-    const old = voice.gain;
-    const oldSource = voice.source;
-    oldSource.onended = null;
-    this.#ramp(old, 0, CROSSFADE);
-    oldSource.stop(this.context.currentTime + CROSSFADE + 0.01);
-    this.#sound(voice, buffer, offset, CROSSFADE);
+    if (!this.voices.has(voice)) return;
+    const { gain, source } = voice;
+    source.onended = null;
+    this.#ramp(gain, 0, CROSSFADE);
+    source.stop(this.context.currentTime + CROSSFADE + 0.01);
+    this.#sound(voice, buffer, this.#place(voice, buffer), CROSSFADE);
+    voice.changes += 1;
   }
 
   // The key is let go; the pedal may hold the note.
   stop(voice) {
-    if (!voice) return;
     voice.held = false;
     if (!this.pedal) this.#fade(voice, this.release);
   }
@@ -68,11 +80,24 @@ export class Player {
     for (const voice of this.voices) this.#fade(voice, STEAL);
   }
 
+  // Whether a buffer holds a note longer than the model does.
+  isLong(buffer) {
+    return buffer.duration > this.hold + this.tail + 0.5;
+  }
+
   // Loudest sample of the last moments, 0 to 1 and above.
   peak() {
     this.samples ??= new Float32Array(this.analyser.fftSize);
     this.analyser.getFloatTimeDomainData(this.samples);
     return this.samples.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  }
+
+  // Seconds into the buffer where a voice goes on: where it is, or back in the steady part, since
+  // the last third of a note's hold leaves too little time for what comes next.
+  #place(voice, buffer) {
+    const since = this.context.currentTime - voice.began;
+    const last = this.isLong(buffer) ? buffer.duration - this.tail - MARGIN : (2 / 3) * this.hold;
+    return since < last ? since : Math.min(0.75 * last, buffer.duration / 2);
   }
 
   #sound(voice, buffer, offset, seconds) {
@@ -81,15 +106,25 @@ export class Player {
     source.connect(gain).connect(this.master);
     this.#ramp(gain, voice.level, seconds);
     source.start(0, offset);
-    source.onended = () => this.voices.delete(voice);
-    Object.assign(voice, { source, gain, buffer });
+    source.onended = () => this.#forget(voice);
+    Object.assign(voice, { source, gain, buffer, began: this.context.currentTime - offset });
+    clearTimeout(voice.ending);
+    if (this.isLong(buffer)) {
+      const left = buffer.duration - this.tail - MARGIN - offset;
+      voice.ending = setTimeout(() => this.replace(voice, buffer), 1000 * left + 50);
+    }
   }
 
   #fade(voice, seconds) {
-    if (!this.voices.delete(voice)) return;
+    if (!this.#forget(voice)) return;
     voice.held = false;
     this.#ramp(voice.gain, 0, seconds);
     voice.source.stop(this.context.currentTime + seconds + 0.01);
+  }
+
+  #forget(voice) {
+    clearTimeout(voice.ending);
+    return this.voices.delete(voice);
   }
 
   #ramp(gain, to, seconds) {

@@ -1,88 +1,127 @@
-// Notes of the last few instruments, fetched around the key that was played last.
+// Notes of the last sounds, fetched around the key that was played last.
 
 import { noteBytes } from "./api.js";
 
-const INSTRUMENTS = 6;
+const MOST = 600; // notes kept; some 700 KB each
 const AT_ONCE = 4; // of the six connections that browsers open; the others are for keys that are played
+const USUAL = 100; // velocity, of keys that can't tell how hard they are struck
+
+const key = (pitch, layer) => `${pitch} ${layer ?? ""}`;
 
 export class Bank {
-  constructor(player, pitches) {
-    this.player = player;
-    this.pitches = pitches;
-    this.instruments = new Map(); // latent -> Map of pitch -> AudioBuffer
-    this.asked = new Map(); // "latent pitch seconds" -> Promise of AudioBuffer
+  constructor(player, pitches, velocities) {
+    Object.assign(this, { player, pitches, velocities });
+    this.usual = this.layer(USUAL);
+    this.played = new Set([this.usual]); // layers
+    this.sounds = new Map(); // latent -> Map of "pitch layer" -> AudioBuffer
+    this.count = 0;
+    this.asked = new Map(); // "latent pitch layer seconds" -> Promise of AudioBuffer
     this.onready = () => {};
     this.onerror = () => {};
   }
 
-  // The note if it is here.
-  have(latent, pitch) {
-    return this.instruments.get(latent)?.get(pitch);
+  // The velocity nearest to one among those that the model knows; null if it knows none.
+  layer(velocity) {
+    const far = (one) => Math.abs(one - velocity);
+    return this.velocities.reduce((best, one) => (best === null || far(one) < far(best) ? one : best), null);
   }
 
-  // The note, made if need be, before all that is fetched ahead.
-  async note(latent, pitch) {
-    return this.have(latent, pitch) ?? this.#fetch(latent, pitch, {});
+  // The note if it is here.
+  have(latent, pitch, layer) {
+    return this.sounds.get(latent)?.get(key(pitch, layer));
+  }
+
+  // The note if it is here, or else at another velocity.
+  nearest(latent, pitch, layer) {
+    const found = this.have(latent, pitch, layer);
+    if (found) return found;
+    return this.velocities.map((one) => this.have(latent, pitch, one)).find(Boolean);
+  }
+
+  // The note, made if need be, before all that is fetched ahead; `also` are pitches wanted besides.
+  async note(latent, pitch, layer, also) {
+    this.played.add(layer);
+    return this.have(latent, pitch, layer) ?? this.#fetch(latent, pitch, { velocity: layer, also });
   }
 
   // The note held for longer.
-  long(latent, pitch, seconds) {
-    return this.#fetch(latent, pitch, { seconds });
+  long(latent, pitch, layer, seconds) {
+    return this.#fetch(latent, pitch, { velocity: layer, seconds });
   }
 
-  // Fetch the whole keyboard, the nearest pitches first; an earlier instrument's fetching ends.
+  // Which pitches of a sound are here.
+  ready(latent) {
+    const notes = this.sounds.get(latent);
+    return new Set(this.pitches.filter((pitch) => notes?.has(key(pitch, this.usual))));
+  }
+
+  // Fetch the whole keyboard, the nearest pitches first, then what harder and softer strokes need
+  // that were played before; an earlier sound's fetching ends.
   async fill(latent, centre) {
-    this.filling?.abort();
+    this.stop();
     const controller = (this.filling = new AbortController());
-    const notes = this.#open(latent);
-    const missing = this.pitches
-      .filter((pitch) => !notes.has(pitch))
-      .sort((a, b) => Math.abs(a - centre) - Math.abs(b - centre));
-    this.onready(latent, notes);
-    const take = async () => {
-      while (missing.length && !controller.signal.aborted) {
+    const { signal } = controller;
+    this.#open(latent);
+    this.onready(latent);
+    const near = [...this.pitches].sort((a, b) => Math.abs(a - centre) - Math.abs(b - centre));
+    const take = async (layer, missing) => {
+      while (missing.length && !signal.aborted) {
         const pitch = missing.shift();
-        if (!notes.has(pitch)) {
-          await this.#fetch(latent, pitch, { ahead: true, signal: controller.signal });
+        if (!this.have(latent, pitch, layer)) {
+          await this.#fetch(latent, pitch, { velocity: layer, ahead: true, signal });
         }
       }
     };
     try {
-      await Promise.all(Array.from({ length: AT_ONCE }, take));
+      for (const layer of [this.usual, ...[...this.played].filter((one) => one !== this.usual)]) {
+        const missing = near.filter((pitch) => !this.have(latent, pitch, layer));
+        await Promise.all(Array.from({ length: AT_ONCE }, () => take(layer, missing)));
+      }
     } catch (error) {
-      if (!controller.signal.aborted) {
+      if (!signal.aborted) {
         controller.abort();
         this.onerror(error);
       }
     }
   }
 
+  // Fetch nothing ahead any more.
+  stop() {
+    this.filling?.abort();
+  }
+
   #open(latent) {
-    const notes = this.instruments.get(latent) ?? new Map();
-    this.instruments.delete(latent); // to the end: the last used stays longest
-    this.instruments.set(latent, notes);
-    if (this.instruments.size > INSTRUMENTS) {
-      this.instruments.delete(this.instruments.keys().next().value);
-    }
+    const notes = this.sounds.get(latent) ?? new Map();
+    this.sounds.delete(latent); // to the end: the last used stays longest
+    this.sounds.set(latent, notes);
     return notes;
+  }
+
+  #keep(latent, name, buffer) {
+    const notes = this.#open(latent);
+    this.count += notes.has(name) ? 0 : 1;
+    notes.set(name, buffer);
+    while (this.count > MOST && this.sounds.size > 1) {
+      const [oldest, dropped] = this.sounds.entries().next().value;
+      this.sounds.delete(oldest);
+      this.count -= dropped.size;
+    }
+    this.onready(latent);
   }
 
   #fetch(latent, pitch, options) {
     // What is fetched ahead may be given up, so nobody else waits for it.
-    const key = options.ahead ? null : `${latent} ${pitch} ${options.seconds ?? ""}`;
-    if (key && this.asked.has(key)) return this.asked.get(key);
+    const name = key(pitch, options.velocity);
+    const asked = options.ahead ? null : `${latent} ${name} ${options.seconds ?? ""}`;
+    if (asked && this.asked.has(asked)) return this.asked.get(asked);
     const buffer = noteBytes(latent, pitch, options)
       .then((bytes) => this.player.decode(bytes))
       .then((made) => {
-        if (!options.seconds) {
-          const notes = this.instruments.get(latent);
-          notes?.set(pitch, made);
-          if (notes) this.onready(latent, notes);
-        }
+        if (!options.seconds) this.#keep(latent, name, made);
         return made;
       })
-      .finally(() => this.asked.delete(key));
-    if (key) this.asked.set(key, buffer);
+      .finally(() => this.asked.delete(asked));
+    if (asked) this.asked.set(asked, buffer);
     return buffer;
   }
 }

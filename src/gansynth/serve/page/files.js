@@ -1,48 +1,49 @@
-// What comes from files and goes to files: instruments, MIDI, sound, samplers.
+// What comes from files and goes to files: sounds, MIDI, audio, samplers.
 
 import { post, work } from "./api.js";
 
+const MIDI = /\.(mid|midi|kar|rmi|smf)$/i;
+
 const find = (selector) => document.querySelector(selector);
 
-// `current()` gives the instrument, `corners()` the pad's latents; `imported(list)` is told.
-export function setUpFiles({ model, current, corners, imported, message }) {
-  find("#import").addEventListener("change", async ({ target }) => {
-    const [file] = target.files;
-    target.value = "";
-    if (!file) return;
+// `current()` gives the sound, `corners()` the pad's latents; `imported(list)` is told.
+export function setUpFiles({ model, current, corners, imported, message, fail }) {
+  for (const chooser of ["#import", "#midi-file"]) {
+    find(chooser).addEventListener("change", ({ target }) => {
+      const [file] = target.files;
+      target.value = "";
+      if (file) take(file);
+    });
+  }
+  setUpDrop((file) => take(file));
+
+  // What a file is, its first bytes say.
+  async function take(file) {
+    const head = await file.slice(0, 64).text().catch(() => "");
+    if (head.startsWith("MThd") || head.startsWith("RIFF") || MIDI.test(file.name)) play(file);
+    else if (head.trimStart().startsWith("{") || /\.json$/i.test(file.name)) await read(file);
+    else message(`${file.name} is neither a MIDI file nor a sound that was exported as JSON.`);
+  }
+
+  async function read(file) {
     try {
       const found = await post("api/sidecars", await readJson(file));
-      if (found.other_model) message("These instruments are of another model; here they sound different.");
+      if (found.other_model) message("These sounds are of another model; here they sound different.");
       imported(found.instruments);
     } catch (error) {
-      message(error.message);
+      fail(error);
     }
-  });
+  }
 
   find("#sfz").addEventListener("click", () => {
     const { name, latent } = current();
     const body = JSON.stringify({ name, latent });
     const options = { body, headers: { "content-type": "application/json" } };
-    run("#sfz-job", "api/exports", options, message, ({ files: [file], summary }) => {
+    run("#sfz-job", "api/exports", options, fail, ({ files: [file], summary }) => {
       const link = Object.assign(document.createElement("a"), { href: file.url, download: file.name });
       link.click();
       return summary;
     });
-  });
-
-  const drop = find("#drop");
-  find("#midi-file").addEventListener("change", ({ target }) => {
-    if (target.files[0]) play(target.files[0]);
-    target.value = "";
-  });
-  // A file that misses the place must not replace the page.
-  window.addEventListener("dragover", (event) => event.preventDefault());
-  window.addEventListener("drop", (event) => event.preventDefault());
-  drop.addEventListener("dragover", () => drop.classList.add("over"));
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
-    drop.classList.remove("over");
-    if (event.dataTransfer.files[0]) play(event.dataTransfer.files[0]);
   });
 
   function play(file) {
@@ -55,25 +56,44 @@ export function setUpFiles({ model, current, corners, imported, message }) {
     const query = new URLSearchParams({ arrangement, name: file.name });
     for (const latent of latents) query.append("latent", latent);
     const options = { body: file, headers: { "content-type": "audio/midi" } };
-    run("#midi-job", `api/renders?${query}`, options, message, (done) => {
+    run("#midi-job", `api/renders?${query}`, options, fail, (done) => {
       showClip(done);
       return "";
     });
   }
 }
 
+// A file may fall anywhere on the page.
+function setUpDrop(take) {
+  const { classList } = document.body;
+  let leaving;
+  window.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    clearTimeout(leaving);
+    classList.toggle("dropping", [...event.dataTransfer.types].includes("Files"));
+  });
+  window.addEventListener("dragleave", () => {
+    leaving = setTimeout(() => classList.remove("dropping"), 100); // from one element to another
+  });
+  window.addEventListener("drop", (event) => {
+    event.preventDefault();
+    classList.remove("dropping");
+    for (const file of event.dataTransfer.files) take(file);
+  });
+}
+
 async function readJson(file) {
-  if (file.size > 4 << 20) throw new Error(`${file.name} is larger than 4 MiB; no instrument is.`);
+  if (file.size > 4 << 20) throw new Error(`${file.name} is larger than 4 MiB; no sound is.`);
   try {
     return JSON.parse(await file.text());
   } catch {
-    throw new Error(`${file.name} is no JSON file of an instrument.`);
+    throw new Error(`${file.name} is no JSON file of a sound.`);
   }
 }
 
 const stops = new Map();
 
-async function run(place, path, options, message, finish) {
+async function run(place, path, options, fail, finish) {
   stops.get(place)?.abort(); // a new one takes the place of the old one
   const stop = new AbortController();
   stops.set(place, stop);
@@ -95,7 +115,7 @@ async function run(place, path, options, message, finish) {
   } catch (error) {
     if (stops.get(place) !== stop) return;
     show(1, stop.signal.aborted ? "stopped" : "");
-    if (!stop.signal.aborted) message(error.message);
+    if (!stop.signal.aborted) fail(error);
   }
 }
 
@@ -107,5 +127,6 @@ function showClip({ files, summary }) {
     className: "button", href: url, download: name, textContent: `Download ${name.split(".").pop().toUpperCase()}`,
   })));
   find("#clip").replaceChildren(audio, words, row);
+  find("#clip").scrollIntoView({ block: "nearest" });
   audio.play().catch(() => {}); // the browser may want a click first
 }

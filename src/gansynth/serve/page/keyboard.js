@@ -6,7 +6,9 @@ const BLACK = new Set([1, 3, 6, 8, 10]);
 const ROW = ["KeyA", "KeyW", "KeyS", "KeyE", "KeyD", "KeyF", "KeyT", "KeyG", "KeyY", "KeyH", "KeyU",
   "KeyJ", "KeyK", "KeyO", "KeyL", "KeyP", "Semicolon", "Quote"];
 const VELOCITY = 100;
-const NARROWEST = 20; // pixels of a white key
+const NARROWEST = { mouse: 20, finger: 44 }; // pixels of a white key
+// Where fingers play, or where there is no room for a computer's keyboard.
+const SMALL = matchMedia("(pointer: coarse), (max-width: 900px), (max-height: 500px)");
 
 export const pitchName = (pitch) => `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
 const isBlack = (pitch) => BLACK.has(pitch % 12);
@@ -24,9 +26,14 @@ export class Keyboard {
     this.pointers = new Map(); // pointer -> pitch
     this.counts = new Map(); // pitch -> how many hold it
     this.onshift = () => {};
-    this.draw();
     new ResizeObserver(() => this.draw()).observe(root);
+    SMALL.addEventListener("change", () => this.draw());
     this.#listen();
+  }
+
+  // Whether there is a keyboard of letters to speak of.
+  get hasLetters() {
+    return !SMALL.matches;
   }
 
   shift(octaves) {
@@ -34,7 +41,6 @@ export class Keyboard {
     if (base + 12 <= this.lowest || base > this.highest) return;
     this.base = base;
     this.draw();
-    this.onshift(base);
   }
 
   // Show which keys sound at once.
@@ -50,17 +56,20 @@ export class Keyboard {
   }
 
   draw() {
-    const width = this.root.clientWidth;
+    const narrowest = SMALL.matches ? NARROWEST.finger : NARROWEST.mouse;
+    const most = Math.max(4, Math.floor(this.root.clientWidth / narrowest)); // white keys
     const all = [];
     for (let p = this.lowest; p <= this.highest; p++) all.push(p);
     let shown = all;
-    const most = Math.max(8, Math.floor(width / NARROWEST));
     if (all.filter((p) => !isBlack(p)).length > most) {
-      // A window of whole octaves around the computer's keys.
-      const octaves = Math.max(1, Math.floor(most / 7));
-      const start = Math.min(this.base - 12 * Math.floor((octaves - 1) / 2), this.highest - 12 * octaves);
+      // A window of whole octaves around the computer's keys, or of what an octave has room for.
+      const octaves = Math.max(1, Math.floor((most - 1) / 7));
+      const wanted = Math.min(this.base - 12 * Math.floor((octaves - 1) / 2), this.highest - 12 * octaves);
+      const start = Math.max(wanted, this.lowest);
       shown = all.filter((p) => p >= start && p <= start + 12 * octaves);
+      while (shown.filter((p) => !isBlack(p)).length > most || isBlack(shown.at(-1))) shown.pop();
     }
+    this.shown = [shown[0], shown.at(-1)];
     const whites = shown.filter((p) => !isBlack(p));
     const step = 100 / whites.length;
     const focused = this.root.contains(document.activeElement) && document.activeElement.dataset.pitch;
@@ -90,6 +99,7 @@ export class Keyboard {
     const first = this.buttons.get(Number(focused)) ?? this.buttons.get(this.base) ?? this.root.firstChild;
     first.tabIndex = 0;
     if (focused) first.focus();
+    this.onshift(this.base);
   }
 
   #listen() {

@@ -29,13 +29,20 @@ export class Library {
     }
   }
 
-  draw(latent = this.latent) {
+  // Mark the sound that plays.
+  mark(latent) {
     this.latent = latent;
+    [...this.root.children].forEach((item, i) => {
+      item.firstChild.setAttribute("aria-current", this.kept[i].latent === latent);
+    });
+  }
+
+  draw() {
     this.root.replaceChildren(...this.kept.map((one) => {
       const item = document.createElement("li");
       const play = document.createElement("button");
       play.textContent = one.name;
-      play.setAttribute("aria-current", one.latent === latent);
+      play.setAttribute("aria-current", one.latent === this.latent);
       play.addEventListener("click", () => this.choose(one));
       const drop = document.createElement("button");
       drop.textContent = "✕";

@@ -1,90 +1,135 @@
-// The page: which instrument plays, where it came from, and who presses its keys.
+// The page: which sound plays, where it came from, and who presses its keys.
 
-import { get, post } from "./api.js";
+import { connection, get, post } from "./api.js";
 import { Player } from "./audio.js";
 import { Bank } from "./bank.js";
 import { setUpFiles } from "./files.js";
+import { Hands } from "./hands.js";
 import { Keyboard, pitchName } from "./keyboard.js";
 import { Library } from "./library.js";
 import { Pad } from "./pad.js";
 import { Sliders } from "./sliders.js";
-import { showLevel, showMessage, showNote, showReady } from "./view.js";
+import { copyLink, setUpSettings } from "./settings.js";
+import { Tune } from "./tune.js";
+import { showAway, showLevel, showMessage, showNote, showReady } from "./view.js";
 import { connect } from "./webmidi.js";
 
 const SETTLED = 250; // ms without a change, after which the whole keyboard is fetched
 const MOST_UNDO = 100;
-// ms that a key is held before its longer note is fetched: the two are alike for some 2 s.
-const LONG_AFTER = 700;
 
 const find = (selector) => document.querySelector(selector);
-const fail = (error) => error.name !== "AbortError" && showMessage(error.message);
+const fail = (error) => error.name !== "AbortError" && !error.lost && showMessage(error.message);
+
+connection.onaway = (isAway) => (isAway ? showAway(true) : location.reload());
 
 const model = await get("api/model").catch((error) => {
-  showMessage(error.message);
+  fail(error);
   throw error;
 });
+
+connection.onaway = (isAway, back) => {
+  showAway(isAway);
+  if (isAway) return;
+  if (back.sha256 !== model.sha256) showMessage("The server plays another model now: reload the page.");
+  else if (sound.latent) settle();
+  else begin().catch(fail);
+};
 find("#model").textContent = `${model.name}, ${model.pitches.length} keys`;
 document.title = `${model.name} – gansynth`;
 
-export const player = new Player(model.release_seconds);
-export const bank = new Bank(player, model.pitches);
+export const player = new Player({
+  release: model.release_seconds, hold: model.hold_seconds, note: model.note_seconds,
+});
+export const bank = new Bank(player, model.pitches, model.velocities);
 showLevel(player);
+const settings = setUpSettings(player);
 
-// --- the instrument ---------------------------------------------------------------------------
+// --- the sound --------------------------------------------------------------------------------
 
-// `base` is the latent before the sliders, `latent` the one that plays.
-let instrument = { name: "", base: "", latent: "", positions: {} };
+// `base` is the latent before the sliders, `latent` the one that plays; `pad` is its place there.
+let sound = { name: "", base: "", latent: "", positions: {}, pad: null };
 const past = [];
-const held = new Map(); // key -> { pitch, voice, lifted }
+const future = [];
 let lastPitch = 60;
 let drawn = 0;
 let settling;
 // Where undo goes back to: what played before a pad or slider was taken hold of.
 let before = null;
 
-const library = new Library(model.sha256, (one) => choose({ ...one, base: one.latent, positions: {} }));
+const fresh = (latent, name) => ({ name, base: latent, latent, positions: {}, pad: null });
 
-function choose(next, { undo = true } = {}) {
-  if (undo && instrument.latent && next.latent !== instrument.latent) remember(instrument);
+const library = new Library(model.sha256, (one) => choose(fresh(one.latent, one.name)));
+
+export const hands = new Hands({
+  player,
+  bank,
+  model,
+  sound: () => sound,
+  light: (pitch, on) => keyboard.light(pitch, on),
+  played: (pitch) => {
+    lastPitch = pitch;
+    if (!before) showNote(sound.latent, pitch, `${pitchName(pitch)}, ${sound.name}`);
+  },
+  fail,
+});
+
+// Play on with another sound, or let it be heard.
+function choose(next, { remembered = false, heard = true } = {}) {
+  if (!remembered && sound.latent && next.latent !== sound.latent) remember(sound);
   before = null;
   take(next);
   settle();
+  if (heard && settings.heard) hands.hear();
 }
 
 function remember(one) {
   past.push(one);
   if (past.length > MOST_UNDO) past.shift();
-  find("#undo").disabled = false;
+  future.length = 0;
+  showHistory();
 }
 
-// Play on with another sound: what is held goes over to it.
+function showHistory() {
+  find("#undo").disabled = past.length === 0;
+  find("#redo").disabled = future.length === 0;
+}
+
+function step(from, to) {
+  if (!from.length) return;
+  to.push(sound);
+  choose(from.pop(), { remembered: true });
+  showHistory();
+}
+
+// What sounds goes over to another sound.
 function take(next) {
-  instrument = next;
+  sound = next;
   find("#name").value = next.name;
   sliders.set(next.positions);
-  find("#export").href = `api/sidecars/${next.latent}?${new URLSearchParams({ name: next.name })}`;
-  library.draw(next.latent);
-  const link = new URLSearchParams({ model: model.sha256.slice(0, 12), name: next.name, latent: next.latent });
-  history.replaceState(null, "", `#${link}`);
-  for (const note of held.values()) {
-    bank.note(next.latent, note.pitch).then((buffer) => {
-      if (instrument.latent !== next.latent || !note.voice) return;
-      player.replace(note.voice, buffer);
-      showNote(next.latent, note.pitch, `${pitchName(note.pitch)}, ${next.name}`);
-    }).catch(fail);
-  }
+  pad.show(next.pad);
+  hands.follow();
 }
 
+// The rest of what a new sound means, once it stays.
 function settle() {
   clearTimeout(settling);
-  settling = setTimeout(() => bank.fill(instrument.latent, lastPitch), before ? SETTLED : 0);
+  const rest = () => {
+    const { name, latent } = sound;
+    find("#export").href = `api/sidecars/${latent}?${new URLSearchParams({ name })}`;
+    library.mark(latent);
+    history.replaceState(null, "", `#${new URLSearchParams({ model: model.sha256.slice(0, 12), name, latent })}`);
+    if (!before || !player.voices.size) bank.fill(latent, lastPitch); // voices that change come first
+  };
+  if (before) settling = setTimeout(rest, SETTLED);
+  else rest();
 }
 
 bank.onerror = fail;
-bank.onready = (latent, notes) => {
-  if (latent !== instrument.latent) return;
-  keyboard.show(notes);
-  showReady(notes.size, model.pitches.length);
+bank.onready = (latent) => {
+  if (latent !== sound.latent) return;
+  const ready = bank.ready(latent);
+  keyboard.show(ready);
+  showReady(ready.size, model.pitches.length);
 };
 
 // Changes while a pad or slider moves: one request at a time, the latest wins.
@@ -92,26 +137,33 @@ const change = (() => {
   let wanted = null;
   let busy = false;
   return async (path, body, make, done) => {
-    before ??= instrument;
+    bank.stop();
+    if (!before) {
+      before = sound;
+      if (settings.heard) hands.hear(false);
+    }
     wanted = { path, body, make, done: done || wanted?.done };
     if (busy) return;
     busy = true;
     try {
       while (wanted) {
+        await hands.round?.catch(() => {}); // a place that nobody hears isn't worth the asking
         const now = wanted;
         wanted = null;
         const { latents: [latent] } = await post(now.path, now.body);
         take(now.make(latent));
         if (now.done && !wanted) {
           if (before && before.latent !== latent) remember(before);
-          bank.fill(latent, lastPitch);
           before = null;
-        } else {
-          settle();
+          hands.unhear(false);
+          showNote(latent, lastPitch, `${pitchName(lastPitch)}, ${sound.name}`);
         }
+        settle();
       }
     } catch (error) {
       fail(error);
+      before = null;
+      hands.unhear();
     } finally {
       busy = false;
     }
@@ -119,25 +171,47 @@ const change = (() => {
 })();
 
 const sliders = new Sliders((positions, done) => {
-  const { base, name } = instrument;
+  const { base, name, pad: place } = sound;
   change("api/instruments/along", { latent: base, positions },
-    (latent) => ({ name, base, latent, positions: { ...positions } }), done);
+    (latent) => ({ name, base, latent, positions: { ...positions }, pad: place }), done);
 });
 
-let corners = [];
+// --- the pad ----------------------------------------------------------------------------------
+
+let corners = []; // { name, latent }
+
+const cornerPlace = (corner) => ({ x: corner % 2, y: Math.floor(corner / 2) });
+
 const pad = new Pad(
-  (x, y, done) => change("api/instruments/between", { corners, x, y },
-    (latent) => ({ name: `pad ${x.toFixed(2)} ${y.toFixed(2)}`, base: latent, latent, positions: {} }), done),
+  (x, y, done) => {
+    const corner = corners.find((_, i) => cornerPlace(i).x === x && cornerPlace(i).y === y);
+    const name = corner?.name ?? `pad ${x.toFixed(2)} ${y.toFixed(2)}`;
+    change("api/instruments/between", { corners: corners.map((one) => one.latent), x, y },
+      (latent) => ({ ...fresh(latent, name), pad: { x, y } }), done);
+  },
   async (corner, how) => {
     try {
-      corners[corner] = how === "take" ? instrument.latent : await random();
-      const { x, y } = pad.place;
-      pad.move(x, y, true);
+      if (how === "new") setCorner(corner, await random(), newName());
+      if (how === "set") setCorner(corner, sound.latent, sound.name);
+      const { name, latent } = corners[corner];
+      choose({ ...fresh(latent, name), pad: cornerPlace(corner) }, { heard: how !== "set" });
     } catch (error) {
       fail(error);
     }
   },
 );
+
+function setCorner(corner, latent, name) {
+  corners = corners.with(corner, { name, latent });
+  pad.name(corners);
+  // Sounds of the former pad have no place on this one.
+  for (const one of [...past, ...future]) one.pad = null;
+}
+
+// --- finding ----------------------------------------------------------------------------------
+
+for (const family of model.families) find("#family").append(new Option(family, family));
+find("#family-label").hidden = model.families.length === 0;
 
 async function random() {
   const family = find("#family").value;
@@ -147,148 +221,120 @@ async function random() {
   return latent;
 }
 
-for (const family of model.families) find("#family").append(new Option(family, family));
-find("#family-label").hidden = model.families.length === 0;
+const newName = () => `${find("#family").value || "sound"} ${++drawn}`;
 
-const fresh = (latent, name) => ({ name, base: latent, latent, positions: {} });
-
-find("#new").addEventListener("click", async () => {
+const onClick = (selector, act) => find(selector).addEventListener("click", async () => {
   try {
-    const family = find("#family").value || "sound";
-    choose(fresh(await random(), `${family} ${++drawn}`));
+    await act();
   } catch (error) {
     fail(error);
   }
 });
-find("#near").addEventListener("click", async () => {
-  try {
-    const body = { latent: instrument.latent, distance: Number(find("#distance").value), count: 1 };
-    const { latents: [latent] } = await post("api/instruments/near", body);
-    choose(fresh(latent, `like ${instrument.name.replace(/^(like )+/, "")}`));
-  } catch (error) {
-    fail(error);
-  }
+
+onClick("#new", async () => choose(fresh(await random(), newName())));
+onClick("#near", async () => {
+  const body = { latent: sound.latent, distance: Number(find("#distance").value), count: 1 };
+  const { latents: [latent] } = await post("api/instruments/near", body);
+  choose(fresh(latent, `like ${sound.name.replace(/^(like )+/, "")}`));
 });
-find("#undo").addEventListener("click", () => {
-  choose(past.pop(), { undo: false });
-  find("#undo").disabled = past.length === 0;
+onClick("#undo", () => step(past, future));
+onClick("#redo", () => step(future, past));
+onClick("#keep", () => {
+  library.keep(sound);
+  library.mark(sound.latent);
 });
-find("#keep").addEventListener("click", () => {
-  library.keep(instrument);
-  library.draw(instrument.latent);
-});
+onClick("#link", () => copyLink(model, showMessage));
 find("#name").addEventListener("change", ({ target }) => {
-  const name = target.value.trim() || "unnamed";
-  library.rename(instrument.latent, name);
-  take({ ...instrument, name });
+  sound = { ...sound, name: target.value.trim() || "unnamed" };
+  target.value = sound.name;
+  library.rename(sound.latent, sound.name);
+  settle();
 });
-find("#link").addEventListener("click", async () => {
-  try {
-    await navigator.clipboard.writeText(location.href);
-    find("#link").textContent = "Copied";
-    setTimeout(() => { find("#link").textContent = "Copy link"; }, 1500);
-  } catch {
-    showMessage("The link is in the address bar; this browser doesn't let a page copy it.");
-  }
+// The keys play again once a name is given or a choice made.
+find("#name").addEventListener("keydown", ({ key, target }) => {
+  if (key === "Enter" || key === "Escape") target.blur();
 });
+for (const select of document.querySelectorAll("select")) {
+  select.addEventListener("change", () => select.blur());
+}
 setUpFiles({
   model,
-  current: () => instrument,
-  corners: () => corners,
+  current: () => sound,
+  corners: () => corners.map((one) => one.latent),
   imported: (found) => {
     library.keep(...found.toReversed());
     choose(fresh(found[0].latent, found[0].name));
   },
   message: showMessage,
+  fail,
 });
 
 // --- the keys ---------------------------------------------------------------------------------
 
-const keyboard = new Keyboard(find("#piano"), model.pitches, press, release);
+const keyboard = new Keyboard(find("#piano"), model.pitches,
+  (...key) => hands.press(...key), (key) => hands.release(key));
 
-async function press(key, pitch, velocity) {
-  if (!model.pitches.includes(pitch) || held.has(key)) return;
-  player.wake();
-  lastPitch = pitch;
-  const note = { pitch, voice: null };
-  held.set(key, note);
-  keyboard.light(pitch, true);
-  const { latent, name } = instrument;
-  try {
-    // No waiting for what is here: a promise would cost a frame.
-    const buffer = bank.have(latent, pitch) ?? (await bank.note(latent, pitch));
-    if (held.get(key) !== note) return; // let go before it came
-    note.voice = player.start(buffer, pitch, velocity);
-    showNote(latent, pitch, `${pitchName(pitch)}, ${name}`);
-    setTimeout(() => lengthen(key, note), LONG_AFTER);
-  } catch (error) {
-    fail(error);
-  }
-}
-
-// A key that stays down: its note goes on beyond what the model makes of a held note.
-async function lengthen(key, note) {
-  if (held.get(key) !== note || model.hold_seconds < 2) return;
-  try {
-    const { latent } = instrument;
-    const buffer = await bank.long(latent, note.pitch, model.longest_seconds / 2);
-    if (instrument.latent === latent) player.replace(note.voice, buffer);
-  } catch (error) {
-    fail(error);
-  }
-}
-
-function release(key) {
-  const note = held.get(key);
-  if (!note) return;
-  held.delete(key);
-  keyboard.light(note.pitch, false);
-  player.stop(note.voice);
-}
+keyboard.onshift = (base) => {
+  const [low, high] = keyboard.shown.map(pitchName);
+  find("#octave").textContent = keyboard.hasLetters ? `${pitchName(base)} is at A` : `${low} – ${high}`;
+};
+onClick("#octave-down", () => keyboard.shift(-1));
+onClick("#octave-up", () => keyboard.shift(1));
 
 function pedal(down) {
   find("#pedal").setAttribute("aria-pressed", down);
   player.setPedal(down);
 }
 
-function releaseAll() {
-  for (const key of [...held.keys()]) release(key);
+function hold(on) {
+  find("#hold").setAttribute("aria-pressed", on);
+  hands.hold(on);
 }
 
 function silence() {
-  releaseAll();
+  hold(false);
   pedal(false);
-  player.silence();
+  hands.silence();
 }
 
-const showOctave = (base) => {
-  find("#octave").textContent = `${pitchName(base)} is at A`;
-};
-keyboard.onshift = showOctave;
-showOctave(keyboard.base);
-find("#octave-down").addEventListener("click", () => keyboard.shift(-1));
-find("#octave-up").addEventListener("click", () => keyboard.shift(1));
-find("#pedal").addEventListener("click", () => pedal(!player.pedal));
-find("#webmidi").addEventListener("click", async () => {
-  player.wake();
-  try {
-    await connect({ press, release, pedal, releaseAll, silence }, (words) => {
-      find("#webmidi-note").textContent = words;
-    });
-  } catch (error) {
-    fail(error);
-  }
-});
-window.addEventListener("pointerdown", () => player.wake(), { capture: true });
-window.addEventListener("blur", releaseAll);
+onClick("#pedal", () => pedal(!player.pedal));
+onClick("#hold", () => hold(!hands.holding));
 
-// --- the beginning: the link's instrument, or a random one --------------------------------------
+const tune = new Tune({
+  hands,
+  pitches: model.pitches,
+  fetch: (pitch) => bank.note(sound.latent, pitch, bank.usual),
+  onchange: (isPlaying) => {
+    find("#tune").setAttribute("aria-pressed", isPlaying);
+    find("#tune").textContent = isPlaying ? "Stop the tune" : "Play a tune";
+  },
+});
+onClick("#tune", () => {
+  player.wake();
+  return tune.playing ? tune.stop() : tune.play();
+});
+
+onClick("#webmidi", async () => {
+  player.wake();
+  const { press, release, releaseAll } = hands;
+  const them = { press: press.bind(hands), release: release.bind(hands), releaseAll: releaseAll.bind(hands), pedal, silence };
+  await connect(them, (words) => { find("#webmidi-note").textContent = words; });
+});
+// Touches that the browser takes for real ones: only these may wake audio.
+for (const kind of ["pointerdown", "pointerup", "touchend", "keydown"]) {
+  window.addEventListener(kind, () => player.wake(), { capture: true, passive: true });
+}
+window.addEventListener("blur", () => hands.releaseAll());
+
+// --- the beginning: the link's sound, or a random one -------------------------------------------
 
 async function begin() {
-  const untouched = instrument;
+  const untouched = sound;
   const { latents } = await post("api/instruments/random", { count: 5 });
-  corners = latents.slice(1);
-  if (instrument !== untouched) return; // someone was faster
+  if (sound !== untouched) return; // someone was faster
+  const first = `sound ${++drawn}`;
+  corners = latents.slice(1).map((latent) => ({ name: `sound ${++drawn}`, latent }));
+  pad.name(corners);
   const link = new URLSearchParams(location.hash.slice(1));
   if (link.has("latent")) {
     const latent = link.get("latent");
@@ -297,14 +343,14 @@ async function begin() {
       if (link.get("model") !== model.sha256.slice(0, 12)) {
         showMessage("This link is of another model; here it sounds different.");
       }
-      choose(fresh(latent, (link.get("name") || "from a link").slice(0, 80)));
+      choose(fresh(latent, (link.get("name") || "from a link").slice(0, 80)), { heard: false });
       return;
     } catch (error) {
       fail(error);
     }
   }
-  choose(fresh(latents[0], `sound ${++drawn}`));
+  choose(fresh(latents[0], first), { heard: false });
 }
 
 begin().catch(fail);
-window.addEventListener("hashchange", begin);
+window.addEventListener("hashchange", () => begin().catch(fail));

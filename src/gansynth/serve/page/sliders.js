@@ -3,10 +3,10 @@
 import { get } from "./api.js";
 
 const WORDS = {
-  brightness: ["Brightness", "darker – brighter"],
-  attack: ["Attack", "faster – slower"],
-  sustain: ["Sustain", "dies away – stays"],
-  noisiness: ["Noisiness", "purer – noisier"],
+  brightness: ["Brightness", "darker", "brighter"],
+  attack: ["Attack", "faster", "slower"],
+  sustain: ["Sustain", "dies away", "stays"],
+  noisiness: ["Noisiness", "purer", "noisier"],
 };
 const POLL = 2000; // ms
 
@@ -30,33 +30,35 @@ export class Sliders {
   }
 
   async #look() {
-    let state;
+    let found;
     try {
-      state = await get("api/directions");
+      found = await get("api/directions");
     } catch {
       setTimeout(() => this.#look(), 5 * POLL);
       return;
     }
-    if (!state.ready) {
-      const percent = Math.floor(100 * state.progress);
-      this.note.textContent = `Listening to the model to find what its sliders should be: ${percent} %`;
+    if (found.state === "measuring") {
+      const percent = Math.floor(100 * found.progress);
+      this.note.textContent = `Measuring which directions this model's sound follows: ${percent} %. Play meanwhile.`;
       setTimeout(() => this.#look(), POLL);
       return;
     }
-    const names = state.directions.map((one) => one.name);
+    const names = found.directions.map((one) => one.name);
     const hidden = Object.keys(WORDS).filter((name) => !names.includes(name));
-    this.note.textContent = names.length
-      ? hidden.length ? `Not shown, as this model's sound doesn't follow: ${hidden.join(", ")}.` : ""
-      : "This model's sound follows no slider.";
-    this.root.replaceChildren(...state.directions.map((one) => this.#slider(one)));
+    this.note.textContent = found.state === "off"
+      ? "Sliders are off: the server was started with --no-sliders."
+      : names.length
+        ? `A double click or tap resets a slider.${hidden.length ? ` This model's sound doesn't follow ${hidden.join(", ")}.` : ""}`
+        : "This model's sound follows no slider.";
+    this.root.replaceChildren(...found.directions.map((one) => this.#slider(one)));
   }
 
   #slider({ name, correlation }) {
-    const [title, ends] = WORDS[name];
+    const [title, low, high] = WORDS[name];
     const label = document.createElement("label");
-    label.title = `${ends}; correlation with the sound: ${correlation.toFixed(2)}`;
+    label.title = `Correlation of the slider with the sound: ${correlation.toFixed(2)}`;
     const input = Object.assign(document.createElement("input"), {
-      type: "range", min: -1, max: 1, step: 0.05, value: 0,
+      type: "range", min: -1, max: 1, step: 0.05, value: 0, ariaLabel: `${title}: ${low} to ${high}`,
     });
     input.addEventListener("input", () => this.move(this.positions(), false));
     input.addEventListener("change", () => this.move(this.positions(), true));
@@ -64,7 +66,9 @@ export class Sliders {
       input.value = 0;
       this.move(this.positions(), true);
     });
-    label.append(title, input);
+    const ends = Object.assign(document.createElement("span"), { className: "ends" });
+    ends.append(...[low, high].map((words) => Object.assign(document.createElement("span"), { textContent: words })));
+    label.append(title, input, ends);
     this.inputs.set(name, input);
     return label;
   }

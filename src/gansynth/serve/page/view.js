@@ -42,9 +42,15 @@ export function showNote(latent, pitch, words) {
   }, 250);
 }
 
+// Keys that are still fetched play too: they come a moment later.
 export function showReady(count, total) {
   find("#loading").value = count / total;
-  find("#ready").textContent = count === total ? "all keys ready" : `${count} of ${total} keys`;
+  find("#loading").hidden = count === total;
+  find("#ready").textContent = count === total ? "all keys ready" : `fetching keys: ${count} of ${total}`;
+}
+
+export function showAway(isAway) {
+  find("#away").hidden = !isAway;
 }
 
 let hiding;

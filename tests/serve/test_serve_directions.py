@@ -12,11 +12,19 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from gansynth import load
 from gansynth.errors import InputError
 from gansynth.model.synth import Synth
 from gansynth.serve import directions
 from gansynth.serve.descriptors import DESCRIPTORS, describe_note
-from gansynth.serve.directions import AUDIBLE, Directions, measure_directions, ridge
+from gansynth.serve.directions import (
+    AUDIBLE,
+    Directions,
+    measure_directions,
+    read_directions,
+    ridge,
+)
+from gansynth.serve.latents import along
 from gansynth.serve.worker import StoppedError
 
 RATE, SECONDS = 8000, 2.0
@@ -45,7 +53,6 @@ class KnobSynth:
 
     pitches = tuple(range(48, 73))
     latent_size, sample_rate, note_samples, batch = 12, RATE, int(RATE * SECONDS), 3
-    model = SimpleNamespace(digest=lambda: "knobs")
 
     def sample_latents(self, n: int, seed: int) -> np.ndarray:
         return np.random.default_rng(seed).standard_normal((n, 12)).astype(np.float32)
@@ -54,6 +61,17 @@ class KnobSynth:
         assert len(latents) == len(pitches) <= self.batch
         settings = [{"tilt": 1.5 - 0.2 * z[0], "noise": 0.05 * 2 ** float(z[1])} for z in latents]
         return np.stack([tone(p, **s) for p, s in zip(pitches, settings, strict=True)])
+
+
+class With:
+    """A synth with some attributes of its own."""
+
+    def __init__(self, synth: Synth, **attributes: Any) -> None:
+        self._synth = synth
+        vars(self).update(attributes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._synth, name)
 
 
 @pytest.fixture(scope="module")
@@ -150,17 +168,49 @@ def test_directions_are_measured_once_for_a_model(
 ) -> None:
     small = partial(measure_directions, count=30, probes=2)
     monkeypatch.setattr(directions, "measure_directions", small)
-    first = Directions(knobs, knobs.notes, tmp_path)
+    first = Directions(knobs, "knobs", knobs.notes, tmp_path)
     assert first.vectors() == {}
     first.start()
     deadline = time.monotonic() + 30
     while first.found is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert "brightness" in first.vectors()
-    again = Directions(knobs, fail, tmp_path)
+    again = Directions(knobs, "knobs", fail, tmp_path)
     again.start()
     assert again.progress == 1.0
     np.testing.assert_array_equal(again.vectors()["brightness"], first.vectors()["brightness"])
+
+
+def test_the_shipped_models_directions_come_with_the_package() -> None:
+    synth = load(None, "cpu")
+    digest = synth.model.digest()
+    shipped = read_directions(directions.SHIPPED, digest, synth.latent_size)
+    # After another model has been put there: `python -m gansynth.serve.directions`.
+    assert shipped is not None, "measured of another model: python -m gansynth.serve.directions"
+    at_once = Directions(synth, digest, fail, None)
+    at_once.start()
+    assert (at_once.progress, list(at_once.vectors())) == (1.0, list(DESCRIPTORS))
+    assert read_directions(directions.SHIPPED, "0" * 64, synth.latent_size) is None  # stale
+    # The file is what it says it is: its brightness makes notes brighter.
+    z = along(synth.sample_latents(1, seed=5)[0], {"brightness": 1.0}, at_once.vectors())
+    waves = synth.notes(np.stack([synth.sample_latents(1, seed=5)[0], z]), [60, 60])
+    plain, bright = (describe_note(wave, synth.sample_rate, 60)["brightness"] for wave in waves)
+    assert bright > plain + 0.2
+
+
+def test_measuring_the_shipped_model_writes_the_packages_file(
+    knobs: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SimpleNamespace(digest=lambda: "knobs")
+    monkeypatch.setattr("gansynth.load", lambda *_: With(knobs, model=model))
+    monkeypatch.setattr(directions, "SHIPPED", tmp_path / "shipped_directions.json")
+    monkeypatch.setattr(
+        directions, "measure_directions", partial(measure_directions, count=30, probes=2)
+    )
+    directions.main()
+    found = read_directions(tmp_path / "shipped_directions.json", "knobs", knobs.latent_size)
+    assert found is not None
+    assert found[0].vector[0] > 0.8
 
 
 def fail(latents: np.ndarray, pitches: list[int]) -> np.ndarray:
@@ -175,7 +225,7 @@ def test_a_damaged_file_is_measured_again(knobs: Synth, tmp_path: Path, text: st
         asked.set()
         raise StoppedError("enough")
 
-    damaged = Directions(knobs, notes, tmp_path)
+    damaged = Directions(knobs, "knobs", notes, tmp_path)
     assert damaged._path is not None
     damaged._path.write_text(text)
     damaged.start()
@@ -187,7 +237,7 @@ def test_a_model_whose_notes_are_no_sound_has_no_sliders(knobs: Synth, tmp_path:
     def notes(latents: np.ndarray, pitches: list[int]) -> np.ndarray:
         raise InputError("latent: no sound comes of it.")
 
-    broken = Directions(knobs, notes, tmp_path)
+    broken = Directions(knobs, "knobs", notes, tmp_path)
     broken.start()
     deadline = time.monotonic() + 5
     while broken.found is None and time.monotonic() < deadline:

@@ -7,8 +7,10 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -23,9 +25,10 @@ from gansynth.performance.instrument import Instrument
 from gansynth.performance.perform import perform
 from gansynth.performance.recording import parse_recording
 from gansynth.serve import bodies
-from gansynth.serve.app import create_app
+from gansynth.serve.app import Server, create_app
 from gansynth.serve.latents import decode_latent, encode_latent
-from gansynth.serve.openapi import make_schema
+from gansynth.serve.renders import download_stem
+from gansynth.serve.routes import make_schema
 
 SONG = [(60, 0, 0.5), (64, 0.25, 1.0), (100, 1.0, 1.2)]
 
@@ -87,6 +90,32 @@ def test_a_held_note_begins_as_the_note_and_is_longer(
     np.testing.assert_allclose(long[: 2 * rate], short[: 2 * rate], atol=1e-4)
 
 
+def test_a_note_is_struck_at_the_nearest_velocity_that_the_model_knows() -> None:
+    from frames_model import made
+
+    struck = Synth(replace(made(), velocities=(32, 100)), "cpu")
+    latent = encode_latent(struck.sample_latents(1, seed=8)[0])
+    with TestClient(create_app(struck, None, measure=False)) as other:
+        assert other.get("/api/model").json()["velocities"] == [32, 100]
+        answers = {
+            velocity: other.get(f"/api/notes/{latent}/60?velocity={velocity}").content
+            for velocity in (1, 32, 65, 70, 127)
+        }
+        usual = other.get(f"/api/notes/{latent}/60").content
+        refused = other.get(f"/api/notes/{latent}/60?velocity=0")
+    assert answers[1] == answers[32] == answers[65] != answers[70] == answers[127] == usual
+    assert error_of(refused) == "velocity='0': must be a number from 1 to 127."
+    heard, _ = soundfile.read(io.BytesIO(answers[32]))
+    wave = struck.notes(decode_latent(latent, struck.latent_size), 60, 32)[0]
+    np.testing.assert_allclose(heard, 0.999 * wave / np.abs(wave).max(), atol=1e-4)
+
+
+def test_a_model_without_velocities_plays_all_alike(client: TestClient, latents: list[str]) -> None:
+    assert client.get("/api/model").json()["velocities"] == []
+    path = f"/api/notes/{latents[0]}/60"
+    assert client.get(f"{path}?velocity=20").content == client.get(path).content
+
+
 def test_a_rainbowgram_is_a_picture(client: TestClient, latents: list[str]) -> None:
     image = pytest.importorskip("PIL.Image")
     response = client.get(f"/api/rainbowgrams/{latents[0]}/60")
@@ -123,7 +152,7 @@ def test_new_instruments_of_a_family(client: TestClient) -> None:
         assert other.get("/api/model").json()["families"] == list(FAMILIES)
         found = other.post(path, json={"family": "brass", "count": 3}).json()["latents"]
         assert len(set(found)) == 3
-        refused = other.post(path, json={"family": ["brass"], "count": 1})
+        refused = other.post(path, json={"family": "bras", "count": 1})
         assert refused.status_code == 400
         assert "must be one of brass, organ." in refused.json()["error"]
     assert client.get("/api/model").json()["families"] == []
@@ -147,7 +176,7 @@ def test_near_and_between(client: TestClient, latents: list[str]) -> None:
 
 def test_without_directions_there_are_no_sliders(client: TestClient, latents: list[str]) -> None:
     assert client.get("/api/directions").json() == {
-        "ready": True, "progress": 1.0, "directions": []
+        "state": "off", "progress": 0.0, "directions": []
     }  # fmt: skip
     still = client.post("/api/instruments/along", json={"latent": latents[0], "positions": {}})
     assert still.json()["latents"] == latents[:1]
@@ -219,12 +248,12 @@ def test_a_midi_file_becomes_the_clip_that_generate_makes(
     assert shares == sorted(shares)
     done = last["done"]
     assert done["summary"].startswith("3 notes")
-    assert [file["name"] for file in done["files"]] == ["my-song.wav", "my-song.flac"]
+    assert [file["name"] for file in done["files"]] == ["My Song.wav", "My Song.flac"]
     z = np.stack([decode_latent(latent, 16) for latent in latents])
     expected = perform(path, synth, latents=z)
     for file, tolerance in zip(done["files"], (1e-6, 1e-4), strict=True):
-        answer = client.get(file["url"])
-        assert file["name"] in answer.headers["content-disposition"]
+        answer = client.get(f"/{file['url']}")
+        assert quote(file["name"]) in answer.headers["content-disposition"]
         heard, _ = soundfile.read(io.BytesIO(answer.content), dtype="float32")
         np.testing.assert_allclose(heard, expected, atol=tolerance)
 
@@ -250,7 +279,7 @@ def test_tracks_share_the_instruments_there_are(
         (b"MThd\0\0\0\6\0\0\0\1\0\x60", {}, "midi='clip.mid': "),
         (b"MThd", {"arrangement": "all"}, "arrangement='all': must be one of"),
         (b"MThd", {"latent": ["xyz"]}, "latent='xyz'…"),
-        (b"MThd", {"latent": []}, "latent: 0 given"),
+        (b"MThd", {"latent": []}, "latent: 0 given; give 1 to 16."),
     ],
 )
 def test_a_broken_midi_upload(
@@ -270,12 +299,41 @@ def test_a_piece_that_is_too_long(client: TestClient, latents: list[str], make_m
 def test_an_instrument_for_samplers(client: TestClient, latents: list[str]) -> None:
     *_, last = lines(client, "/api/exports", json={"latent": latents[0], "name": "Glass"})
     (file,) = last["done"]["files"]
-    archive = zipfile.ZipFile(io.BytesIO(client.get(file["url"]).content))
+    archive = zipfile.ZipFile(io.BytesIO(client.get(f"/{file['url']}").content))
     assert archive.testzip() is None
     text = archive.read("glass/glass.sfz").decode()
     samples = re.findall(r"sample=(\S+)", text)
     assert len(samples) == 61
     assert {f"glass/{name}" for name in samples} <= set(archive.namelist())
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("Светлая песня", "Светлая песня"),
+        ("渚のアデリーヌ", "渚のアデリーヌ"),
+        ("Café/../x", "Café_.._x"),
+        ("a:b*c?\n", "a_b_c__"),
+        ("CON", "CON-1"),
+        (" .. ", "clip"),
+        ("é" * 100, "é" * 60),
+    ],
+)
+def test_a_download_has_the_files_own_name(name: str, stem: str) -> None:
+    assert download_stem(name) == stem
+
+
+def test_a_song_of_any_script_comes_back_under_its_name(
+    client: TestClient, latents: list[str], make_midi: Any
+) -> None:
+    data = make_midi([(60, 0, 0.1)]).read_bytes()
+    params = {"latent": latents[0], "name": "Песня 1.kar"}
+    *_, last = lines(client, "/api/renders", params=params, content=data)
+    file = last["done"]["files"][0]
+    assert file["name"] == "Песня 1.wav"
+    assert not file["url"].startswith("/")  # right behind a proxy with a path, too
+    header = client.get(f"/{file['url']}").headers["content-disposition"]
+    assert header == f"attachment; filename*=utf-8''{quote('Песня 1.wav')}"
 
 
 # --- refusing -------------------------------------------------------------------------------------
@@ -288,6 +346,8 @@ def test_an_instrument_for_samplers(client: TestClient, latents: list[str]) -> N
         ("/api/notes/{z}/x", "pitch='x': must be a MIDI pitch"),
         ("/api/notes/{z}/60?seconds=1e9", "seconds='1e9': must be a number from 0.1 to 60"),
         ("/api/notes/{z}/60?seconds=nan", "seconds='nan'"),
+        ("/api/notes/{z}/60?ahead=yes", "ahead='yes': must be true or false"),
+        ("/api/notes/{z}/60?also=61,5", "also=5: the model knows 24-84"),
         ("/api/notes/short/60", "latent='short'…"),
         ("/api/sidecars/{z}?name=%0a", "name='\\n': must be 1 to 100 characters"),
     ],
@@ -372,7 +432,10 @@ def test_pages_of_other_sites_are_turned_away(client: TestClient) -> None:
     assert error_of(other, 403) == "site: only the server's own page may ask this."
     assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # a link
     rebound = client.get("/api/model", headers={"host": "evil.example:8000"})
-    assert "this server answers to testserver" in error_of(rebound, 403)
+    assert error_of(rebound, 403) == (
+        "host='evil.example': this server answers to testserver; if a proxy leads here under "
+        "another name, start it with --allow-host evil.example"
+    )
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
@@ -385,7 +448,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
 
 def test_the_schema_describes_every_route(app: Starlette, client: TestClient, synth: Synth) -> None:
     schema = client.get("/openapi.json").json()
-    assert schema == make_schema(synth)
+    assert schema == make_schema(Server, synth)
     described = {(path, method) for path, item in schema["paths"].items() for method in item}
     routes = {
         (route.path, method.lower())
@@ -395,6 +458,16 @@ def test_the_schema_describes_every_route(app: Starlette, client: TestClient, sy
         if method != "HEAD"
     }
     assert described == routes
+
+
+def test_a_limit_is_described_as_it_is_kept(client: TestClient, latents: list[str]) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    body = paths["/api/instruments/near"]["post"]["requestBody"]["content"]["application/json"]
+    most = body["schema"]["properties"]["count"]["maximum"]
+    request = {"latent": latents[0], "distance": 0.5, "count": most}
+    assert len(client.post("/api/instruments/near", json=request).json()["latents"]) == most
+    answer = client.post("/api/instruments/near", json={**request, "count": most + 1})
+    assert error_of(answer) == f"count={most + 1}: must be a number from 1 to {most}."
 
 
 def test_a_failure_is_told_and_the_server_stays_up(

@@ -190,7 +190,7 @@ def test_the_longest_unused_notes_are_forgotten(held: Held, synth: Synth) -> Non
         size = len(await Notes(synth, held.worker).sound(latent, 60, Rank.PLAYED, here))
         notes = Notes(synth, held.worker, remembered=2 * size + size // 2)
         real = notes.waves
-        notes.waves = lambda z, some: (made.extend(some), real(z, some))[1]  # type: ignore[method-assign]
+        notes.waves = lambda z, some, *of: (made.extend(some), real(z, some, *of))[1]  # type: ignore[method-assign]
         for pitch in (60, 61, 60, 62, 60, 61):
             await notes.sound(latent, pitch, Rank.PLAYED, here)
 
@@ -202,7 +202,7 @@ def test_the_nearest_keys_fill_a_batch_and_are_made_once(held: Held, synth: Synt
     made: list[list[int]] = []
     notes, latent = Notes(cast(Synth, Batched(synth, 4)), held.worker), synth.sample_latents(1)[0]
     real = notes.make
-    notes.make = lambda z, some: (made.append(some), real(z, some))[1]  # type: ignore[method-assign]
+    notes.make = lambda z, some, *of: (made.append(some), real(z, some, *of))[1]  # type: ignore[method-assign]
 
     async def ask() -> list[bytes]:
         asked = [notes.sound(latent, p, Rank.AHEAD, here) for p in (60, 61, 59, 62, 58)]
@@ -217,6 +217,24 @@ def test_the_nearest_keys_fill_a_batch_and_are_made_once(held: Held, synth: Synt
     alone = Notes(synth, held.worker)
     expected = [asyncio.run(alone.sound(latent, p, Rank.AHEAD, here)) for p in (60, 61, 59, 62, 58)]
     assert answers == expected
+
+
+def test_held_keys_come_along_before_neighbours(held: Held, synth: Synth) -> None:
+    made: list[list[int]] = []
+    notes, latent = Notes(cast(Synth, Batched(synth, 2)), held.worker), synth.sample_latents(1)[0]
+    real = notes.make
+    notes.make = lambda z, some, *of: (made.append(some), real(z, some, *of))[1]  # type: ignore[method-assign]
+
+    async def ask() -> None:
+        chord = (60, 64, 67)
+        asked = [notes.sound(latent, p, Rank.PLAYED, here, also=chord) for p in chord]
+        tasks = [asyncio.create_task(one) for one in asked]
+        await asyncio.sleep(0)
+        held.go.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(ask())
+    assert made == [[60, 64], [67, 65]]
 
 
 def test_keys_that_came_along_are_asked_for_again_when_nobody_stayed(
@@ -242,7 +260,7 @@ def test_a_longer_note_begins_with_the_wave_that_was_made(held: Held, synth: Syn
 
     async def ask() -> None:
         await notes.sound(latent, 60, Rank.PLAYED, here)
-        await notes.sound(latent, 60, Rank.PLAYED, here, 5.0)
+        await notes.sound(latent, 60, Rank.PLAYED, here, seconds=5.0)
 
     asyncio.run(ask())
     assert len(made) == 1
@@ -250,9 +268,9 @@ def test_a_longer_note_begins_with_the_wave_that_was_made(held: Held, synth: Syn
 
 def test_a_latent_that_gives_no_sound_is_refused(held: Held, synth: Synth) -> None:
     class Broken:
-        pitches, sample_rate, batch = synth.pitches, synth.sample_rate, 1
+        pitches, sample_rate, batch, velocities = synth.pitches, synth.sample_rate, 1, ()
 
-        def notes(self, latent: np.ndarray, pitches: list[int]) -> np.ndarray:
+        def notes(self, latent: np.ndarray, pitches: list[int], velocity: object) -> np.ndarray:
             return np.full((1, 28), np.nan, np.float32)
 
     held.go.set()

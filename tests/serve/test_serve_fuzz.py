@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import schemathesis
@@ -16,14 +16,13 @@ from starlette.testclient import TestClient
 
 from conftest import PITCHES, TOY
 from gansynth import load
-from gansynth.model.synth import Synth
-from gansynth.serve.app import create_app
-from gansynth.serve.openapi import make_schema
+from gansynth.serve.app import Server, create_app
+from gansynth.serve.routes import make_schema
 
 schemathesis.openapi.media_type("audio/midi", st.binary(max_size=200))
 
-TOY_SHAPE = SimpleNamespace(latent_size=TOY["latent_vector_size"], pitches=PITCHES)
-SCHEMA = make_schema(cast(Synth, TOY_SHAPE))
+TOY_SHAPE = SimpleNamespace(latent_size=TOY["latent_vector_size"], pitches=tuple(PITCHES))
+SCHEMA = make_schema(Server, TOY_SHAPE)
 OPERATIONS = [(path, method) for path, item in SCHEMA["paths"].items() for method in item]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from gansynth.errors import InputError
 from gansynth.serve import jobs as jobs_module
-from gansynth.serve.jobs import Job, Jobs, Progress
+from gansynth.serve.jobs import Download, Job, Jobs, Progress
 from gansynth.serve.worker import StoppedError, TooBusyError
 
 
@@ -33,11 +33,11 @@ async def collect(jobs: Jobs, job: Job) -> list[dict[str, Any]]:
     return [json.loads(line) async for line in jobs.start(job, here)]
 
 
-def write(folder: Path, progress: Progress) -> tuple[list[Path], dict[str, Any]]:
+def write(folder: Path, progress: Progress) -> tuple[list[Download], dict[str, Any]]:
     progress.tell(0.5)
     path = folder / "a.wav"
     path.write_bytes(b"sound")
-    return [path], {"summary": "made"}
+    return [Download(path, path.name)], {"summary": "made"}
 
 
 def test_a_job_ends_with_its_files(jobs: Jobs) -> None:

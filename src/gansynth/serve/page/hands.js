@@ -1,0 +1,163 @@
+// Keys that are held, by whatever hand, and the voices that they hold: begun late if need be, gone
+// over to each new sound, and never lost.
+
+// ms that a key is held before its longer note is fetched: the two are alike for some 2 s.
+const LONG_AFTER = 700;
+const LONG = 30; // s
+const SHORTEST = 60; // ms of a tap whose note came late
+const AT_ONCE = 4; // voices that change together, so that a large chord doesn't wait for itself
+const HEARD = 1200; // ms of a sound that plays by itself
+const USUAL = 100; // velocity
+
+// Keys of a sound that plays by itself, and of the tune, are no player's.
+const isByHand = (key) => !/^(heard|tune) /.test(key);
+
+export class Hands {
+  // `sound()` gives the sound that plays; `light(pitch, on)` and `played(pitch)` are told of keys.
+  constructor({ player, bank, model, sound, light, played, fail }) {
+    Object.assign(this, { player, bank, model, sound, light, played, fail });
+    this.held = new Map(); // key -> note
+    this.latched = new Map(); // pitch -> note, while "hold" is on
+    this.holding = false;
+    this.chord = [60]; // keys that were last down together
+    this.round = null; // Promise of the voices that are changing now
+  }
+
+  press(key, pitch, velocity = USUAL) {
+    if (!this.model.pitches.includes(pitch) || this.held.has(key)) return;
+    const byHand = isByHand(key);
+    if (byHand && this.latched.has(pitch)) {
+      this.#end(this.latched.get(pitch)); // a second touch lets a kept key go
+      this.latched.delete(pitch);
+      return;
+    }
+    if (byHand) {
+      const together = this.latched.size || [...this.held.keys()].some(isByHand);
+      this.chord = together ? [...new Set([...this.chord, pitch])] : [pitch];
+    }
+    const note = { pitch, velocity, voice: null, pressed: performance.now(), lifted: null };
+    this.held.set(key, note);
+    this.light(pitch, true);
+    this.#begin(note).catch(this.fail);
+  }
+
+  release(key) {
+    const note = this.held.get(key);
+    if (!note) return;
+    this.held.delete(key);
+    if (this.holding && isByHand(key)) this.latched.set(note.pitch, note);
+    else this.#end(note);
+  }
+
+  releaseAll() {
+    for (const key of [...this.held.keys()]) this.release(key);
+  }
+
+  hold(on) {
+    this.holding = on;
+    if (on) return;
+    for (const note of this.latched.values()) this.#end(note);
+    this.latched.clear();
+  }
+
+  silence() {
+    this.hold(false);
+    this.releaseAll();
+    this.player.setPedal(false);
+    this.player.silence();
+  }
+
+  // Play the last chord by itself: until `unhear`, or for a moment. Keys that are held do better.
+  hear(forAMoment = true) {
+    this.unhear();
+    if (this.held.size || this.latched.size || this.player.voices.size) return;
+    this.chord.forEach((pitch, index) => this.press(`heard ${index}`, this.#near(pitch)));
+    if (forAMoment) this.hearing = setTimeout(() => this.unhear(), HEARD);
+  }
+
+  unhear(now = true) {
+    clearTimeout(this.hearing);
+    if (!now) {
+      this.hearing = setTimeout(() => this.unhear(), HEARD / 2);
+      return;
+    }
+    for (const key of [...this.held.keys()]) if (key.startsWith("heard")) this.release(key);
+  }
+
+  // The sound has changed: all voices go over to the newest, however long they have sounded.
+  follow() {
+    this.following ??= this.#chase().catch(this.fail).finally(() => { this.following = null; });
+  }
+
+  #near(pitch) {
+    const far = (one) => Math.abs(one - pitch);
+    return this.model.pitches.reduce((best, one) => (far(one) < far(best) ? one : best));
+  }
+
+  async #begin(note) {
+    const { latent } = this.sound();
+    const layer = this.bank.layer(note.velocity);
+    // No waiting for what is here: a promise would cost a frame.
+    let buffer = this.bank.nearest(latent, note.pitch, layer);
+    if (!buffer || !this.player.running) {
+      const others = [...this.held.values()].filter((one) => !one.voice && one !== note);
+      const also = others.map((one) => one.pitch);
+      [buffer] = await Promise.all([
+        buffer ?? this.bank.note(latent, note.pitch, layer, also.slice(0, AT_ONCE)), this.player.wake(),
+      ]);
+    }
+    note.voice = this.player.start(buffer, note.pitch, note.velocity);
+    Object.assign(note.voice, { latent, layer, changed: 0 });
+    this.played(note.pitch);
+    // A key that was let go before its note came sounds late, for its own length.
+    if (note.lifted !== null) {
+      setTimeout(() => this.player.stop(note.voice), Math.max(note.lifted - note.pressed, SHORTEST));
+      return;
+    }
+    this.#later(note.voice);
+    if (buffer !== this.bank.have(latent, note.pitch, layer)) note.voice.latent = null; // another velocity's
+    if (note.voice.latent !== this.sound().latent) this.follow();
+  }
+
+  #end(note) {
+    note.lifted = performance.now();
+    this.light(note.pitch, false);
+    if (note.voice) this.player.stop(note.voice);
+  }
+
+  // Rounds of a few voices, those that have waited longest first, each to the newest sound.
+  async #chase() {
+    for (;;) {
+      const { latent } = this.sound();
+      const stale = [...this.player.voices].filter((voice) => voice.latent !== latent)
+        .sort((a, b) => a.changed - b.changed).slice(0, AT_ONCE);
+      if (!stale.length) return;
+      const also = stale.map((voice) => voice.pitch);
+      this.round = Promise.all(stale.map(async (voice) => {
+        voice.changed = performance.now();
+        const buffer = await this.bank.note(latent, voice.pitch, voice.layer, also);
+        this.player.replace(voice, buffer);
+        voice.latent = latent;
+        this.#later(voice);
+        this.played(voice.pitch);
+      }));
+      await this.round;
+    }
+  }
+
+  // A voice that goes on is given a longer note, beyond what the model makes of a held one.
+  #later(voice) {
+    clearTimeout(voice.lengthening);
+    if (this.model.hold_seconds < 2) return;
+    voice.lengthening = setTimeout(async () => {
+      if (!this.player.voices.has(voice) || this.player.isLong(voice.buffer)) return;
+      const { latent } = voice;
+      try {
+        const buffer = await this.bank.long(latent, voice.pitch, voice.layer, LONG);
+        if (voice.latent === latent) this.player.replace(voice, buffer);
+      } catch (error) {
+        this.fail(error);
+      }
+    }, LONG_AFTER);
+  }
+}

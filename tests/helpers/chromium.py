@@ -1,0 +1,91 @@
+"""What tests ask the page in Chromium; `chromium_fixtures` opens it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from gansynth.serve.latents import encode_latent
+
+MODULES = "const m = await import('./page/main.js');"
+PLAYABLE = list(range(57, 73))  # few keys are soon ready
+LATENT = np.random.default_rng(5).standard_normal(16).astype(np.float32)
+FIRST = "start"  # name of the first sound
+
+
+def chromium() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    found = os.environ.get("GANSYNTH_CHROMIUM") or next(
+        filter(None, map(shutil.which, names)), None
+    )
+    if found is None:
+        pytest.skip("no Chromium on the PATH (GANSYNTH_CHROMIUM names one elsewhere)")
+    return found
+
+
+def origin(address: str) -> str:
+    return "/".join(address.split("/")[:3])
+
+
+def start_link(name: str = FIRST) -> str:
+    return urlencode({"name": name, "latent": encode_latent(LATENT)})
+
+
+def ready(page: Page) -> None:
+    expect(page.locator("#ready")).to_have_text("all keys ready", timeout=30_000)
+
+
+def ask(page: Page, script: str, argument: Any = None) -> Any:
+    """What the body of an async function gives that has the page's main module as `m`."""
+    return page.evaluate(f"async (given) => {{ {MODULES} {script} }}", argument)
+
+
+def loudest(page: Page, milliseconds: int = 600) -> float:
+    """Largest sample of the graph's output over a while."""
+    script = """let most = 0;
+        for (const end = performance.now() + given; performance.now() < end;) {
+            most = Math.max(most, m.player.peak());
+            await new Promise((next) => setTimeout(next, 10));
+        }
+        return most;"""
+    return float(ask(page, script, milliseconds))
+
+
+def sounding(page: Page) -> list[Any]:
+    """Of each voice: pitch, level, and some of the samples that it plays."""
+    found: list[Any] = ask(
+        page,
+        """return [...m.player.voices].map((voice) => [voice.pitch, voice.level,
+            Array.from(voice.buffer.getChannelData(0).slice(60000, 60008))]);""",
+    )
+    return found
+
+
+def pitches(page: Page) -> list[int]:
+    """Of the voices that sound."""
+    return sorted(voice[0] for voice in sounding(page))
+
+
+def eventually(holds: Callable[[], Any], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def latent(page: Page) -> str:
+    return str(page.evaluate("new URLSearchParams(location.hash.slice(1)).get('latent')"))
+
+
+def box_of(place: Locator) -> dict[str, float]:
+    box = place.bounding_box()
+    assert box is not None
+    return dict(box)
