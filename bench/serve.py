@@ -103,12 +103,9 @@ async def fill(port: int, latent: str, pitches: list[int]) -> list[float]:
     return ready
 
 
-async def news(port: int) -> list[str]:
-    """Instruments that nobody has played."""
-    return await Client(port).latents(INSTRUMENTS)
-
-
-async def bench(port: int, players: int, seconds: float) -> list[str]:
+async def bench(
+    port: int, players: int, seconds: float, instruments: int = INSTRUMENTS
+) -> list[str]:
     """Rows of the report."""
     client = Client(port)
     model = json.loads((await client.ask("/api/model"))[1])
@@ -118,7 +115,8 @@ async def bench(port: int, players: int, seconds: float) -> list[str]:
         await fill(port, latent, pitches)
     tally = Tally()
     await asyncio.gather(*(play(port, shared, pitches, seconds, tally) for _ in range(players)))
-    ready = np.median([await fill(port, latent, pitches) for latent in await news(port)], axis=0)
+    news = await Client(port).latents(instruments)
+    ready = np.median([await fill(port, latent, pitches) for latent in news], axis=0)
     cached, new = (1000 * np.array(times or [np.nan]) for times in (tally.cached, tally.new))
     answers = len(tally.cached) + len(tally.new)
     return [
@@ -126,7 +124,7 @@ async def bench(port: int, players: int, seconds: float) -> list[str]:
         f"notes made before:  median {np.median(cached):.1f} ms, p95 "
         f"{np.percentile(cached, 95):.1f} ms, p99 {np.percentile(cached, 99):.1f} ms",
         f"notes made anew:    median {np.median(new):.0f} ms, p95 {np.percentile(new, 95):.0f} ms",
-        f"a new instrument alone (medians of {INSTRUMENTS}): first key {1000 * ready[0]:.0f} ms, "
+        f"a new instrument alone (medians of {instruments}): first key {1000 * ready[0]:.0f} ms, "
         f"an octave around it {1000 * ready[min(12, len(ready) - 1)]:.0f} ms, "
         f"all {len(ready)} keys {1000 * ready[-1]:.0f} ms",
     ]

@@ -96,10 +96,29 @@ class Firefox:
             time.sleep(0.05)
         return value
 
-    def act(self, kind: str, *actions: dict[str, Any]) -> None:
-        """Real input: `kind` is key or pointer."""
-        source = {"type": kind, "id": kind, "actions": list(actions)}
+    def act(self, kind: str, *actions: dict[str, Any], **parameters: str) -> None:
+        """Real input: `kind` is key or pointer; `pointerType="touch"` makes it a finger."""
+        source: dict[str, Any] = {"type": kind, "id": f"{kind} {parameters}"}
+        if parameters:
+            source["parameters"] = parameters
+        source["actions"] = list(actions)
         self.ask("input.performActions", context=self._page, actions=[source])
+
+    def click(self, x: float, y: float, *, hold: int = 0, **parameters: str) -> None:
+        """Press at a place of the page and let go, `hold` ms later."""
+        self.act(
+            "pointer",
+            {"type": "pointerMove", "x": round(x), "y": round(y)},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pause", "duration": hold},
+            {"type": "pointerUp", "button": 0},
+            **parameters,
+        )
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size."""
+        size = {"width": width, "height": height}
+        self.ask("browsingContext.setViewport", context=self._page, viewport=size)
 
     def upload(self, selector: str, path: Path) -> None:
         locator = {"type": "css", "value": selector}

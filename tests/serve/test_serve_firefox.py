@@ -26,6 +26,19 @@ LOUDEST = """let most = 0;
     return most;"""
 
 
+BEGUN = """window.begun = [];
+    const start = m.player.start.bind(m.player), stop = m.player.stop.bind(m.player);
+    m.player.start = (...note) => {
+        const voice = start(...note);
+        window.begun.push(voice.entry = { pitch: voice.pitch, at: performance.now(), long: null });
+        return voice;
+    };
+    m.player.stop = (voice) => {
+        voice.entry.long ??= performance.now() - voice.entry.at;
+        stop(voice);
+    };"""
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
     """The page with all its keys ready; fails in the end if its scripts had errors."""
@@ -55,21 +68,80 @@ def test_a_key_plays_and_the_pad_changes_the_sound(page: Firefox) -> None:
     # A machine without a sound card plays nothing: Firefox waits for one.
     if page.run(RUNNING):
         assert page.run(LOUDEST) > 1e-3
-    box = page.run(
-        "const b = document.querySelector('#pad').getBoundingClientRect();"
-        "return [Math.round(b.x + 0.66 * b.width), Math.round(b.y + 0.31 * b.height)];"
-    )
-    page.act(
-        "pointer",
-        {"type": "pointerMove", "x": box[0], "y": box[1]},
-        {"type": "pointerDown", "button": 0},
-        {"type": "pointerUp", "button": 0},
-    )
+    x, y, width, height = box(page, "#pad")
+    page.click(x + 0.66 * width, y + 0.31 * height)
     old = json.dumps(before, separators=(",", ":"))
     page.until(f"JSON.stringify({samples}) !== '{old}'")
     assert page.run("return document.querySelector('#name').value;").startswith("pad 0.6")
     page.act("key", {"type": "keyUp", "value": "a"})
     page.until(f"{VOICES}.every((voice) => !voice.held)")
+
+
+def test_every_tap_sounds_for_its_own_length(page: Firefox) -> None:
+    page.run(BEGUN)
+    page.run("document.querySelector('#heard').checked = false;")
+    for key in "as":
+        page.run("document.querySelector('#new').click();")
+        page.act(
+            "key",
+            {"type": "keyDown", "value": key},
+            {"type": "pause", "duration": 90},
+            {"type": "keyUp", "value": key},
+        )
+    begun = page.until(
+        "window.begun.length === 2 && window.begun.every((n) => n.long) && window.begun"
+    )
+    assert [note["pitch"] for note in begun] == [60, 62]
+    assert all(55 < note["long"] < 1000 for note in begun)
+    page.until(f"{VOICES}.length === 0")
+
+
+def test_notes_that_the_pedal_holds_follow_the_pad(page: Firefox) -> None:
+    page.run("document.querySelector('#pedal').click();")
+    page.act("key", {"type": "keyDown", "value": "d"}, {"type": "keyUp", "value": "d"})
+    page.until(f"{VOICES}.length === 1")
+    x, y, width, height = box(page, "#pad")
+    moves = [
+        {"type": "pointerMove", "x": round(x + (0.1 + 0.04 * n) * width),
+         "y": round(y + 0.3 * height), "duration": 60}
+        for n in range(20)
+    ]  # fmt: skip
+    page.act("pointer", moves[0], {"type": "pointerDown", "button": 0}, *moves[1:],
+             {"type": "pointerUp", "button": 0})  # fmt: skip
+    page.until(f"{VOICES}[0]?.latent === m.hands.sound().latent")
+    assert page.run(f"return {VOICES}[0].changes;") >= 3
+    page.run("document.querySelector('#pedal').click();")
+    page.until(f"{VOICES}.length === 0")
+
+
+def test_a_phones_screen(page: Firefox) -> None:
+    page.resize(390, 844)
+    page.until("document.querySelectorAll('#piano .white').length === 8")
+    widths = page.run(
+        "return [...document.querySelectorAll('#piano .white')]"
+        ".map((key) => key.getBoundingClientRect().width);"
+    )
+    assert min(widths) >= 44
+    _, top, _, height = box(page, "#piano")
+    assert top + height < 844
+    assert page.run("return document.documentElement.scrollWidth;") <= 390
+    style = "return getComputedStyle(document.querySelector('{}')).touchAction;"
+    assert page.run(style.format("#pad")).split() == ["pan-y", "pinch-zoom"]
+    assert page.run(style.format("#handle")) == "none"
+    page.run("window.begun = [];" + BEGUN)
+    x, y, width, height = box(page, "[data-pitch='64']")
+    page.click(x + width / 2, y + 0.9 * height, hold=60, pointerType="touch")
+    assert page.until("window.begun.length && window.begun")[0]["pitch"] == 64
+    page.resize(1280, 900)
+
+
+def box(page: Firefox, selector: str) -> list[float]:
+    """Left, top, width and height."""
+    found: list[float] = page.run(
+        f"""const it = document.querySelector("{selector}").getBoundingClientRect();
+        return [it.x, it.y, it.width, it.height];"""
+    )
+    return found
 
 
 def test_a_midi_file_comes_back_as_sound(page: Firefox, make_midi: Any) -> None:

@@ -116,7 +116,10 @@ def test_broken_requests_leave_the_server_up(address: str, bytes_sent: bytes) ->
     assert httpx.get(f"{address}/api/model").status_code == 200
 
 
-def test_the_benchmark_runs(address: str) -> None:
-    rows = asyncio.run(bench(urlsplit(address).port or 0, players=5, seconds=1.0))
+def test_the_benchmark_runs(toy_model: Path) -> None:
+    with running_server(toy_model) as address:
+        rows = asyncio.run(
+            bench(urlsplit(address).port or 0, players=5, seconds=1.0, instruments=1)
+        )
     assert re.match(r"5 players for 1 s: \d+ notes, 0 refused", rows[0])
     assert "all 61 keys" in rows[-1]

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import httpx2 as httpx
 import pytest
 
 from gansynth.errors import InputError
-from gansynth.serve.run import open_port
+from gansynth.serve.run import known_names, open_port
 
 
 def test_a_port_in_use_is_one_clear_line(run_cli: Any, toy_model: Path) -> None:
@@ -62,23 +64,68 @@ def test_without_the_extra(run_cli: Any, toy_model: Path, monkeypatch: pytest.Mo
     assert "error: the browser instrument: needs uvicorn; run `pip install uvicorn`" in result.err
 
 
+@contextmanager
+def started(model: Path, folder: Path, *options: str) -> Iterator[Any]:
+    """The command, once it has said its first line; its address and all its processes' streams."""
+    command = [sys.executable, "-m", "gansynth", "serve", "--model", str(model), "--port", "0"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder), "TMPDIR": str(folder)}
+    with subprocess.Popen(
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stderr is not None
+            said = server.stdout.readline()
+            found = re.search(r"plays at (http://127\.0\.0\.1:\d+) ", said)
+            assert found, said + server.stderr.read()
+            yield server, found[1]
+        finally:
+            server.terminate()
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
 def test_it_plays_and_ends_quietly(toy_model: Path, tmp_path: Path, how: signal.Signals) -> None:
-    command = [sys.executable, "-m", "gansynth", "serve", "--model", str(toy_model), "--port", "0"]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as server:
-        assert server.stdout is not None
-        assert server.stderr is not None
-        said = server.stdout.readline()
-        found = re.search(r"plays at (http://127\.0\.0\.1:\d+) ", said)
-        assert found, said + server.stderr.read()
-        assert httpx.get(f"{found[1]}/api/model").json()["name"] == "toy.safetensors"
-        started = time.monotonic()
+    options = ("--no-sliders", "--allow-host", "Hub.example")
+    with started(toy_model, tmp_path, *options) as (server, address):
+        assert httpx.get(f"{address}/api/model").json()["name"] == "toy.safetensors"
+        for host, status in (("hub.example:443", 200), ("evil.example", 403)):
+            answer = httpx.get(f"{address}/api/model", headers={"host": host})
+            assert answer.status_code == status
+        assert httpx.get(f"{address}/api/directions").json()["state"] == "off"
+        began = time.monotonic()
         server.send_signal(how)
         out, err = server.communicate(timeout=20)
     assert (server.returncode, out, err) == (0, "", "")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - began < 10
     assert list(tmp_path.glob("gansynth-*")) == []  # the folder of downloads is gone
+
+
+def test_everyone_is_told_where_it_plays(toy_model: Path, tmp_path: Path) -> None:
+    with started(toy_model, tmp_path, "--host", "0.0.0.0") as (server, address):
+        others = server.stdout.readline()
+        found = re.fullmatch(r"Others in the network play it at (.+)\n", others)
+        assert found, others
+        assert (
+            server.stdout.readline()
+            == "Everyone who reaches this machine can; there is no password.\n"
+        )
+        model = httpx.get(f"{address}/api/model").json()
+        for place in model["addresses"]:
+            assert place in found[1].split(", ")
+            assert "127.0.0.1" not in place
+            assert httpx.get(f"{place}/api/model").json() == model
+        if not model["addresses"]:  # a machine without a network
+            port = address.rpartition(":")[2]
+            assert found[1] == f"http://ADDRESS:{port} with this machine's address"
+
+
+def test_names_of_proxies_are_known_where_only_they_lead_here() -> None:
+    assert known_names((), {}) == ("127.0.0.1", "localhost", "[::1]")
+    assert known_names(("Hub.example",), {})[3:] == ("hub.example",)
+    for name in ("JUPYTERHUB_SERVICE_PREFIX", "VSCODE_PROXY_URI", "CODER"):
+        assert known_names((), {name: "/user/me/"}) == ()  # any

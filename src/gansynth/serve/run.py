@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -75,6 +75,18 @@ def own_addresses(family: socket.AddressFamily) -> list[str]:
     ]  # fmt: skip
 
 
+def known_names(
+    allowed: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+) -> tuple[str, ...]:
+    """Names under which a server at a loopback address may be asked; none means any.
+
+    Inside a JupyterHub, Coder or Codespaces no browser runs that another site could send here.
+    """
+    if any(environment.get(name) for name in _BEHIND_PROXY):
+        return ()
+    return (*_LOOPBACK, *(one.lower() for one in allowed))
+
+
 def _url(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -107,14 +119,13 @@ def serve(
         address = _url("127.0.0.1" if name == "0.0.0.0" else "::1", port)
     else:
         others, address = [] if local else [_url(host, port)], _url(host, port)
-    open_to_all = not local or any(os.environ.get(name) for name in _BEHIND_PROXY)
     app = create_app(
         synth,
         model_path and os.path.abspath(model_path),
         threads=threads,
         cache=cache,
         measure=measure,
-        hosts=() if open_to_all else (*_LOOPBACK, *(one.lower() for one in allowed_hosts)),
+        hosts=known_names(allowed_hosts) if local else (),
         addresses=tuple(others),
     )
 
