@@ -21,10 +21,9 @@ def main(target: str, chromium: str = "/usr/bin/chromium") -> None:
         assert server.stdout is not None
         address = server.stdout.readline().split(" at ")[1].split()[0]
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 840}, color_scheme="dark")
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="dark")
         page.goto(address)
-        # The sliders take a minute, the first time that a model is served.
-        expect(page.locator("#sliders-note")).not_to_contain_text("Listening", timeout=600_000)
+        expect(page.locator("#sliders input")).to_have_count(4)
         for name in ("glass organ", "low reed", "evening"):
             old = page.url
             page.get_by_role("button", name="New sound").click()
@@ -32,6 +31,7 @@ def main(target: str, chromium: str = "/usr/bin/chromium") -> None:
             page.locator("#name").fill(name)
             page.locator("#name").press("Enter")
             page.get_by_role("button", name="Keep").click()
+        page.get_by_role("button", name="Top right: the sound that plays now").click()
         pad = page.locator("#pad").bounding_box()
         assert pad is not None
         page.mouse.click(pad["x"] + 0.66 * pad["width"], pad["y"] + 0.31 * pad["height"])

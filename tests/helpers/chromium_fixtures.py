@@ -1,6 +1,6 @@
 """The page in Chromium without a window; a pytest plugin.
 
-One browser and one server serve all tests. A page begins with the same sound in each, by its link,
+One server serves all tests, one browser those of a file. A page begins with the same sound in each, by its link,
 so that its notes are made once.
 """
 
@@ -28,7 +28,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield it
 
 
-@pytest.fixture(scope="session")
+# Not longer than a module: its driver runs an event loop, beside which no other can run.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
     with sync_playwright() as driver:

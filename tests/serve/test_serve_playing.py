@@ -253,8 +253,9 @@ def test_a_new_sound_of_a_family(open_page: Callable[..., Page], frames_address:
     page.locator("#family").select_option("brass")
     page.locator("#new").click()
     expect(page.locator("#name")).to_have_value("brass 6")
+    ask(page, RECORD)
     page.keyboard.down("d")  # the choice leaves the keyboard free
-    eventually(lambda: pitches(page) == [64])
+    eventually(lambda: 64 in page.evaluate("window.begun.map((note) => note.pitch)"))
 
 
 def test_the_nearest_velocity_that_the_model_knows_is_fetched(
@@ -291,5 +292,6 @@ def test_measuring_is_told_and_keeps_nobody_from_playing(
         page = open_page(address, link=None)
         note = page.locator("#sliders-note")
         expect(note).to_contain_text("slider", timeout=30_000)
+        ask(page, RECORD)
         page.keyboard.down("a")
-        assert pitches(page) == [60]
+        assert page.evaluate("window.begun[0].pitch") == 60

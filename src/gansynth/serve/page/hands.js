@@ -81,7 +81,11 @@ export class Hands {
       this.hearing = setTimeout(() => this.unhear(), HEARD / 2);
       return;
     }
-    for (const key of [...this.held.keys()]) if (key.startsWith("heard")) this.release(key);
+    for (const [key, note] of [...this.held]) {
+      if (!key.startsWith("heard")) continue;
+      this.held.delete(key);
+      this.#end(note, true);
+    }
   }
 
   // The sound has changed: all voices go over to the newest, however long they have sounded.
@@ -107,11 +111,11 @@ export class Hands {
       ]);
     }
     note.voice = this.player.start(buffer, note.pitch, note.velocity);
+    note.begun = performance.now();
     Object.assign(note.voice, { latent, layer, changed: 0 });
     this.played(note.pitch);
-    // A key that was let go before its note came sounds late, for its own length.
     if (note.lifted !== null) {
-      setTimeout(() => this.player.stop(note.voice), Math.max(note.lifted - note.pressed, SHORTEST));
+      this.#stop(note);
       return;
     }
     this.#later(note.voice);
@@ -119,10 +123,17 @@ export class Hands {
     if (note.voice.latent !== this.sound().latent) this.follow();
   }
 
-  #end(note) {
+  #end(note, atOnce = false) {
     note.lifted = performance.now();
     this.light(note.pitch, false);
-    if (note.voice) this.player.stop(note.voice);
+    if (note.voice) this.#stop(note, atOnce);
+  }
+
+  // A note that came late sounds for as long as its key was down, however short that was.
+  #stop({ voice, pressed, lifted, begun }, atOnce) {
+    const due = begun + Math.max(lifted - pressed, SHORTEST) - performance.now();
+    if (due > 0 && !atOnce) setTimeout(() => this.player.stop(voice), due);
+    else this.player.stop(voice);
   }
 
   // Rounds of a few voices, those that have waited longest first, each to the newest sound.
