@@ -149,6 +149,7 @@ def test_both_distributions_hold_the_model_and_the_page(built: Path) -> None:
         shipped = archive.read(MODEL)
     assert shipped == (ROOT / "src" / MODEL).read_bytes()
     assert {"gansynth/py.typed", "gansynth/serve/page/index.html"} <= inside
+    assert "gansynth/serve/shipped_directions.json" in inside
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"src/{MODEL}", "demo/bwv846.mid", "README.md", "constraints.txt"} <= names

@@ -1,7 +1,7 @@
 """The page in Chromium without a window; a pytest plugin.
 
-One server serves all tests, one browser those of a file. A page begins with the same sound in each, by its link,
-so that its notes are made once.
+One server serves all tests, one browser those of a file. A page begins with the same sound in each,
+by its link, so that its notes are made once.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from playwright.sync_api import Page, expect
 from chromium import ask, box_of, eventually, latent, origin, pitches, ready, sounding
 from frames_model import made
 from gansynth.model.file import save_model
+from gansynth.serve import directions
 from serve_running import running_server
 
 pytest_plugins = ["chromium_fixtures"]
@@ -285,8 +287,10 @@ def test_a_link_from_this_machine_leads_others_here(
 
 
 def test_measuring_is_told_and_keeps_nobody_from_playing(
-    open_page: Callable[..., Page], tmp_path: Path
+    open_page: Callable[..., Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    few = partial(directions.measure_directions, count=20, probes=1)
+    monkeypatch.setattr(directions, "measure_directions", few)
     save_model(tmp_path / "families.safetensors", made())
     with running_server(tmp_path / "families.safetensors", measure=True) as address:
         page = open_page(address, link=None)
