@@ -58,3 +58,16 @@ def describe_pitches(pitches: Sequence[int]) -> str:
         else:
             runs.append([pitch])
     return ", ".join("-".join(map(str, run)) for run in runs)
+
+
+def check_known(wanted: Sequence[int], known: Sequence[int]) -> None:
+    """Raise `InputError`, with names, unless a model knows all pitches wanted of it."""
+    unknown = [pitch for pitch in dict.fromkeys(wanted) if pitch not in known]
+    if not unknown:
+        return
+    named = [f"{pitch} ({pitch_name(pitch)})" for pitch in unknown[:5]]
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    raise InputError(
+        f"pitch={', '.join(named)}{more}: the model knows {describe_pitches(known)} "
+        f"({pitch_name(known[0])} to {pitch_name(known[-1])})."
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ import pytest
 import soundfile
 
 from gansynth import __version__, load
+from gansynth.cli.magenta import gansynth_generate
 from gansynth.model.synth import Synth
 from gansynth.performance.midi import read_midi
 from gansynth.performance.perform import make_plan, perform
+from midi_bytes import bend, control, off, on, smf
 
 RunCli = Callable[..., Any]
 MakeMidi = Callable[..., Path]
@@ -341,6 +345,122 @@ def test_notes_out_of_range_are_counted(
     out = generate("--midi", song, "--out-of-range", rule, "-o", "clip.wav")
     for part in (words, "2 drum notes left out", "held longer than 0 s and released then"):
         assert part in out
+
+
+def test_stereo_and_modulation_are_played_and_recalled(
+    generate: Generate, tiny_model: Path, tmp_path: Path
+) -> None:
+    track = control(0, 10, 10) + control(0, 1, 127) + bend(0, 4096) + on(0, 60) + off(480, 60)
+    (tmp_path / "song.mid").write_bytes(smf(track))
+    words = ["--model", tiny_model, "--midi", "song.mid", "--seed", 1]
+    out = generate(*words, "-o", "plain.wav")
+    assert "1 pan changes left out, 1 modulation changes left out" in out
+    out = generate(*words, "--stereo", "--modulation", "vibrato", "-o", "clip.wav", "--plot")
+    assert "left out" not in out
+    assert soundfile.info("clip.wav").channels == 2
+    generate("--recall", "clip.json", "--midi", "song.mid", "-o", "again.wav")
+    assert Path("again.wav").read_bytes() == Path("clip.wav").read_bytes()
+    err = generate("--model", tiny_model, "--stereo", code=2)
+    assert "--stereo: can't be used here, it goes with --midi FILE; leave it out." in err
+
+
+def test_one_warning_says_what_was_repaired(
+    run_cli: RunCli, toy_model: Path, tmp_path: Path
+) -> None:
+    song = tmp_path / "song.mid"
+    song.write_bytes(smf(on(0, 60, 200) + control(0, 7, 255) + off(480, 60), count=3))
+    for command, words in (
+        (None, ["generate", "--model", toy_model, "--midi", song, "-o", tmp_path / "a.wav"]),
+        (gansynth_generate, ["--ckpt_dir", toy_model, "-midi_file", song, "-output_dir", tmp_path]),
+    ):
+        result = run_cli(*words, command=command)
+        assert result.code == 0
+        assert result.err.count("warning: ") == 1
+        assert (
+            f"={str(song)!r}: damaged, and repaired: 1 tracks in place of the header's 3; "
+            "2 events with a data byte over 127 clamped or left out.\n"
+        ) in result.err
+    with pytest.warns(UserWarning, match="damaged, and repaired: 1 tracks in place of"):
+        perform(song, load(toy_model))
+
+
+# --- words that help ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "option"),
+    [
+        ("song.mid", "--midi"),
+        ("Song.KAR", "--midi"),
+        ("notes/generated_0.json", "--recall"),
+        ("acoustic_only.zip", "--model"),
+        ("m.safetensors", "--model"),
+        ("out.wav", "-o"),
+    ],
+)
+def test_a_word_without_its_option_is_told_which(
+    generate: Generate, word: str, option: str
+) -> None:
+    err = generate(word, code=2)
+    assert err == f"error: argument={word!r}: needs its option: generate {option} {word}\n"
+
+
+def test_any_other_word_points_to_the_help(generate: Generate) -> None:
+    err = generate("loud", code=2)
+    assert err == "error: argument='loud': belongs to no option; gansynth generate --help.\n"
+
+
+def test_pitches_out_of_range_are_named_before_torch_is_loaded(toy_model: Path) -> None:
+    code = (
+        "import sys\nfrom gansynth.cli.generate import generate\n"
+        "try:\n    generate.main(sys.argv[1:], standalone_mode=False)\n"
+        "except Exception as error:\n    print(error)\n"
+        "print('torch' in sys.modules)"
+    )
+    for model in ([], ["--model", str(toy_model)]):
+        words = [*model, "--pitches", "20,60,95-101", "-o", "none"]
+        result = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+        )
+        assert result.stdout == (
+            "pitch=20 (G#0), 95 (B6), 96 (C7), 97 (C#7), 98 (D7) and 3 more: "
+            "the model knows 24-84 (C1 to C6).\nFalse\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("note.wav", b"RIFF0000WAVE", "it is a sound; give the .json beside a sound it made."),
+        ("a.bin", bytes(range(256)), "it isn't JSON; give the .json beside a sound it made."),
+        ("b.json", b'{"other": 1}', "it has no 'latents'; give the .json beside a sound it made."),
+        ("c.json", b"[]", "its kind, latents, pitches or model aren't as they are written; give"),
+    ],
+)
+def test_a_file_that_recalls_nothing_is_told(
+    generate: Generate, name: str, content: bytes, words: str
+) -> None:
+    Path(name).write_bytes(content)
+    err = generate("--recall", name, code=2)
+    assert err.startswith(f"error: recall={name!r}: is no sidecar of gansynth generate: {words}")
+
+
+def test_a_model_is_no_instrument(run_cli: RunCli, toy_model: Path, tmp_path: Path) -> None:
+    export = ("export", "sfz", toy_model, "-o", tmp_path / "x")
+    for words in (export, ("generate", "--recall", toy_model)):
+        result = run_cli(*words)
+        assert result.code == 2
+        assert (
+            f"is a model; an instrument of it is made by gansynth generate --model {toy_model}, "
+            "which writes a .json beside each sound."
+        ) in result.err
+
+
+@pytest.mark.parametrize("name", ["dspreset", "sf2", ".SF2"])
+def test_formats_without_a_command_say_where_they_are(run_cli: RunCli, name: str) -> None:
+    result = run_cli("export", name, "x.json")
+    assert result.code == 2
+    assert f"format={name!r}: has no command of its own; gansynth export sfz writes" in result.err
 
 
 # --- what a model can be told ---------------------------------------------------------------------

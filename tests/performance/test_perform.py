@@ -175,7 +175,7 @@ def test_error_names_the_first_note_out_of_range() -> None:
     with pytest.raises(MidiError) as caught:
         make_plan(score((60, 0, 1), (20, 5, 9)), ToneSynth(), out_of_range="error")
     assert str(caught.value) == (
-        "pitch=20 at 5.00 s: the model knows 24-84; use --out-of-range octave or drop."
+        "pitch=20 (G#0), first at 5.00 s: the model knows 24-84; use --out-of-range octave or drop."
     )
 
 

@@ -27,7 +27,24 @@ Examples:
 """
 
 
-@click.group()
+# What people look for, and where it is.
+_ELSEWHERE = ("dspreset", "decentsampler", "decent-sampler", "sf2", "soundfont", "wav", "flac")
+
+
+class _Formats(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say where a format is that has no command of its own."""
+        if args[0].lower().lstrip(".") in _ELSEWHERE:
+            ctx.fail(
+                f"format={args[0]!r}: has no command of its own; gansynth export sfz writes SFZ, "
+                "DecentSampler (.dspreset) and SoundFont (.sf2) at once."
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Formats)
 def export() -> None:
     """Take an instrument or a model to other programs."""
 

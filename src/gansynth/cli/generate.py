@@ -13,7 +13,8 @@ from click.core import ParameterSource
 
 from gansynth.cli.runner import MAX_NOTES, warn
 from gansynth.errors import InputError
-from gansynth.pitches import parse_pitches
+from gansynth.model.peek import pitches_in_file
+from gansynth.pitches import check_known, parse_pitches
 
 if TYPE_CHECKING:
     from gansynth.model.synth import Synth
@@ -83,7 +84,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, context_settings={"allow_extra_args": True})
 @click.option(
     "--model",
     type=click.Path(readable=False),
@@ -201,13 +202,18 @@ def generate(**options: Any) -> None:
 
     Beside every sound lies a .json that plays the same instrument again (--recall).
     """
-    source = click.get_current_context().get_parameter_source
+    context = click.get_current_context()
+    if context.args:
+        _refuse_lone(context.args[0])
+    source = context.get_parameter_source
     given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
     arrangement = "single" if options["single"] else "spaced"
     arrangement = "per-track" if options["per_track"] else arrangement
     request = Request(**options, arrangement=arrangement)
     _check_combination(request, given)
     pitches = parse_pitches(",".join(request.pitches)) if request.pitches else []
+    if not request.recall and (known := pitches_in_file(request.model)):
+        check_known(pitches, known)  # before torch is loaded
 
     from gansynth.performance import recording
 
@@ -234,6 +240,21 @@ def generate(**options: Any) -> None:
         _clip(request, score, synth, origin, recall, target)
     else:
         _notes(request, pitches, synth, origin, recall, target)
+
+
+def _refuse_lone(word: str) -> None:
+    """Say which option a word without one needs."""
+    suffix = Path(word).suffix.lower()
+    needed = {
+        "--midi": (".mid", ".midi", ".kar", ".rmi"),
+        "--recall": (".json",),
+        "--model": (".safetensors", ".zip", ".gz", ".tgz"),
+        "-o": (".wav", ".flac", ".ogg"),
+    }
+    for option, suffixes in needed.items():
+        if suffix in suffixes:
+            raise InputError(f"argument={word!r}: needs its option: generate {option} {word}")
+    raise InputError(f"argument={word!r}: belongs to no option; gansynth generate --help.")
 
 
 def _check_combination(request: Request, given: set[str]) -> None:

@@ -46,9 +46,9 @@ def model_folder(path: Path) -> Path:
             f"model='gs://{place}': is not on this machine; fetch it first, with "
             f"https://storage.googleapis.com/{place} or gsutil cp -r gs://{place} ."
         )
-    if _CHECKPOINT.fullmatch(path.name) and not path.is_dir():
+    if _CHECKPOINT.fullmatch(path.name) and not os.path.isdir(path):
         path = path.parent
-    if path.is_dir() and _STAGE.fullmatch(path.resolve().name):
+    if os.path.isdir(path) and _STAGE.fullmatch(path.resolve().name):
         path = path.resolve().parent
     return path
 

@@ -29,7 +29,7 @@ from gansynth.performance.mix import (
     longest_hold,
     mix_blocks,
 )
-from gansynth.pitches import describe_pitches
+from gansynth.pitches import describe_pitches, pitch_name
 from gansynth.spectral.bend import bend
 from gansynth.spectral.sustain import can_extend, extend_each
 
@@ -363,21 +363,24 @@ def _fit_pitches(
     """Notes with pitches that the model knows, and how many were moved and dropped."""
     known = set(pitches)
     kept: list[Note] = []
+    outside: list[Note] = []
     moved = 0
     for note in notes:
         if (near := nearest_pitch(note, known)) is not None:
             kept.append(near)
             continue
-        if rule == "error":
-            raise MidiError(
-                f"pitch={note.pitch} at {note.start:.2f} s: the model knows "
-                f"{describe_pitches(pitches)}; use --out-of-range octave or drop."
-            )
+        outside.append(note)
         same_class = [p for p in pitches if (p - note.pitch) % 12 == 0]
         if rule == "octave" and same_class:
             nearest = min(same_class, key=lambda pitch: abs(pitch - note.pitch))
             kept.append(replace(note, pitch=nearest))
             moved += 1
+    if outside and rule == "error":
+        names = [f"{pitch} ({pitch_name(pitch)})" for pitch in sorted({n.pitch for n in outside})]
+        raise MidiError(
+            f"pitch={', '.join(names)}, first at {outside[0].start:.2f} s: the model knows "
+            f"{describe_pitches(pitches)}; use --out-of-range octave or drop."
+        )
     if not kept:
         raise MidiError(
             f"out_of_range={rule!r}: all {len(notes)} notes lie outside the model's pitches "

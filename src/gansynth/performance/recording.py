@@ -35,11 +35,13 @@ from gansynth.model.load import locate_model
 from gansynth.model.synth import Synth
 from gansynth.performance.mix import clip_samples
 from gansynth.performance.perform import Plan, render
-from gansynth.pitches import describe_pitches
+from gansynth.pitches import check_known
 
 CLIP_NAME = "generated_clip"
 _LARGEST_RECORDING = 1 << 26
-_NO_SIDECAR = "{}: is no sidecar of gansynth generate ({}: {})."
+_NO_SIDECAR = "{}: is no sidecar of gansynth generate: {}; give the .json beside a sound it made."
+_SOUNDS = (b"RIFF", b"fLaC", b"OggS")
+_MODELS = (".safetensors", ".zip", ".gz", ".tgz")
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,7 @@ def choose_notes(
         For a pitch or family that the model doesn't know, and for a clip's recording without
         pitches.
     """
-    for pitch in pitches or []:
-        if pitch not in synth.pitches:
-            raise InputError(f"pitch={pitch}: the model knows {describe_pitches(synth.pitches)}.")
+    check_known(pitches or [], synth.pitches)
     if recording is not None:
         if not pitches and recording.kind != "note":
             raise InputError("--recall: no note made this .json; say --pitch, --pitches or --midi.")
@@ -332,13 +332,20 @@ def read_sidecar(path: Path, where: str | None = None) -> Any:
     try:
         with open_regular(path) as file:
             data = file.read(_LARGEST_RECORDING + 1)
-        if len(data) > _LARGEST_RECORDING:
-            raise InputError(f"{where}: is larger than {_LARGEST_RECORDING} bytes; no sidecar is.")
-        return json.loads(data)
     except OSError as error:
         raise InputError(f"{where}: can't be read ({error.strerror or error}).") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(_NO_SIDECAR.format(where, type(error).__name__, error)) from None
+    if path.suffix in _MODELS:
+        raise InputError(
+            f"{where}: is a model; an instrument of it is made by gansynth generate --model "
+            f"{path}, which writes a .json beside each sound."
+        )
+    if len(data) > _LARGEST_RECORDING:
+        raise InputError(f"{where}: is larger than {_LARGEST_RECORDING} bytes; no sidecar is.")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        kind = "it is a sound" if data.startswith(_SOUNDS) else "it isn't JSON"
+        raise InputError(_NO_SIDECAR.format(where, kind)) from None
 
 
 def parse_recording(record: Any, where: str) -> Recording:
@@ -352,8 +359,11 @@ def parse_recording(record: Any, where: str) -> Recording:
         sha256, version = str(model["sha256"]), str(record.get("gansynth", "unknown"))
         path = None if model.get("shipped") is True else str(model["path"])
         options = dict(record.get("options") or {})
-    except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
-        raise InputError(_NO_SIDECAR.format(where, type(error).__name__, error)) from None
+    except KeyError as error:
+        raise InputError(_NO_SIDECAR.format(where, f"it has no {error}")) from None
+    except (ValueError, TypeError, OverflowError, AttributeError):
+        wrong = "its kind, latents, pitches or model aren't as they are written"
+        raise InputError(_NO_SIDECAR.format(where, wrong)) from None
     if latents.ndim != 2 or latents.size == 0:
         raise InputError(f"{where}: latents have shape {latents.shape}, not [n, latent_size].")
     if not np.isfinite(latents).all():

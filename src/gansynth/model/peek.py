@@ -1,0 +1,29 @@
+"""What can be said of a model file before torch is loaded, which takes seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from gansynth.files import open_regular
+
+_LARGEST_HEADER = 1 << 24
+
+
+def pitches_in_file(path: str | None) -> list[int] | None:
+    """The pitches that a model knows, read from its file's header alone.
+
+    None where that can't say: for models of other kinds, and whatever is wrong with a file (loading
+    it tells). A `path` of None is the model that ships, a folder means its model.safetensors.
+    """
+    place = Path(__file__).with_name("shipped.safetensors") if path is None else Path(path)
+    try:
+        if place.is_dir():
+            place = place / "model.safetensors"
+        with open_regular(place) as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= _LARGEST_HEADER else {}
+        counts = json.loads(header["__metadata__"]["gansynth"])["pitch_counts"]
+        return [int(pitch) for pitch, _ in counts] or None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
