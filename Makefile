@@ -31,8 +31,7 @@ $(VENV)/.ready-tinysoundfont: $(VENV)/.ready-dev
 	@touch $@
 
 demo: $(VENV)/.ready-plot
-	@# Threads that wait by spinning would hold each other up where other programs run too.
-	OMP_WAIT_POLICY=passive $(BIN)/gansynth generate --midi demo/bwv846.mid --seed 846 \
+	$(BIN)/gansynth generate --midi demo/bwv846.mid --seed 846 \
 	    --plot --force -o demo/clip.wav
 	@echo
 	@echo "sound:   demo/clip.wav"

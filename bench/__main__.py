@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from bench import evaluate, generate, train
-from gansynth import config as configs
-from gansynth.memory import keep_freed_memory
+from gansynth.threads import wait_asleep
+
+wait_asleep()  # as all commands do, before PyTorch is loaded; baselines have it too
+
+from bench import evaluate, generate, neighbours, train  # noqa: E402
+from gansynth import config as configs  # noqa: E402
+from gansynth.memory import keep_freed_memory  # noqa: E402
 
 
 def _stages(text: str) -> tuple[int, ...]:
@@ -26,9 +30,9 @@ def main() -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "generate", "train", "evaluate"),
+        choices=("all", "generate", "train", "evaluate", "neighbours"),
         default="all",
-        help="what to run",
+        help="what to run; neighbours only when asked for",
     )
     parser.add_argument("--model", help="a trained model, for generate's rows on precision")
     parser.add_argument("--notes", type=int, default=2000, help="notes of generate's MIDI file")
@@ -38,12 +42,14 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="train or evaluate a tiny network, to see that all of it runs",
+        help="with train, evaluate or neighbours: a tiny network, to see that all of it runs",
     )
     parser.add_argument("--compile", action="store_true", help="train with the generator compiled")
     options = parser.parse_args()
-    if options.quick and options.part not in ("train", "evaluate"):
+    if options.quick and options.part in ("all", "generate"):
         parser.error("--quick goes with train or evaluate: say python -m bench train --quick")
+    if options.part == "neighbours":
+        neighbours.bench(quick=options.quick)
     if options.part in ("all", "generate"):
         generate.bench(options.model, options.notes)
     if options.part == "all":

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import torch
 
+from gansynth.precision import cpu_rates
+
+_QUICK = 128  # rows and columns of a product that takes no time on any machine
+
 
 def medians(work: dict[str, Callable[[], object]], runs: int = 7) -> dict[str, float]:
     """Median seconds of each piece of work, all in turn, so that drift hits all alike.
@@ -29,25 +33,58 @@ def medians(work: dict[str, Callable[[], object]], runs: int = 7) -> dict[str, f
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def matmul_rate(dtype: torch.dtype, device: torch.device | None = None) -> float:
-    """Multiply-adds times two per second of the best of three matrix products."""
-    shapes = [(2048, 2048, 2048), (4096, 1024, 1024), (1024, 4096, 1024)]
+def precisions() -> tuple[str, ...]:
+    """What is worth measuring on this CPU: float32, and bfloat16 unless it is emulated."""
+    return ("float32",) if _emulates_bfloat16() else ("float32", "bfloat16")
+
+
+def left_out() -> list[str]:
+    """A line that says why rows of bfloat16 are missing, if they are."""
+    if not _emulates_bfloat16():
+        return []
+    rates = cpu_rates()
+    return [
+        f"bfloat16 is left out: this CPU emulates it ({rates.bfloat16 / 1e9:.2g} GFLOP/s in matrix "
+        f"products, float32 {rates.float32 / 1e9:.3g})"
+    ]
+
+
+def _emulates_bfloat16() -> bool:
+    return cpu_rates().bfloat16 < cpu_rates().float32 / 4
+
+
+def matmul_rate(
+    dtype: torch.dtype, device: torch.device | None = None, *, seconds: float = 0.1
+) -> float:
+    """Multiply-adds times two per second of the best of three matrix products.
+
+    The products are as large as take about `seconds` each, by a first quick one.
+    """
     on_gpu = device is not None and device.type == "cuda"
-    if on_gpu:
-        shapes = [(8192, 8192, 8192), (16384, 4096, 4096), (4096, 16384, 4096)]
-    rates = []
-    for m, k, n in shapes:
+    largest = 4096 if on_gpu else 1024
+
+    def rate(m: int, k: int, n: int, runs: int) -> float:
         a = torch.randn(m, k, device=device).to(dtype)
         b = torch.randn(k, n, device=device).to(dtype)
 
-        def product(a: torch.Tensor = a, b: torch.Tensor = b) -> None:
+        def product() -> None:
             torch.matmul(a, b)
             if on_gpu:
                 torch.cuda.synchronize(device)
 
-        seconds = medians({"product": product}, runs=9)["product"]
-        rates.append(2 * m * k * n / seconds)
-    return max(rates)
+        return 2 * m * k * n / medians({"product": product}, runs)["product"]
+
+    quick = rate(_QUICK, _QUICK, _QUICK, runs=1)
+    fitting = (seconds * quick / 16) ** (1 / 3)  # the largest product has 8 times its cube
+    unit = max(_QUICK // 2, min(largest, int(fitting) // 32 * 32))
+    shapes = [(2 * unit, 2 * unit, 2 * unit), (4 * unit, unit, unit), (unit, 4 * unit, unit)]
+    return max(rate(*shape, runs=9) for shape in shapes)
+
+
+def in_words(rates: dict[str, float]) -> str:
+    """Rates of matrix products by their precision, for a heading."""
+    shown = [f"{rate / 1e9:.0f} {name}" for name, rate in rates.items()]
+    return shown[0].replace(" ", " GFLOP/s ") + "".join(f", {text}" for text in shown[1:])
 
 
 def machine() -> str:

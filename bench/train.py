@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from bench.operations import discriminator_count, generator_count, step_multiply_adds
-from bench.timing import machine, matmul_rate
+from bench.timing import in_words, left_out, machine, matmul_rate, precisions
 from bench.train_worker import PITCHES, Case, Result, measure, progress_at
 from gansynth import config as configs
 from gansynth.config import Config
@@ -25,7 +25,6 @@ from gansynth.networks import schedule
 
 ROOT = Path(__file__).parents[1]
 STAGES = (0, 4, 8, 12)
-PRECISIONS = ("float32", "bfloat16")
 GPU_BATCHES = (8, 16, 32, 64)
 
 # Images per second of the original at these stages, TensorFlow 2.15 on two cores of a 2.6 GHz Zen
@@ -58,7 +57,7 @@ def run_alone(case: Case, processes: int = 1, threads: int | None = None) -> Res
 
 
 def cases(preset: str, stage: int, *, quick: bool, compiled: bool = False) -> dict[str, Case]:
-    """The measurements of a stage: "plain", "float32", "bfloat16"."""
+    """The measurements of a stage: "plain", "float32" and, if it isn't emulated, "bfloat16"."""
     if quick:
         steps, plain_steps = (1, 1), (1, 1)
     elif stage < 3:
@@ -72,7 +71,7 @@ def cases(preset: str, stage: int, *, quick: bool, compiled: bool = False) -> di
         steps, plain_steps = (1, 2), (0, 1)
     plain = Case(preset, stage, plain=True, warm_ups=plain_steps[0], steps=plain_steps[1])
     ours = Case(preset, stage, warm_ups=steps[0], steps=steps[1], compiled=compiled)
-    return {"plain": plain, **{name: replace(ours, precision=name) for name in PRECISIONS}}
+    return {"plain": plain, **{name: replace(ours, precision=name) for name in precisions()}}
 
 
 def check_same_losses(results: Results, stage: int) -> None:
@@ -104,23 +103,29 @@ def speed_table(config: Config, results: Results, rates: dict[str, float]) -> li
     return lines
 
 
+def names_of(results: Results) -> list[str]:
+    """The precisions that were measured."""
+    return [name for name in dict.fromkeys(name for _, name in results) if name != "plain"]
+
+
 def original_table(results: Results, rate: float) -> list[str]:
     """Beside the original's figures; `rate`: this machine's, float32."""
+    names = names_of(results)
     lines = [
         "",
         "The original's column is quoted (TensorFlow 2.15, two cores of a 2.6 GHz Zen 4, float32 "
         f"matrix product at {ORIGINAL_RATE / 1e9:.0f} GFLOP/s), not measured here. Scaled: as if "
         f"it gained all of this machine's rate, x {rate / ORIGINAL_RATE:.2f}.",
         "",
-        "| stage | original, quoted, images/s | gansynth float32 / original | scaled "
-        "| gansynth bfloat16 / original | scaled |",
-        "|---|---|---|---|---|---|",
+        "| stage | original, quoted, images/s |"
+        + "".join(f" gansynth {name} / original | scaled |" for name in names),
+        "|---|---|" + "---|---|" * len(names),
     ]
     for stage in dict.fromkeys(stage for stage, _ in results):
         if stage not in ORIGINAL:
             continue
         cells = [str(stage), f"{ORIGINAL[stage]:g}"]
-        for name in PRECISIONS:
+        for name in names:
             ratio = images_per_second(results[stage, name]) / ORIGINAL[stage]
             cells += [f"{ratio:.2f}", f"{ratio * ORIGINAL_RATE / rate:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -129,21 +134,23 @@ def original_table(results: Results, rate: float) -> list[str]:
 
 def data_table(results: Results) -> list[str]:
     """Share of a step that goes to real images, and peak memory."""
+    names = names_of(results)
+    shares = [f"{name}: spectrograms computed | remembered |" for name in names]
     lines = [
         "",
-        "| stage | real images, float32: spectrograms computed | remembered "
-        "| bfloat16: spectrograms computed | remembered | peak memory: plain port | float32 "
-        "| bfloat16 |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| stage | real images, {' '.join(shares)} peak memory: plain port | "
+        + " | ".join(names)
+        + " |",
+        "|---|---|" + "---|---|---|" * len(names),
     ]
     for stage in dict.fromkeys(stage for stage, _ in results):
         cells = [str(stage)]
-        for name in PRECISIONS:
+        for name in names:
             result = results[stage, name]
             others = result.seconds - result.later_data
             times = (result.first_data, result.later_data)
             cells += [f"{100 * data / (others + data):.2g} %" for data in times]
-        cells += [f"{results[stage, n].memory:.0f} MB" for n in ("plain", *PRECISIONS)]
+        cells += [f"{results[stage, n].memory:.0f} MB" for n in ("plain", *names)]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -182,7 +189,7 @@ def bench_steps(
 ) -> list[str]:  # fmt: skip
     """Steps on this machine's CPU at some stages."""
     config = configs.preset(preset)
-    rates = {name: matmul_rate(getattr(torch, name)) for name in PRECISIONS}
+    rates = {name: matmul_rate(getattr(torch, name)) for name in precisions()}
     results: Results = {}
     for stage in stages:
         for name, case in cases(preset, stage, quick=quick, compiled=compiled).items():
@@ -192,8 +199,8 @@ def bench_steps(
     rates = {n: max(rate, matmul_rate(getattr(torch, n))) for n, rate in rates.items()}
     lines = [
         f"training {preset} on {machine()}" + (", generator compiled" if compiled else ""),
-        f"matrix product: {rates['float32'] / 1e9:.0f} GFLOP/s float32, "
-        f"{rates['bfloat16'] / 1e9:.0f} bfloat16",
+        f"matrix product: {in_words(rates)}",
+        *left_out(),
         *operations_table(config, stages),
         *speed_table(config, results, rates),
     ]

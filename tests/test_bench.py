@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import __main__ as command
-from bench import generate, operations, train
+from bench import generate, neighbours, operations, timing, train
 from bench.train_worker import Case, Result, measure, progress_at, synthetic_notes
 from gansynth import config as configs
-from gansynth.model.file import initial_model, save_model
+from gansynth.model.file import initial_model
+from gansynth.model.load import load_model
 from gansynth.networks import schedule
 from gansynth.networks.progressive import Discriminator, Generator
+from gansynth.precision import Rates
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.losses import discriminator_losses, generator_losses
 from gansynth.training.space import ImageSpace
@@ -37,20 +41,73 @@ def test_both_counts_of_the_generator_agree(upscaled: bool) -> None:
     assert count.forward == pytest.approx(generate.multiply_adds(config, upscaled=upscaled))
 
 
-def test_every_table_is_made(tmp_path: Path) -> None:
-    model = initial_model(TINY, list(range(24, 85)), seed=0)
-    save_model(tmp_path / "m.safetensors", model)
-    notes = "\n".join(generate.bench_notes(model, runs=1))
-    assert "| gansynth, bfloat16, batch 8 |" in notes
-    assert "| plain port, float32, batch 1 |" in notes
+@pytest.fixture
+def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates of matrix products of a millisecond each."""
+    for part in (generate, train):
+        monkeypatch.setattr(part, "matmul_rate", partial(timing.matmul_rate, seconds=1e-3))
+
+
+def bench_generate(path: Path) -> str:
+    """All tables of a small model and a small preset `fast`, in lines."""
+    model = load_model(path)[0]
     small = configs.preset("fast").replace(fmap_max=16, frame_blocks=1)
-    frames = "\n".join(generate.bench_frames(initial_model(small, [60, 61], seed=0), runs=1))
-    assert "| gansynth, float32, 8 notes |" in frames
-    assert generate.bench_precision(model, "tiny")[0].startswith("| tiny |")
+    lines = generate.bench_notes(model, runs=1)
+    lines += generate.bench_frames(initial_model(small, [60, 61], seed=0), runs=1)
+    return "\n".join(lines + generate.bench_precision(model, "tiny"))
+
+
+@pytest.mark.usefixtures("small_products")
+def test_every_table_is_made(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "cpu_rates", lambda: Rates(100e9, 100e9))
+    text = bench_generate(tiny_model)
+    assert "| gansynth, bfloat16, batch 8 |" in text
+    assert "| plain port, float32, batch 1 |" in text
+    assert "| gansynth, float32, 8 notes |" in text
+    assert "\n| tiny |" in text
+    assert "left out" not in text
+    model = load_model(tiny_model)[0]
     assert "MIDI file of 8 notes to a WAV" in "\n".join(generate.bench_performance(model, 8))
-    assert "generate --count 1" in "\n".join(
-        generate.bench_process(tmp_path / "m.safetensors", runs=1)
+    assert "generate --count 1" in "\n".join(generate.bench_process(tiny_model, runs=1))
+
+
+@pytest.mark.usefixtures("small_products")
+def test_an_emulated_bfloat16_is_left_out_and_that_is_said(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "cpu_rates", lambda: Rates(104e9, 2.8e9))
+    said = (
+        "\nbfloat16 is left out: this CPU emulates it (2.8 GFLOP/s in matrix products, float32 104)"
     )
+    for text in (
+        bench_generate(tiny_model),
+        "\n".join(train.bench_steps("tiny", [0], quick=True, run=measure)),
+    ):
+        assert said in text
+        assert text.count("bfloat16") == 1
+        assert "gansynth, float32" in text
+
+
+@pytest.mark.parametrize("speed", [4e8, 1e9, 1e11, 1e15])
+def test_a_rate_takes_products_that_fit_its_time(
+    monkeypatch: pytest.MonkeyPatch, speed: float
+) -> None:
+    """On pretended CPUs, from one that emulates bfloat16 to the fastest."""
+    operations_of: list[int] = []
+
+    def product(a: torch.Tensor, b: torch.Tensor) -> None:
+        operations_of.append(2 * a.shape[0] * a.shape[1] * b.shape[1])
+
+    def timed(work: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
+        work["product"]()
+        return {"product": operations_of[-1] / speed}
+
+    monkeypatch.setattr(torch, "matmul", product)
+    monkeypatch.setattr(timing, "medians", timed)
+    assert timing.matmul_rate(torch.float32, seconds=0.05) == pytest.approx(speed)
+    assert max(operations_of) / speed <= 0.05
+    # No slower than it has to be, nor larger than needed to be measured.
+    assert max(operations_of) == 2 * 2048**3 or max(operations_of) / speed > 0.02
 
 
 @pytest.mark.parametrize("stage", [0, 3, 4])
@@ -136,6 +193,16 @@ def test_two_processes_are_compared_with_one() -> None:
     lines = train.bench_processes("tiny", stage=0, quick=True)
     assert "two processes of one thread, stage 0, batch 8 each:" in lines[-1]
     assert "efficiency" in lines[-1]
+
+
+def test_settings_are_compared_beside_neighbours(capsys: pytest.CaptureFixture[str]) -> None:
+    neighbours.bench(quick=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert "| threads spin (OpenMP's default) | threads sleep (as commands set it) |" in lines[-4]
+    for count, line in enumerate(lines[-2:]):
+        assert line.startswith(f"| a note, tiny | {count} | ")
+        assert "ms (x 1.00) |" in line
+        assert line.count(" ms (x ") == len(neighbours.SETTINGS)
 
 
 def test_a_failed_measurement_shows_its_error() -> None:
