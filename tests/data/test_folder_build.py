@@ -96,6 +96,20 @@ def test_one_root_key_in_every_file_says_nothing(run_cli: RunCli, samples: Path)
     assert result.err == ""
 
 
+def test_root_keys_that_are_not_what_sounds_are_not_used(run_cli: RunCli, samples: Path) -> None:
+    sounds = {f"{name}.wav": wav(tone(key), smpl(60)) for key, name in enumerate("abcd", 60)}
+    result = build(run_cli, put(samples, sounds | scale()), "--split", "random")
+    assert (
+        "warning: root keys: 3 of 4 files listened to sound at another pitch, such as b.wav: says "
+        "60, sounds 61.0; no file's root key is used\n"
+    ) in result.err
+    assert "no pitch in name, manifest or file: 4 notes, such as a.wav, b.wav, c" in result.err
+    assert sorted(pitches(samples).values()) == [*range(60, 66)]
+    more = build(run_cli, samples, "--split", "random", "--estimate-pitch", "--force")
+    assert more.code == 0
+    assert pitches(samples)["d.wav"] == 63
+
+
 # What middle C is called
 
 

@@ -43,6 +43,7 @@ def check_octaves(
     of the convention; warns where only some instruments are, or pitches are off otherwise.
     """
     found = [heard for note in _chosen(source) if (heard := _listen(source, note)) is not None]
+    found = _without_wrong_keys(source, found, warn)
     if not found:
         return
     named = [heard for heard in found if source.is_named(heard.note)]
@@ -54,10 +55,12 @@ def check_octaves(
         warn(text)
         return
     shift, off = _common_shift(found)
-    if shift and len(off) >= _MOST * len(found):
+    where = f"{abs(shift)} semitones {'above' if shift > 0 else 'below'} what they are labelled"
+    if len(off) < _MOST * len(found):
+        where, off = "at other pitches than their labels", [one for one in found if one.shift]
+    if len(off) >= _MOST * len(found):
         warn(
-            f"pitches: {len(off)} of {len(found)} notes listened to sound {abs(shift)} semitones "
-            f"{'above' if shift > 0 else 'below'} what they are labelled, such as "
+            f"pitches: {len(off)} of {len(found)} notes listened to sound {where}, such as "
             f"{_example(off[0])}; `gansynth dataset check` shows more"
         )
         return
@@ -70,6 +73,22 @@ def check_octaves(
                 f"{_example(off[0])}; if its names have another middle C, build it by itself with "
                 "--middle-c, or list its pitches in a manifest"
             )
+
+
+def _without_wrong_keys(
+    source: FolderSource, found: list[_Heard], warn: Callable[[str], None]
+) -> list[_Heard]:
+    """What is left where files' root keys aren't what sounds: many editors write 60 into all."""
+    rooted = [heard for heard in found if source.is_rooted(heard.note)]
+    off = [heard for heard in rooted if heard.shift]
+    if not rooted or 2 * len(off) < len(rooted):
+        return found
+    source.trusts_root_keys = False
+    warn(
+        f"root keys: {len(off)} of {len(rooted)} files listened to sound at another pitch, such as "
+        f"{_example(off[0])}; no file's root key is used"
+    )
+    return [heard for heard in found if not source.is_rooted(heard.note)]
 
 
 def _chosen(source: FolderSource) -> Iterable[Note]:

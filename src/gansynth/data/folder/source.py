@@ -131,6 +131,7 @@ class FolderSource:
     kind: str = "folder of audio files"
 
     def __post_init__(self) -> None:
+        self.trusts_root_keys = True  # until they turn out to be none (`octaves`)
         self._listens = bool(self.details["estimate_pitch"])
         self._labels = read_labels(self.sounds, self.details["middle_c"])
         known = {normal_name(sound): sound for sound in self.sounds}
@@ -163,6 +164,12 @@ class FolderSource:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def is_rooted(self, note: Note) -> bool:
+        """Whether a note's pitch is what its file tells samplers."""
+        entry = self._entry(note.payload)
+        said = self._labels[note.payload].name.pitch
+        return note.pitch is not None and said is None and (entry is None or entry.pitch is None)
 
     def is_named(self, note: Note) -> bool:
         """Whether a note's pitch comes from a note name, whose octave is a matter of convention."""
@@ -217,7 +224,7 @@ class FolderSource:
         label = self._labels[sound]
         pitch = label.name.pitch if entry.pitch is None else entry.pitch
         facts = self._facts.get(sound, SamplerFacts())
-        if pitch is None and not label.name.ambiguous:
+        if pitch is None and self.trusts_root_keys and not label.name.ambiguous:
             pitch = facts.root_key
         if pitch is None and not self._listens:
             reason = AMBIGUOUS if label.name.ambiguous else NO_PITCH
