@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     import click
@@ -27,7 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run, so that a failure is the code's and not the day's.
-settings.register_profile("seeded", derandomize=True)
+# A busy machine draws slowly, which is no fault.
+settings.register_profile("seeded", derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("seeded")
 
 ROOT = Path(__file__).parents[1]
