@@ -23,12 +23,12 @@ def match(synth: Synth, sound: PathLike, *, pitch: int | None = None, **options:
     Parameters
     ----------
     synth : Synth
-    sound : path of a sound file of any rate and number of channels
+    sound : path of a sound file, of any rate and number of channels
     pitch : int or None
         MIDI pitch that it plays; None finds it by listening.
     **options
-        `starts=64` random latents to begin with, `steps=100` of improvement, `minutes=None` to end
-        after, `seed=0`, `progress=False`.
+        `velocity=None` 1..127, for models that know it; `starts=64` random latents to begin
+        with; `steps=100` of improvement; `minutes=None` to end after; `seed=0`; `progress=False`.
 
     Returns
     -------
