@@ -276,6 +276,11 @@ def test_layers_are_velocities() -> None:
     assert labels["Strings_C4_RR1.wav"].velocity == 100
     assert read_labels(["x_v2_C4.wav"])["x_v2_C4.wav"].velocity == 100  # a version, no layer
     assert read_labels(["x_C4_v64.wav"])["x_C4_v64.wav"].velocity == 64
+    struck = read_labels([f"x_C4_vel{velocity}.wav" for velocity in (10, 64, 127)])
+    assert [label.velocity for label in struck.values()] == [10, 64, 127]
+    apart = read_labels(["x_Layer_1_C4.wav", "x_Layer_2_C4.wav", "y/v1/C4.wav", "y/v2/C4.wav"])
+    assert [label.velocity for label in apart.values()] == [64, 127, 64, 127]
+    assert [label.instrument for label in apart.values()] == ["x", "x", "y", "y"]
 
 
 def test_one_recording_in_several_formats_counts_once(run_cli: RunCli, samples: Path) -> None:

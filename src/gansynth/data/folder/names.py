@@ -62,7 +62,8 @@ _SPELLED = re.compile(r"(?<![^\W_])([A-Ga-g])[ _-]?(sharp|flat)[ _-]?(\d)(?![^\W
 _NUMBER = re.compile(r"\d{2,3}", re.ASCII)
 _GLUED = re.compile(r"([^\W\d_]{3,})(\d+)")
 _LEVEL = re.compile(r"(v|vl|vel|velocity|layer|lay|dyn)(\d{1,3})", re.ASCII | re.IGNORECASE)
-_HIGHEST_LAYER = 16  # a larger number is a velocity itself
+_LEVEL_WORDS = {"vel", "velocity", "layer", "lay", "dyn"}  # also with the number as a next token
+HIGHEST_LAYER = 16  # a larger number is a velocity itself
 _COUNTERS = {
     *("take", "takes", "mic", "side", "slot", "bank", "preset", "patch", "version", "ver", "part"),
     *("track", "layer", "position", "pos", "set", "room", "sample", "samples", "loop", "file"),
@@ -113,7 +114,7 @@ class Name:
     nsynth : bool
         Whether the name is of rule 1, which names the instrument.
     layer : int or None
-        The number of a sampler's layer, 1 to 16 or 0.
+        The number behind `v`, `vel` or `layer`: the layer of a sampler, or a velocity.
     """
 
     pitch: int | None
@@ -185,7 +186,7 @@ def strip_recording(text: str) -> tuple[str, int | None, int | None]:
     others -= _recordings(tokens)
     if len(others) == len(tokens):
         return text, None, None
-    velocity = None if layer is not None or said == DEFAULT_VELOCITY else said
+    velocity = None if said == DEFAULT_VELOCITY else said
     return "_".join(tokens[place] for place in sorted(others)), velocity, layer
 
 
@@ -264,7 +265,7 @@ def _layer_of(token: str) -> int | None:
     """The layer that follows a note name in one token."""
     match = _NOTE.fullmatch(token)
     number = int(match[4][1:]) if match and match[4] else None
-    return number if number is not None and number <= _HIGHEST_LAYER else None
+    return number if number is not None and number <= 127 else None
 
 
 def _trailing(tokens: Sequence[str]) -> tuple[str, str] | None:
@@ -310,8 +311,15 @@ def _velocity(tokens: Sequence[str], first: int = 1) -> tuple[int, int | None, s
             others.discard(place)
         elif (match := _LEVEL.fullmatch(token)) and int(match[2]) <= 127:
             number = int(match[2])
-            (layers if number <= _HIGHEST_LAYER else said).add(number)
+            layers.add(number)
             others.discard(place)
+        elif (
+            token.lower() in _LEVEL_WORDS
+            and tokens[place + 1 : place + 2]
+            and (tokens[place + 1].isdigit() and int(tokens[place + 1][:4]) <= 127)
+        ):
+            layers.add(int(tokens[place + 1]))
+            others -= {place, place + 1}
         for words, dynamic in _DYNAMIC_WORDS.items():
             begin = place + 1 - len(words)
             alone = len(words) == 2 or lower[place - 1] != "mezzo"
@@ -319,4 +327,6 @@ def _velocity(tokens: Sequence[str], first: int = 1) -> tuple[int, int | None, s
                 said.add(DYNAMICS[dynamic])
                 others -= set(range(begin, place + 1))
     layer = layers.pop() if len(layers) == 1 and not said else None
+    if layer is not None and layer > HIGHEST_LAYER:
+        said.add(layer)
     return said.pop() if len(said) == 1 else DEFAULT_VELOCITY, layer, others

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from gansynth.audio.reading import EXTENSIONS, PYAV_EXTENSIONS, needs_pyav
-from gansynth.data.folder.names import SPELLINGS, Name, read_name, strip_recording
+from gansynth.data.folder.names import HIGHEST_LAYER, SPELLINGS, Name, read_name, strip_recording
 from gansynth.data.note import DEFAULT_VELOCITY
 
 _PREFERENCE = {extension: rank for rank, extension in enumerate((*EXTENSIONS, *PYAV_EXTENSIONS))}
@@ -60,7 +60,7 @@ def read_labels(sounds: Sequence[str], middle_c: str = "C4") -> dict[str, Label]
             said = velocity
         labels[sound] = Label(name, instrument, said)
         layer = layer if name.layer is None else name.layer
-        if layer is not None and said == DEFAULT_VELOCITY:
+        if layer is not None and said in (DEFAULT_VELOCITY, layer):
             layers[sound] = layer
     return _with_layers(labels, layers)
 
@@ -146,7 +146,9 @@ def _with_layers(labels: dict[str, Label], layers: Mapping[str, int]) -> dict[st
         numbers[labels[sound].instrument].add(layer)
     for sound, layer in layers.items():
         ranks = sorted(numbers[labels[sound].instrument])
-        if len(ranks) > 1:
+        if ranks[-1] > HIGHEST_LAYER:  # they are velocities
+            labels[sound] = replace(labels[sound], velocity=max(1, layer))
+        elif len(ranks) > 1:
             velocity = round(127 * (ranks.index(layer) + 1) / len(ranks))
             labels[sound] = replace(labels[sound], velocity=velocity)
     return labels
