@@ -138,6 +138,11 @@ def test_the_sidecar_says_how_to_make_the_note_again(generate: Generate, toy_mod
             "sustain": "extend",
             "stereo": False,
             "modulation": "ignore",
+            "times": None,
+            "tempo": 1.0,
+            "attack": 0.01,
+            "release": 0.3,
+            "max_note": None,
             "precision": "auto",
             "velocity": None,
             "family": None,
@@ -382,6 +387,37 @@ def test_one_warning_says_what_was_repaired(
         ) in result.err
     with pytest.warns(UserWarning, match="damaged, and repaired: 1 tracks in place of"):
         perform(song, load(toy_model))
+
+
+def instrument_files(generate: Generate, *more: object) -> list[str]:
+    for seed in (1, 2):
+        generate("--pitch", 60, "--seed", seed, "-o", f"{seed}.wav", *more)
+    return ["1.json", "2.json"]
+
+
+def test_instruments_stand_at_their_times(generate: Generate, make_midi: MakeMidi) -> None:
+    first, second = instrument_files(generate)
+    song = make_midi([(60, start, start + 1) for start in range(8)])
+    words = ["--midi", song, "--instruments", f"{first},{second},{first}"]
+    out = generate(*words, "--times", "0,2,6.5", "--tempo", 0.8, "-o", "clip.wav")
+    assert "8 notes over 10.0 s, 3 instruments" in out
+    side = sidecar(Path("clip.wav"))
+    assert (side["times"], side["options"]["tempo"]) == ([0.0, 2.0, 6.5], 0.8)
+    one, two = (sidecar(Path(name))["latents"][0] for name in (first, second))
+    assert side["latents"] == [one, two, one]
+    generate("--recall", "clip.json", "--midi", song, "-o", "again.wav")
+    assert Path("again.wav").read_bytes() == Path("clip.wav").read_bytes()
+    for times, why in (
+        ("0,5", "must be 3, one for each instrument."),
+        ("0,5,5", "must be 0 or more seconds, and rising."),
+        ("0,5,8.5", "the piece ends at 8.00 s; none may be later."),
+    ):
+        assert why in generate(*words, "--times", times, "-o", "none.wav", code=2)
+    assert "must be seconds with commas" in generate(*words, "--times", "a", code=2)
+    assert "--times: can't be used here" in generate("--midi", song, "--times", "0,1", code=2)
+    Path("other.json").write_text(Path(second).read_text().replace('"sha256": "', '"sha256": "0'))
+    err = generate("--midi", song, "--instruments", f"{first},other.json", code=2)
+    assert "instruments='other.json': is of another model than '1.json'; use one model." in err
 
 
 # --- words that help ------------------------------------------------------------------------------

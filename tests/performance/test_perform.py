@@ -148,6 +148,57 @@ def test_given_latents_are_the_instruments() -> None:
     np.testing.assert_array_equal(alone.latents(), z[[1, 1]])
 
 
+def test_instruments_at_even_times_are_the_originals_numbers() -> None:
+    """`get_z_notes` of the original, written anew."""
+    piece = score(*((60, 0.7 * index, 0.7 * index + 0.5) for index in range(20)))
+    z = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    plan = make_plan(piece, ToneSynth(), latents=z, times=np.linspace(0, piece.duration, 5))
+    times = np.linspace(-1e-4, piece.duration, 5)
+    expected = []
+    for note in piece.notes:
+        left = int(np.searchsorted(times, note.start, side="left")) - 1
+        share = (note.start - times[left]) / (times[left + 1] - times[left])
+        p0, p1 = z[left].astype(np.float64), z[left + 1].astype(np.float64)
+        omega = np.arccos(np.dot(unit(p0), unit(p1)))
+        expected.append(
+            (np.sin((1 - share) * omega) * p0 + np.sin(share * omega) * p1) / np.sin(omega)
+        )
+    np.testing.assert_allclose(plan.latents(), expected, atol=2e-4)  # 0.1 ms apart at most
+    even = make_plan(piece, ToneSynth(), latents=z)
+    np.testing.assert_allclose(even.latents(), expected, atol=1e-6)
+
+
+def test_tempo_moves_notes_and_their_controllers() -> None:
+    from gansynth.performance.controls import Controls
+
+    controls = Controls()
+    controls.bend.set(2.0, 1.0)
+    note = Note(60, 90, 1.0, 4.0, 0, 0, 0, controls=(controls,))
+    (slow,) = Score((note,)).at_tempo(0.5).notes
+    assert (slow.start, slow.end) == (2.0, 8.0)
+    assert [slow.controls[0].bend.at(t) for t in (3.9, 4.0)] == [0.0, 1.0]
+    assert Score((note,)).at_tempo(1.0).notes == (note,)
+    with pytest.raises(InputError, match=r"tempo=0: must be from 0\.05 to 20 times the file's\."):
+        Score((note,)).at_tempo(0)
+
+
+def test_attack_release_and_the_longest_note_are_chosen() -> None:
+    synth = ToneSynth()
+    piece = score((60, 0, 2))
+    clip = clip_of(make_plan(piece, synth, attack=0.5, release=1.5), synth)
+    assert clip[250] == pytest.approx(0.25, abs=0.01)
+    assert clip[1000] == pytest.approx(0.5, abs=1e-3)
+    assert clip[2750] == pytest.approx(0.25, abs=0.01)
+    assert not clip[3500:].any()
+    plan = make_plan(piece, synth, max_note=1.0)
+    assert "1 held longer than 1 s and released then" in plan.summary()
+    clip = clip_of(plan, synth)
+    assert clip[990] > 0.4
+    assert not clip[1300:].any()
+    tapped = clip_of(make_plan(score((60, 0, 0.1)), synth, attack=0.5), synth)
+    assert np.abs(np.diff(tapped)).max() < 0.02  # released from where the attack had come
+
+
 # --- pitches ------------------------------------------------------------------------------------
 
 
@@ -190,6 +241,10 @@ def test_error_names_the_first_note_out_of_range() -> None:
         ({"latents": [[1.0, 2.0]]}, "latents: shape (1, 2): the model needs [n, 4]."),
         ({"latents": [[np.nan] * 4]}, "latents: hold NaN or infinite values;"),
         ({"latents": "piano"}, "latents: must be numbers [n, 4]."),
+        ({"max_note": 0}, "max_note=0: must be 0.01 s or more."),
+        ({"attack": 6}, "attack=6: must be 0 to 5 s."),
+        ({"release": 0}, "release=0: must be 0.005 to 2 s."),
+        ({"times": [0.0]}, "times=[0.0]: are those of given latents, one after the other."),
         ({"seed": -1}, "seed=-1: must be a whole number of 0 or more, or None."),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ MODULATION = ("ignore", "vibrato", "brightness")
 # Options that shape the sound; sidecars keep them.
 _KEPT = (
     "secs_per_instrument", "single", "per_track", "out_of_range", "sustain", "stereo",
-    "modulation", "precision", "velocity", "family",
+    "modulation", "times", "tempo", "attack", "release", "max_note", "precision", "velocity",
+    "family",
 )  # fmt: skip
 
 
@@ -50,6 +52,12 @@ class Request:
     sustain: str
     stereo: bool
     modulation: str
+    instruments: str | None
+    times: Sequence[float] | None
+    tempo: float
+    attack: float
+    release: float
+    max_note: float | None
     recall: str | None
     seed: int | None
     extension: str
@@ -82,6 +90,18 @@ Examples:
   gansynth generate --recall notes/generated_3.json --pitch 55 -o again
   gansynth generate --recall notes/generated_3.json --midi song.mid -o song.flac
 """
+
+
+def _seconds(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    """Seconds in a list with commas."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"times={text!r}: must be seconds with commas, as in 0,12.5,30.") from None
 
 
 @click.command(epilog=_EPILOG, context_settings={"allow_extra_args": True})
@@ -163,6 +183,33 @@ Examples:
     help="With --midi: what the modulation wheel (CC1) and channel pressure do.",
 )
 @click.option(
+    "--instruments",
+    metavar="A.json,B.json,…",
+    help="With --midi: the instruments of these .json files, one after the other.",
+)
+@click.option(
+    "--times",
+    metavar="SECONDS,…",
+    callback=_seconds,
+    help="With --instruments: when each is heard pure, as in 0,12.5,30.  [default: evenly spaced]",
+)
+@click.option(
+    "--tempo", type=float, default=1.0, show_default=True, help="With --midi: times as fast."
+)
+@click.option(
+    "--attack", type=float, default=0.01, show_default=True, help="With --midi: seconds, 0 to 5."
+)
+@click.option(
+    "--release",
+    type=float,
+    default=0.3,
+    show_default=True,
+    help="With --midi: seconds, 0.005 to 2.",
+)
+@click.option(
+    "--max-note", type=float, help="With --midi: let notes go after so many seconds at the latest."
+)
+@click.option(
     "--recall",
     type=click.Path(readable=False),
     help="Take the instruments of an earlier result's .json.",
@@ -212,22 +259,23 @@ def generate(**options: Any) -> None:
     request = Request(**options, arrangement=arrangement)
     _check_combination(request, given)
     pitches = parse_pitches(",".join(request.pitches)) if request.pitches else []
-    if not request.recall and (known := pitches_in_file(request.model)):
+    if not (request.recall or request.instruments) and (known := pitches_in_file(request.model)):
         check_known(pitches, known)  # before torch is loaded
 
-    from gansynth.performance import recording
-
-    recall = recording.read_recording(Path(request.recall)) if request.recall else None
+    recall = _recorded(request)
     if recall is not None:
         request = _with_recorded(request, recall, given)
     score = None
     if request.midi is not None:
         from gansynth.performance.midi import read_midi
 
-        score = read_midi(
-            request.midi, per_track=request.arrangement == "per-track"
-        )  # the cheap half: a bad file stops here
+        # The cheap half: a bad file stops here.
+        score = read_midi(request.midi, per_track=request.arrangement == "per-track")
         warn([f"midi={request.midi!r}: {line}" for line in score.warnings])
+        score = score.at_tempo(request.tempo)
+
+    from gansynth.performance import recording
+
     target = _target(request)
     recording.check_targets(
         target.folder, [target.stem or "generated_0"], target.form, request.force
@@ -261,8 +309,9 @@ def _check_combination(request: Request, given: set[str]) -> None:
     """Refuse options that would have no effect or contradict each other."""
     of_midi = (
         "single", "per_track", "secs_per_instrument", "out_of_range", "sustain", "stereo",
-        "modulation",
+        "modulation", "instruments", "times", "tempo", "attack", "release", "max_note",
     )  # fmt: skip
+    of_instruments = ("recall", "secs_per_instrument", "family", "single")
     rules = [
         ("midi" in given, ("pitches", "count", "velocity"), "--midi brings notes"),
         ("midi" not in given, of_midi, "it goes with --midi FILE"),
@@ -274,6 +323,9 @@ def _check_combination(request: Request, given: set[str]) -> None:
             ("count", "seed", "secs_per_instrument", "family"),
             "--recall brings instruments",
         ),
+        ("instruments" in given, of_instruments, "--instruments brings them"),
+        (not given & {"instruments", "recall"}, ("times",), "it goes with --instruments"),
+        ("per_track" in given, ("times",), "--per-track is one for each track"),
         (is_sound_name(request.output), ("extension",), "the extension of -o says it"),
     ]
     flags = {"pitches": "pitch", "extension": "format"}
@@ -282,6 +334,18 @@ def _check_combination(request: Request, given: set[str]) -> None:
             if applies and name in given:
                 flag = flags.get(name, name).replace("_", "-")
                 raise InputError(f"--{flag}: can't be used here, {why}; leave it out.")
+
+
+def _recorded(request: Request) -> Recording | None:
+    """The instruments of --recall, or of all files of --instruments."""
+    if not (request.recall or request.instruments):
+        return None
+    from gansynth.performance.recording import join_recordings, read_recording
+
+    if request.recall:
+        return read_recording(Path(request.recall))
+    paths = [Path(path) for path in str(request.instruments).split(",") if path]
+    return join_recordings(paths)
 
 
 def _with_recorded(request: Request, recall: Recording, given: set[str]) -> Request:
@@ -302,6 +366,15 @@ def _with_recorded(request: Request, recall: Recording, given: set[str]) -> Requ
     whole = isinstance(struck, int) and not isinstance(struck, bool)
     if request.velocity is None and request.midi is None and whole:
         changes["velocity"] = struck
+    for name in ("tempo", "attack", "release", "max_note"):
+        value = recall.options.get(name)
+        if name not in given and isinstance(value, int | float) and not isinstance(value, bool):
+            changes[name] = value
+    times = recall.options.get("times")
+    if request.times is None and isinstance(times, list):
+        changes["times"] = times
+    if request.single or request.per_track:
+        changes["times"] = None
     if not (request.single or request.per_track):
         changes["arrangement"] = recall.arrangement
     return replace(request, **changes)
@@ -339,9 +412,11 @@ def _load(request: Request, recall: Recording | None) -> Synth:
         synth = load(path, device, precision)
         warn(synth.warnings)
     else:
-        synth = load_recorded(recall, str(request.recall), path, device, precision)
+        name = "recall" if request.recall else "instruments"
+        file = getattr(request, name)
+        synth = load_recorded(recall, file, path, device, precision)
         warn(synth.warnings)
-        check_recorded(recall, f"recall={request.recall!r}", path, synth)
+        check_recorded(recall, f"{name}={file!r}", path, synth)
     return synth
 
 
@@ -382,6 +457,10 @@ def _clip(
         sustain=request.sustain,
         stereo=request.stereo,
         modulation=request.modulation,
+        times=request.times,
+        max_note=request.max_note,
+        attack=request.attack,
+        release=request.release,
     )
     click.echo(f"{request.midi}: {plan.summary()}{_origin_words(origin)}")
     stem = target.stem or CLIP_NAME

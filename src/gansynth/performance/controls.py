@@ -45,6 +45,12 @@ class Curve:
         index = bisect_right(self.times, time)
         return self.values[index - 1] if index else self.initial
 
+    def at_tempo(self, tempo: float) -> Curve:
+        """The curve of a piece that goes `tempo` times as fast."""
+        curve = Curve(self.initial)
+        curve.times, curve.values = array("d", (t / tempo for t in self.times)), self.values
+        return curve
+
     def line(self, start: float, stop: float, shortest: float, longest: float) -> Line:
         """The curve from `start` on, with ramps for the steps before `stop`."""
         first, last = bisect_right(self.times, start), bisect_left(self.times, stop)
@@ -101,6 +107,11 @@ class Controls:
     level: Curve = field(default_factory=lambda: Curve(1.0))
     pan: Curve = field(default_factory=lambda: Curve(CENTER))
     modulation: Curve = field(default_factory=lambda: Curve(0))
+
+    def at_tempo(self, tempo: float) -> Controls:
+        """The controllers of a piece that goes `tempo` times as fast."""
+        curves = (self.bend, self.level, self.pan, self.modulation)
+        return Controls(*(curve.at_tempo(tempo) for curve in curves))
 
     @property
     def used(self) -> bool:

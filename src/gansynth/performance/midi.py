@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gansynth.errors import InputError, MidiError
 from gansynth.performance.channels import DRUM_CHANNEL, FOLLOWED, MODULATION, PAN, Port
@@ -64,6 +64,24 @@ class Score:
     def duration(self) -> float:
         """Seconds from the beginning of the file to the latest end of a note; 0.0 without notes."""
         return max((note.end for note in self.notes), default=0.0)
+
+    def at_tempo(self, tempo: float) -> "Score":
+        """The piece `tempo` times as fast; an `InputError` unless that is 0.05 to 20."""
+        if not isinstance(tempo, int | float) or not 0.05 <= tempo <= 20:
+            raise InputError(f"tempo={tempo!r}: must be from 0.05 to 20 times the file's.")
+        if tempo == 1:
+            return self
+        changed = {each: each.at_tempo(tempo) for note in self.notes for each in note.controls}
+        notes = (
+            replace(
+                note,
+                start=note.start / tempo,
+                end=note.end / tempo,
+                controls=tuple(changed[each] for each in note.controls),
+            )
+            for note in self.notes
+        )
+        return replace(self, notes=tuple(notes))
 
     @property
     def warnings(self) -> list[str]:

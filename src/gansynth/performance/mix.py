@@ -26,8 +26,8 @@ _BLOCK = 1 << 18
 
 class PlayedNote(NamedTuple):
     """A wave `[samples]`, when it begins and ends in seconds, its velocity (1-127), after how many
-    seconds it is let go at the latest, and what it is multiplied by: one number, `[samples]`, or
-    for stereo `[2]` or `[samples, 2]`.
+    seconds it is let go at the latest, what it is multiplied by (one number, `[samples]`, or for
+    stereo `[2]` or `[samples, 2]`), and seconds of attack and release.
     """
 
     wave: NDArray[np.float32]
@@ -36,6 +36,8 @@ class PlayedNote(NamedTuple):
     velocity: int
     longest: float = LONGEST_HOLD
     gain: NDArray[np.float64] | float = 1.0
+    attack: float = ATTACK
+    release: float = RELEASE
 
 
 def absolute_peak(samples: NDArray) -> float:
@@ -43,12 +45,20 @@ def absolute_peak(samples: NDArray) -> float:
     return float(np.abs(samples).max(initial=0.0))
 
 
-def longest_hold(note_samples: int, sample_rate: int, longest: float = LONGEST_HOLD) -> float:
+def longest_hold(
+    note_samples: int, sample_rate: int, longest: float = LONGEST_HOLD, release: float = RELEASE
+) -> float:
     """Seconds that a note can be held: 3 as in the original, or what a shorter note has."""
-    return max(0.0, min(longest, note_samples / sample_rate - RELEASE))
+    return max(0.0, min(longest, note_samples / sample_rate - release))
 
 
-def envelope(seconds: float, sample_rate: int, longest: float = LONGEST_HOLD) -> NDArray:
+def envelope(
+    seconds: float,
+    sample_rate: int,
+    longest: float = LONGEST_HOLD,
+    attack: float = ATTACK,
+    release: float = RELEASE,
+) -> NDArray:
     """Linear attack, hold, linear release.
 
     Parameters
@@ -57,17 +67,19 @@ def envelope(seconds: float, sample_rate: int, longest: float = LONGEST_HOLD) ->
         How long the key is held, the attack included; cut at `longest`.
     sample_rate : int
         Hz.
+    attack, release : float
+        Seconds. A key let go during the attack is released from where that has come.
 
     Returns
     -------
-    float64 [samples], with `RELEASE` seconds behind the hold
+    float64 [samples], with `release` seconds behind the hold
     """
-    attack, release = int(sample_rate * ATTACK), int(sample_rate * RELEASE)
-    # A key let go during the attack still gets all of it: less would click.
-    hold = max(int(sample_rate * min(seconds, longest)), attack)
-    gain = np.ones(hold + release)
-    gain[:attack] = np.linspace(0.0, 1.0, attack)
-    gain[hold:] = np.linspace(1.0, 0.0, release)
+    rise, fall = int(sample_rate * attack), int(sample_rate * release)
+    # A key let go at once still gets 10 ms of attack: less would click.
+    hold = max(int(sample_rate * min(seconds, longest)), min(rise, int(sample_rate * ATTACK)))
+    gain = np.ones(hold + fall)
+    gain[: min(rise, hold)] = np.linspace(0.0, 1.0, rise)[:hold]
+    gain[hold:] = np.linspace(gain[hold - 1] if hold else 1.0, 0.0, fall)
     return gain
 
 
@@ -107,8 +119,10 @@ def mix_blocks(
     buffer = np.zeros((0, *sides))
     done = 0
     for note in notes:
-        longest = longest_hold(len(note.wave), sample_rate, note.longest)
-        gain = envelope(note.end - note.start, sample_rate, longest)[: len(note.wave)]
+        longest = longest_hold(len(note.wave), sample_rate, note.longest, note.release)
+        seconds = note.end - note.start
+        gain = envelope(seconds, sample_rate, longest, note.attack, note.release)
+        gain = gain[: len(note.wave)]
         sound = note.wave[: len(gain)] * gain
         level = peak(sound)
         start = int(note.start * sample_rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from gansynth.performance.expression import (
 from gansynth.performance.instruments import instrument_times, latents_at, spaced_count
 from gansynth.performance.midi import Note, Score, read_midi
 from gansynth.performance.mix import (
+    ATTACK,
     RELEASE,
     LevelledClip,
     PlayedNote,
@@ -38,6 +40,7 @@ OUT_OF_RANGE = ("octave", "drop", "error")
 SUSTAIN = ("extend", "cut")
 SECS_PER_INSTRUMENT = 6.0
 MAX_INSTRUMENTS = 100_000
+LONGEST_ATTACK, SHORTEST_RELEASE, LONGEST_RELEASE = 5.0, 0.005, 2.0  # seconds
 LONGEST_EXTENDED = 120.0  # seconds: a note is made as a whole, so that bounds the memory for it
 
 # Latents of so many notes are held at a time.
@@ -73,6 +76,8 @@ class Plan:
         Whether the clip has two sides.
     modulation : str
         What modulation does: one of `MODULATIONS`.
+    attack, release : float
+        Seconds of each note's envelope.
     """
 
     notes: tuple[Note, ...]
@@ -94,6 +99,8 @@ class Plan:
     others: int = 0
     stereo: bool = False
     modulation: str = "ignore"
+    attack: float = ATTACK
+    release: float = RELEASE
 
     def latents(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Latents of the notes from `start` to before `stop`: float32 [notes, latent_size]."""
@@ -134,6 +141,10 @@ def make_plan(
     sustain: str = "extend",
     stereo: bool = False,
     modulation: str = "ignore",
+    times: ArrayLike | None = None,
+    max_note: float | None = None,
+    attack: float = ATTACK,
+    release: float = RELEASE,
 ) -> Plan:
     """Decide pitches and instruments of a piece; arguments and errors as for `perform`."""
     _check_synth(synth)
@@ -144,6 +155,9 @@ def make_plan(
         modulation=(modulation, MODULATIONS),
     )
     _check_seconds(secs_per_instrument)
+    _check_range("max_note", LONGEST_EXTENDED if max_note is None else max_note, 0.01, math.inf)
+    _check_range("attack", attack, 0, LONGEST_ATTACK)
+    _check_range("release", release, SHORTEST_RELEASE, LONGEST_RELEASE)
     notes, moved, dropped = _fit_pitches(score.notes, synth.pitches, out_of_range)
     duration = max(note.end for note in notes)
     parts = _parts(notes) if arrangement == "per-track" else [0] * len(notes)
@@ -160,13 +174,14 @@ def make_plan(
     hold = longest = longest_hold(synth.note_samples, synth.sample_rate)
     if sustain == "extend" and can_extend(hold, synth.sample_rate):
         longest = LONGEST_EXTENDED
+    longest = longest if max_note is None else min(longest, max_note)
     lengths = [_seconds_read(note, longest, modulation) for note in notes]
     return Plan(
         notes=tuple(notes),
         duration=duration,
         arrangement=arrangement,
         instruments=instruments,
-        times=instrument_times(len(instruments), duration) if arrangement == "spaced" else None,
+        times=_times(times, arrangement, len(instruments), duration, latents is not None),
         parts=tuple(parts),
         hold=hold,
         longest=longest,
@@ -181,7 +196,38 @@ def make_plan(
         others=score.others,
         stereo=stereo,
         modulation=modulation,
+        attack=attack,
+        release=release,
     )
+
+
+def _times(
+    times: ArrayLike | None, arrangement: str, count: int, duration: float, given: bool
+) -> NDArray[np.float64] | None:
+    """When each instrument is heard pure: evenly spaced, or as asked for; None if at no time."""
+    if times is None:
+        return instrument_times(count, duration) if arrangement == "spaced" else None
+    if not given or arrangement == "per-track":
+        raise InputError(f"times={times!r}: are those of given latents, one after the other.")
+    try:
+        seconds = np.atleast_1d(np.asarray(times, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InputError(f"times={times!r}: must be seconds [instruments].") from None
+    if seconds.shape != (count,):
+        raise InputError(f"times={times!r}: must be {count}, one for each instrument.")
+    if not (np.isfinite(seconds).all() and seconds[0] >= 0 and (np.diff(seconds) > 0).all()):
+        raise InputError(f"times={times!r}: must be 0 or more seconds, and rising.")
+    if seconds[-1] > duration:
+        raise InputError(f"times={times!r}: the piece ends at {duration:.2f} s; none may be later.")
+    return seconds if arrangement == "spaced" else None
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not isinstance(value, int | float) or not low <= value <= high:
+        rule = (
+            f"must be {low:g} s or more" if high == math.inf else f"must be {low:g} to {high:g} s"
+        )
+        raise InputError(f"{name}={value!r}: {rule}.")
 
 
 def _check_synth(synth: object) -> None:
@@ -244,6 +290,11 @@ def perform(
     sustain: str = "extend",
     stereo: bool = False,
     modulation: str = "ignore",
+    times: ArrayLike | None = None,
+    tempo: float = 1.0,
+    max_note: float | None = None,
+    attack: float = ATTACK,
+    release: float = RELEASE,
     progress: bool = False,
 ) -> NDArray[np.float32]:
     """Play a MIDI file.
@@ -277,6 +328,15 @@ def perform(
     modulation : str
         What the modulation wheel (CC1) and channel pressure do: "ignore", "vibrato" or
         "brightness".
+    times : float [instruments] or None
+        Seconds of the result at which each of `latents` is heard pure ("spaced"), rising and
+        within the piece; None spaces them evenly.
+    tempo : float
+        How many times as fast as the file says.
+    max_note : float or None
+        Seconds after which notes are let go at the latest.
+    attack, release : float
+        Seconds: 0 to 5, and 0.005 to 2.
     progress : bool
         Show a progress bar.
 
@@ -296,7 +356,7 @@ def perform(
     for line in score.warnings:
         warnings.warn(f"midi={str(midi)!r}: {line}", stacklevel=2)
     plan = make_plan(
-        score,
+        score.at_tempo(tempo),
         synth,
         seed=seed,
         secs_per_instrument=secs_per_instrument,
@@ -307,6 +367,10 @@ def perform(
         sustain=sustain,
         stereo=stereo,
         modulation=modulation,
+        times=times,
+        max_note=max_note,
+        attack=attack,
+        release=release,
     )
     with render(plan, synth, progress) as clip:
         return np.concatenate(list(clip.blocks()))
@@ -321,9 +385,19 @@ def _played(plan: Plan, synth: Synth) -> Iterator[PlayedNote]:
         ]
         struck = [note.velocity for note in notes] if synth.velocities else None
         waves = synth.stream(latents, [note.pitch for note in notes], struck)
+        seconds = _with_release(plan, synth, seconds)
         waves = extend_each(waves, synth.sample_rate, plan.hold, seconds)
         for note, wave in zip(notes, waves, strict=True):
             yield _expressed(plan, note, wave, synth.sample_rate)
+
+
+def _with_release(plan: Plan, synth: Synth, seconds: list[float]) -> list[float]:
+    """How long waves have to be held for their own ends to lie behind a long release."""
+    tail = synth.note_samples / synth.sample_rate - plan.hold
+    more = max(0.0, plan.release - tail)
+    return (
+        [each + more for each in seconds] if can_extend(plan.hold, synth.sample_rate) else seconds
+    )
 
 
 def _seconds_read(note: Note, longest: float, modulation: str) -> float:
@@ -340,11 +414,13 @@ def _expressed(plan: Plan, note: Note, wave: NDArray[np.float32], sample_rate: i
     longest = plan.longest
     if course is not None:
         longest = min(seconds, course.when(plan.longest))
-        wave = bend(wave, sample_rate, course, int((longest + RELEASE) * sample_rate) + 1)
+        wave = bend(wave, sample_rate, course, int((longest + plan.release) * sample_rate) + 1)
     if plan.modulation == "brightness":
         wave = brightened(wave, note, sample_rate)
     gain = gain_of(note, len(wave), sample_rate, stereo=plan.stereo)
-    return PlayedNote(wave, note.start, note.end, note.velocity, longest, gain)
+    return PlayedNote(
+        wave, note.start, note.end, note.velocity, longest, gain, plan.attack, plan.release
+    )
 
 
 def _checked_count(duration: float, secs_per_instrument: float) -> int:

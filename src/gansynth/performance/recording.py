@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +324,28 @@ def read_recording(path: Path) -> Recording:
     """
     where = f"recall={str(path)!r}"
     return parse_recording(read_sidecar(path, where), where)
+
+
+def join_recordings(paths: list[Path]) -> Recording:
+    """The instruments of several sidecars, one after the other; a file may come again.
+
+    Raises `InputError` as `read_recording` does, and for files of several models or instruments.
+    """
+    if not paths:
+        raise InputError("instruments='': must be .json files with commas, as in a.json,b.json.")
+    found: list[Recording] = []
+    for path in paths:
+        where = f"instruments={str(path)!r}"
+        recording = parse_recording(read_sidecar(path, where), where)
+        if len(recording.latents) != 1:
+            raise InputError(
+                f"{where}: holds {len(recording.latents)} instruments; give ones of 1."
+            )
+        if found and recording.model_sha256 != found[0].model_sha256:
+            raise InputError(f"{where}: is of another model than {str(paths[0])!r}; use one model.")
+        found.append(recording)
+    latents = np.concatenate([recording.latents for recording in found])
+    return replace(found[0], kind="clip", latents=latents, pitches=[], options={})
 
 
 def read_sidecar(path: Path, where: str | None = None) -> Any:
