@@ -338,11 +338,11 @@ def _check_combination(request: Request, given: set[str]) -> None:
 
 def _recorded(request: Request) -> Recording | None:
     """The instruments of --recall, or of all files of --instruments."""
-    if not (request.recall or request.instruments):
+    if request.recall is None and request.instruments is None:
         return None
     from gansynth.performance.recording import join_recordings, read_recording
 
-    if request.recall:
+    if request.recall is not None:
         return read_recording(Path(request.recall))
     paths = [Path(path) for path in str(request.instruments).split(",") if path]
     return join_recordings(paths)
@@ -412,7 +412,7 @@ def _load(request: Request, recall: Recording | None) -> Synth:
         synth = load(path, device, precision)
         warn(synth.warnings)
     else:
-        name = "recall" if request.recall else "instruments"
+        name = "instruments" if request.recall is None else "recall"
         file = getattr(request, name)
         synth = load_recorded(recall, file, path, device, precision)
         warn(synth.warnings)

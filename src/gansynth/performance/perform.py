@@ -224,10 +224,8 @@ def _times(
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not isinstance(value, int | float) or not low <= value <= high:
-        rule = (
-            f"must be {low:g} s or more" if high == math.inf else f"must be {low:g} to {high:g} s"
-        )
-        raise InputError(f"{name}={value!r}: {rule}.")
+        rule = f"{low:g} s or more" if high == math.inf else f"{low:g} to {high:g} s"
+        raise InputError(f"{name}={value!r}: must be {rule}.")
 
 
 def _check_synth(synth: object) -> None:
@@ -393,11 +391,10 @@ def _played(plan: Plan, synth: Synth) -> Iterator[PlayedNote]:
 
 def _with_release(plan: Plan, synth: Synth, seconds: list[float]) -> list[float]:
     """How long waves have to be held for their own ends to lie behind a long release."""
-    tail = synth.note_samples / synth.sample_rate - plan.hold
-    more = max(0.0, plan.release - tail)
-    return (
-        [each + more for each in seconds] if can_extend(plan.hold, synth.sample_rate) else seconds
-    )
+    if plan.release <= RELEASE or not can_extend(plan.hold, synth.sample_rate):
+        return seconds
+    more = max(0.0, plan.release - (synth.note_samples / synth.sample_rate - plan.hold))
+    return [each + more for each in seconds]
 
 
 def _seconds_read(note: Note, longest: float, modulation: str) -> float:

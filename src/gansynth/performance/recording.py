@@ -345,7 +345,9 @@ def join_recordings(paths: list[Path]) -> Recording:
             raise InputError(f"{where}: is of another model than {str(paths[0])!r}; use one model.")
         found.append(recording)
     latents = np.concatenate([recording.latents for recording in found])
-    return replace(found[0], kind="clip", latents=latents, pitches=[], options={})
+    return replace(
+        found[0], kind="clip", latents=latents, pitches=[], arrangement="spaced", options={}
+    )
 
 
 def read_sidecar(path: Path, where: str | None = None) -> Any:
