@@ -21,7 +21,7 @@ from gansynth.networks.layers import downscale, upscale
 from gansynth.networks.progressive import Discriminator, Generator
 from gansynth.spectral import mel, transform
 from gansynth.spectral.normalizers import Normalizer
-from gansynth.training.draws import Batch
+from gansynth.training.sampling import Batch
 
 
 def _conv(x: Tensor, layer: Any, padding: int = 0) -> Tensor:
@@ -115,12 +115,12 @@ class PlainTraining:
         with torch.no_grad():
             made = self.make(batch, 1, progress)
         real_scores, real_logits = self.judge(real, progress)
-        made_scores, _ = self.judge(made, progress)
+        fake_scores, _ = self.judge(made, progress)
         real_pitch_loss = F.cross_entropy(real_logits, real_labels)
         penalty = self.gradient_penalty(real, made, batch.mix, progress)
         real_score_penalty = real_scores.square().mean()
         discriminator_loss = (
-            made_scores.mean()
+            fake_scores.mean()
             - real_scores.mean()
             + config.discriminator_ac_loss_weight * real_pitch_loss
             + config.real_score_penalty_weight * real_score_penalty
@@ -135,7 +135,7 @@ class PlainTraining:
             "fake_pitch_loss": fake_pitch_loss,
             "discriminator_loss": discriminator_loss,
             "real_score": real_scores.mean(),
-            "made_score": made_scores.mean(),
+            "made_score": fake_scores.mean(),
             "real_pitch_loss": real_pitch_loss,
             "gradient_penalty": penalty,
             "real_score_penalty": real_score_penalty,

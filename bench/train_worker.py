@@ -29,10 +29,10 @@ from gansynth.config import Config
 from gansynth.memory import keep_freed_memory
 from gansynth.networks import schedule
 from gansynth.spectral.normalizers import make_normalizer
-from gansynth.training.draws import Batch, Draws
+from gansynth.training.adversarial import AdversarialTrainer
+from gansynth.training.dataset import FULL_SCALE, ImageDataset
 from gansynth.training.processes import Processes
-from gansynth.training.reals import FULL_SCALE, RealNotes
-from gansynth.training.step import Trainer
+from gansynth.training.sampling import Batch, BatchSampler
 
 PITCHES = range(24, 85)
 CACHE_BYTES = 4 << 30
@@ -96,7 +96,7 @@ class Result:
     losses: dict[str, float]
 
 
-class TimedNotes(RealNotes):
+class TimedNotes(ImageDataset):
     """Real notes that say how long their images took."""
 
     seconds = 0.0
@@ -152,30 +152,30 @@ def measure(case: Case) -> Result:
     device = processes.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    trainer = Trainer(
+    trainer = AdversarialTrainer(
         config, len(PITCHES), make_normalizer(config), processes,
         dtype=getattr(torch, case.precision), compiled=case.compiled,
     )  # fmt: skip
     trainer.begin_stage(case.stage)
     count = case.batch * max(1, case.warm_ups) * processes.count
-    draws = Draws(0, count, (1,) * len(PITCHES), config.latent_vector_size)
+    sampler = BatchSampler(0, count, (1,) * len(PITCHES), config.latent_vector_size)
     waveforms, rows = synthetic_notes(config, count), np.arange(count)
     labels = rows % len(PITCHES)
-    reals = TimedNotes(
+    dataset = TimedNotes(
         config, waveforms, rows, labels, device, CACHE_BYTES, together=device.type == "cuda"
     )
 
     def step(batch: Batch) -> dict[str, Tensor]:
-        return trainer.step(batch, reals)
+        return trainer.step(batch, dataset)
 
     one_step = _plain_step(trainer, waveforms, labels) if case.plain else step
-    reals.specgrams(np.arange(1))  # starts the FFT's library
+    dataset.specgrams(np.arange(1))  # starts the FFT's library
     seconds: list[float] = []
     data: list[float] = []
     losses: dict[str, float] = {}
     for number in range(case.warm_ups + case.steps):
         place = number * case.batch * processes.count
-        batch = draws.batch(place, case.batch, processes.rank, processes.count)
+        batch = sampler.batch(place, case.batch, processes.rank, processes.count)
         # In order, so that all cases of a stage begin with the same notes.
         mine = (place + case.batch * processes.rank + np.arange(case.batch)) % count
         batch = replace(batch, notes=mine)
@@ -185,9 +185,9 @@ def measure(case: Case) -> Result:
         made = one_step(batch)
         _wait(device)
         seconds.append(time.perf_counter() - start)
-        data.append(reals.seconds)
+        data.append(dataset.seconds)
         losses = losses or {name: float(loss) for name, loss in made.items()}
-    reals.close()
+    dataset.close()
     processes.close()
     return Result(
         statistics.median(seconds[case.warm_ups :]),
@@ -199,7 +199,7 @@ def measure(case: Case) -> Result:
 
 
 def _plain_step(
-    trainer: Trainer, waveforms: NDArray[np.int16], labels: NDArray[np.int64]
+    trainer: AdversarialTrainer, waveforms: NDArray[np.int16], labels: NDArray[np.int64]
 ) -> Callable[[Batch], dict[str, Tensor]]:
     plain = PlainTraining(
         trainer.config, trainer.generator, trainer.discriminator, trainer.normalizer,

@@ -23,7 +23,7 @@ from gansynth.networks.progressive import Discriminator, Generator
 from gansynth.precision import Rates
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.losses import discriminator_losses, generator_losses
-from gansynth.training.space import ImageSpace
+from gansynth.training.stage_normalizer import StageNormalizer
 
 TINY = configs.preset("tiny")
 
@@ -116,7 +116,7 @@ def test_training_passes_are_those_that_a_step_runs(stage: int) -> None:
     torch.manual_seed(0)
     batch, progress = 2, progress_at(TINY, stage)
     missing = TINY.num_resolutions - schedule.blocks_needed(progress)
-    space = ImageSpace(make_normalizer(TINY), schedule.scale(TINY, missing))
+    normalizer = StageNormalizer(make_normalizer(TINY), schedule.scale(TINY, missing))
     generator, discriminator = Generator(TINY, 61).double(), Discriminator(TINY, 61).double()
     latents = torch.randn(batch, TINY.latent_vector_size, dtype=torch.float64)
     labels, mix = torch.arange(batch), torch.rand(batch, dtype=torch.float64)
@@ -124,7 +124,7 @@ def test_training_passes_are_those_that_a_step_runs(stage: int) -> None:
         discriminator.requires_grad_(False)
         images = generator(latents, labels, progress)
         losses = generator_losses(
-            TINY, discriminator, space, images, labels, progress, dtype=torch.float64
+            TINY, discriminator, normalizer, images, labels, progress, dtype=torch.float64
         )
         losses["generator_loss"].backward()
         discriminator.requires_grad_(True)
@@ -132,7 +132,15 @@ def test_training_passes_are_those_that_a_step_runs(stage: int) -> None:
             images = generator(latents, labels, progress)
         real = torch.rand_like(images)
         losses = discriminator_losses(
-            TINY, discriminator, space, real, labels, images, mix, progress, dtype=torch.float64
+            TINY,
+            discriminator,
+            normalizer,
+            real,
+            labels,
+            images,
+            mix,
+            progress,
+            dtype=torch.float64,
         )
         losses["discriminator_loss"].backward()
     counted = operations.step_multiply_adds(TINY, progress, 61)

@@ -21,13 +21,13 @@ from gansynth.config import Config
 from gansynth.data.store import NoteRecord, PreparedNotes
 from gansynth.data.writer import NotesWriter
 from gansynth.spectral.normalizers import make_normalizer
+from gansynth.training.adversarial import AdversarialTrainer
 from gansynth.training.checkpoint import Checkpoints, load_checkpoint
+from gansynth.training.dataset import ImageDataset
 from gansynth.training.notes import choose_notes
 from gansynth.training.options import TrainOptions
 from gansynth.training.processes import Processes
-from gansynth.training.reals import RealNotes
 from gansynth.training.start import resume, train
-from gansynth.training.step import Trainer
 
 SAMPLE_RATE = 4000
 SAMPLES = 320
@@ -101,17 +101,17 @@ def write_notes(
     return folder
 
 
-def reals_of(notes: PreparedNotes, cache: int = ENOUGH, **changes: Any) -> RealNotes:
+def dataset_of(notes: PreparedNotes, cache: int = ENOUGH, **changes: Any) -> ImageDataset:
     """Real notes of the training split."""
     config = small(**changes)
     chosen = choose_notes(notes, config)
-    return RealNotes(config, notes.waveforms, chosen.rows, chosen.labels, CPU, cache)
+    return ImageDataset(config, notes.waveforms, chosen.rows, chosen.labels, CPU, cache)
 
 
-def trainer_of(dtype: torch.dtype = torch.float32, **changes: Any) -> Trainer:
+def trainer_of(dtype: torch.dtype = torch.float32, **changes: Any) -> AdversarialTrainer:
     """A fresh training of three pitches."""
     config = small(**changes)
-    return Trainer(config, 3, make_normalizer(config), Processes(CPU), dtype=dtype)
+    return AdversarialTrainer(config, 3, make_normalizer(config), Processes(CPU), dtype=dtype)
 
 
 def options(**changes: Any) -> TrainOptions:

@@ -14,14 +14,14 @@ import torch
 from conftest import RunCli
 from gansynth.data.store import open_notes
 from gansynth.spectral.normalizers import make_normalizer
-from gansynth.training.draws import Draws
+from gansynth.training.adversarial import AdversarialTrainer
 from gansynth.training.processes import Processes
-from gansynth.training.step import Trainer
+from gansynth.training.sampling import BatchSampler
 from training_data import (
     CPU,
     assert_refused,
+    dataset_of,
     images_kept,
-    reals_of,
     small,
     trainer_of,
 )
@@ -31,21 +31,21 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def compiled_trainer() -> Trainer:
+def compiled_trainer() -> AdversarialTrainer:
     config = small()
-    return Trainer(config, 3, make_normalizer(config), Processes(CPU), compiled=True)
+    return AdversarialTrainer(config, 3, make_normalizer(config), Processes(CPU), compiled=True)
 
 
 @needs_compiler
 def test_a_compiled_generator_takes_the_same_steps(small_notes: Path) -> None:
     """In a blend: two blocks, and what lies between them."""
-    reals, draws = reals_of(open_notes(small_notes)), Draws(0, 20, (5, 10, 5), 6)
+    dataset, sampler = dataset_of(open_notes(small_notes)), BatchSampler(0, 20, (5, 10, 5), 6)
     trainers = [trainer_of(), compiled_trainer()]
     losses = []
     for trainer in trainers:
         trainer.begin_stage(1)
         trainer.images = 24
-        losses.append([trainer.step(draws.batch(n, 4), reals) for n in (0, 4)])
+        losses.append([trainer.step(sampler.batch(n, 4), dataset) for n in (0, 4)])
     for plain, compiled in zip(*losses, strict=True):
         for name, loss in plain.items():
             torch.testing.assert_close(compiled[name], loss, atol=1e-4, rtol=1e-3)

@@ -21,13 +21,13 @@ from gansynth.data.store import open_notes
 from gansynth.model.load import load_model
 from gansynth.networks.frames import Views
 from gansynth.spectral.normalizers import make_normalizer
-from gansynth.training.draws import Draws
+from gansynth.training.autoencoder import AutoencoderTrainer, kl_divergence, reconstruction_losses
+from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import model_of_state
-from gansynth.training.frames import FramesTrainer, code_information, reconstruction_losses
-from gansynth.training.matching import matched
 from gansynth.training.notes import choose_notes
 from gansynth.training.processes import Processes
-from gansynth.training.reals import RealNotes
+from gansynth.training.sampling import BatchSampler
+from gansynth.training.sinkhorn import sinkhorn_assignment
 from gansynth.training.start import resume, train
 from gansynth.training.summaries import Summaries
 from training_data import (
@@ -53,17 +53,17 @@ def frames(**changes: Any) -> Config:
     return configs.preset("fast").replace(**{**sizes, **changes})
 
 
-def parts(notes: Path, **changes: Any) -> tuple[FramesTrainer, RealNotes]:
+def parts(notes: Path, **changes: Any) -> tuple[AutoencoderTrainer, ImageDataset]:
     config = frames(**changes)
     prepared = open_notes(notes)
     chosen = choose_notes(prepared, config)
-    reals = RealNotes(
+    dataset = ImageDataset(
         config, prepared.waveforms, chosen.rows, chosen.labels, CPU, 1 << 26,
         instruments=chosen.instruments, velocities=chosen.velocities,
         families=np.zeros(len(chosen.rows), np.int64),
     )  # fmt: skip
-    trainer = FramesTrainer(config, 3, make_normalizer(config), Processes(CPU))
-    return trainer, reals
+    trainer = AutoencoderTrainer(config, 3, make_normalizer(config), Processes(CPU))
+    return trainer, dataset
 
 
 # Losses
@@ -97,11 +97,11 @@ def test_magnitudes_are_told_in_nats() -> None:
 
 
 def test_code_information_is_the_divergence_of_normals() -> None:
-    mean, log_deviation = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, math.log(0.5)]])
-    normal = torch.distributions.Normal(mean, log_deviation.exp())
+    mean, log_std = torch.tensor([[1.0, -2.0]]), torch.tensor([[0.0, math.log(0.5)]])
+    normal = torch.distributions.Normal(mean, log_std.exp())
     standard = torch.distributions.Normal(torch.zeros(1, 2), torch.ones(1, 2))
     expected = torch.distributions.kl_divergence(normal, standard).sum()
-    assert float(code_information(mean, log_deviation)) == pytest.approx(float(expected))
+    assert float(kl_divergence(mean, log_std)) == pytest.approx(float(expected))
 
 
 # Matching
@@ -112,7 +112,7 @@ def test_each_point_gets_the_target_beside_it() -> None:
     targets = torch.randn(32, 4, generator=random) * 5
     order = torch.randperm(32, generator=random)
     points = targets[order] + 0.01 * torch.randn(32, 4, generator=random)
-    assert torch.equal(matched(points, targets, random), order)
+    assert torch.equal(sinkhorn_assignment(points, targets, random), order)
 
 
 def test_a_crowd_is_spread_over_all_targets() -> None:
@@ -120,7 +120,9 @@ def test_a_crowd_is_spread_over_all_targets() -> None:
     targets = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
     points = torch.linspace(-0.1, 0.1, 16)[:, None]
     random = torch.Generator().manual_seed(0)
-    counts = sum(torch.bincount(matched(points, targets, random), minlength=4) for _ in range(50))
+    counts = sum(
+        torch.bincount(sinkhorn_assignment(points, targets, random), minlength=4) for _ in range(50)
+    )
     assert (counts / 50).tolist() == pytest.approx([4] * 4, abs=0.3)
 
 
@@ -128,7 +130,7 @@ def test_a_small_crowd_far_away_is_not_forgotten() -> None:
     random = torch.Generator().manual_seed(0)
     few = torch.arange(256) < 64
     targets = 0.1 * torch.randn(256, 6, generator=random) + torch.where(few, 3.0, -1.0)[:, None]
-    found = matched(torch.randn(256, 6, generator=random), targets, random)
+    found = sinkhorn_assignment(torch.randn(256, 6, generator=random), targets, random)
     assert float(few[found].float().mean()) == pytest.approx(0.25, abs=0.03)
     assert len(found.unique()) > 140
 
@@ -137,7 +139,7 @@ def test_a_small_crowd_far_away_is_not_forgotten() -> None:
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 5))
 def test_matches_are_targets(points: int, targets: int, seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
-    found = matched(
+    found = sinkhorn_assignment(
         torch.randn(points, 3, generator=random),
         torch.randn(targets, 3, generator=random),
         random,
@@ -150,22 +152,22 @@ def test_matches_are_targets(points: int, targets: int, seed: int) -> None:
 
 
 def test_a_partner_is_a_note_of_the_same_instrument(small_notes: Path) -> None:
-    _, reals = parts(small_notes)
+    _, dataset = parts(small_notes)
     prepared = open_notes(small_notes)
     names = [prepared.records[row].instrument for row in prepared.rows("train")]
-    notes = np.arange(len(reals))
-    found = [reals.partners(notes, seed) for seed in range(20)]
+    notes = np.arange(len(dataset))
+    found = [dataset.partners(notes, seed) for seed in range(20)]
     for partners in found:
         assert [names[n] for n in partners] == names
     assert len({tuple(partners) for partners in found}) > 1
-    assert np.array_equal(reals.partners(notes, 3), found[3])
+    assert np.array_equal(dataset.partners(notes, 3), found[3])
 
 
 def test_remembered_images_are_nearly_those_computed(small_notes: Path) -> None:
-    _, reals = parts(small_notes)
-    fresh, kept = (reals.images(np.arange(4), 3.0) for _ in range(2))
+    _, dataset = parts(small_notes)
+    fresh, kept = (dataset.images(np.arange(4), 3.0) for _ in range(2))
     assert torch.equal(fresh, kept)
-    assert torch.allclose(fresh, reals.specgrams(np.arange(4)).permute(0, 3, 1, 2), atol=5e-3)
+    assert torch.allclose(fresh, dataset.specgrams(np.arange(4)).permute(0, 3, 1, 2), atol=5e-3)
 
 
 # Training
@@ -180,9 +182,9 @@ def run(small_notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_losses_fall(small_notes: Path) -> None:
-    trainer, reals = parts(small_notes)
-    draws = Draws(0, len(reals), (1, 1, 1), 6)
-    losses = [trainer.step(draws.batch(trainer.images, 4), reals) for _ in range(60)]
+    trainer, dataset = parts(small_notes)
+    sampler = BatchSampler(0, len(dataset), (1, 1, 1), 6)
+    losses = [trainer.step(sampler.batch(trainer.images, 4), dataset) for _ in range(60)]
     for name in ("magnitude_loss", "noise_loss"):
         values = [float(step[name]) for step in losses]
         assert np.mean(values[-10:]) < 0.95 * np.mean(values[:10]), name
@@ -198,7 +200,7 @@ def test_latents_learn_to_become_the_codes(small_notes: Path) -> None:
     trainer.families[:] = torch.where(few, 1, 2)
     trainer.images = len(trainer.codes)
     for seed in range(300):
-        trainer._update_mapping(seed)
+        trainer._update_flow(seed)
     mapping, latents = trainer.generator.mapping, torch.randn(400, 6, generator=random)
     with torch.no_grad():
         codes = mapping(latents).mean(dim=1)
@@ -240,19 +242,20 @@ def test_the_rate_warms_up_and_falls_to_its_share(small_notes: Path) -> None:
     trainer, _ = parts(small_notes, total_num_images=1000)
     rates = []
     for images, steps in ((0, 0), (200, 49), (1000, 249)):
-        trainer.images, trainer.coding_optimizer.steps = images, steps
+        coding = trainer.optimizers["coding_adam"].adam
+        trainer.images, coding.steps = images, steps
         trainer._set_rates()
-        rates.append(trainer.coding_optimizer.rate / 0.003)
+        rates.append(coding.rate / 0.003)
     assert rates == pytest.approx([1 / 50, 1 - 0.9 * 0.2, 0.1])
 
 
 def test_a_time_limit_ends_the_schedule(small_notes: Path) -> None:
     trainer, _ = parts(small_notes, train_time_limit=10.0, total_num_images=1000)
     trainer.seconds = 5.0
-    assert trainer.done == 0.5
-    assert not trainer.has_ended
+    assert trainer.position.share == 0.5
+    assert not trainer.position.has_ended
     trainer.seconds = 10.0
-    assert trainer.has_ended
+    assert trainer.position.has_ended
 
 
 def test_fine_tuning_begins_with_the_models_weights_and_the_new_pitchs_row(
@@ -305,12 +308,12 @@ class Board:
 
 
 def test_logged_sounds_are_notes_at_the_velocity_that_was_learned(small_notes: Path) -> None:
-    trainer, reals = parts(small_notes)
+    trainer, dataset = parts(small_notes)
     tensors, facts = trainer.state()
     counts = {60: 1, 62: 1, 64: 1}
     model = model_of_state(trainer.config, counts, tensors, {**facts, "velocities": [64]})
     board = Board()
-    summaries = Summaries(trainer, reals, seed=0)
+    summaries = Summaries(trainer, dataset, seed=0)
     summaries.write(board, model)  # type: ignore[arg-type]
     synth = gansynth.Synth(model, "cpu")
     z = summaries.latents.numpy()

@@ -19,11 +19,11 @@ from gansynth.spectral import transform
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.spectral.representation import Representation
 from gansynth.training import notes as training_notes
-from gansynth.training.draws import Draws
+from gansynth.training.dataset import default_cache_bytes
 from gansynth.training.losses import consistency_loss
-from gansynth.training.reals import default_cache_bytes
-from gansynth.training.space import ImageSpace
-from training_data import CPU, ENOUGH, NOTE_PITCHES, reals_of, small, write_notes
+from gansynth.training.sampling import BatchSampler
+from gansynth.training.stage_normalizer import StageNormalizer
+from training_data import CPU, ENOUGH, NOTE_PITCHES, dataset_of, small, write_notes
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def notes(small_notes: Path) -> PreparedNotes:
     return open_notes(small_notes)
 
 
-# Draws
+# Batches
 
 
 @given(
@@ -42,37 +42,37 @@ def notes(small_notes: Path) -> PreparedNotes:
 def test_every_real_note_is_seen_once_in_each_round(
     num_notes: int, size: int, rounds: int, seed: int
 ) -> None:
-    draws = Draws(seed, num_notes, (1,), 2)
+    sampler = BatchSampler(seed, num_notes, (1,), 2)
     seen: list[int] = []
     while len(seen) < rounds * num_notes:
-        seen += draws.notes(len(seen), size).tolist()
+        seen += sampler.notes(len(seen), size).tolist()
     for turn in range(rounds):
         part = seen[turn * num_notes : (turn + 1) * num_notes]
         assert sorted(part) == list(range(num_notes))
 
 
 def test_rounds_have_orders_of_their_own() -> None:
-    draws = Draws(0, 50, (1,), 2)
-    first, second = draws.notes(0, 50), draws.notes(50, 50)
+    sampler = BatchSampler(0, 50, (1,), 2)
+    first, second = sampler.notes(0, 50), sampler.notes(50, 50)
     assert not np.array_equal(first, second)
-    assert not np.array_equal(first, Draws(1, 50, (1,), 2).notes(0, 50))
-    assert np.array_equal(first, Draws(0, 50, (1,), 2).notes(0, 50))
+    assert not np.array_equal(first, BatchSampler(1, 50, (1,), 2).notes(0, 50))
+    assert np.array_equal(first, BatchSampler(0, 50, (1,), 2).notes(0, 50))
 
 
 def test_random_pitches_follow_the_counts() -> None:
     counts = (100, 3, 40, 57)
-    draws = Draws(3, 200, counts, 2)
+    sampler = BatchSampler(3, 200, counts, 2)
     found = np.zeros(4)
     for images in range(0, 8000, 16):
-        found += np.bincount(draws.batch(images, 16).labels.reshape(-1).numpy(), minlength=4)
+        found += np.bincount(sampler.batch(images, 16).labels.reshape(-1).numpy(), minlength=4)
     expected = found.sum() * np.array(counts) / sum(counts)
     # 0.999 quantile of chi-square with 3 degrees of freedom
     assert ((found - expected) ** 2 / expected).sum() < 16.27
 
 
 def test_latents_are_standard_normal_and_mixes_uniform() -> None:
-    draws = Draws(3, 200, (1, 1), 16)
-    batches = [draws.batch(images, 16) for images in range(0, 3200, 16)]
+    sampler = BatchSampler(3, 200, (1, 1), 16)
+    batches = [sampler.batch(images, 16) for images in range(0, 3200, 16)]
     latents = torch.cat([batch.latents.reshape(-1) for batch in batches])  # 102,400 numbers
     mixes = torch.cat([batch.mix for batch in batches])  # 3,200 numbers
     assert abs(float(latents.mean())) < 4 / len(latents) ** 0.5
@@ -87,9 +87,9 @@ def test_latents_are_standard_normal_and_mixes_uniform() -> None:
 @given(size=st.integers(1, 5), processes=st.integers(1, 4), images=st.integers(0, 10**9))
 @settings(max_examples=40, deadline=None)
 def test_processes_share_one_batch(size: int, processes: int, images: int) -> None:
-    draws = Draws(7, 23, (2, 5, 1), 3)
-    whole = draws.batch(images, size * processes)
-    parts = [draws.batch(images, size, rank, processes) for rank in range(processes)]
+    sampler = BatchSampler(7, 23, (2, 5, 1), 3)
+    whole = sampler.batch(images, size * processes)
+    parts = [sampler.batch(images, size, rank, processes) for rank in range(processes)]
     assert np.array_equal(np.concatenate([part.notes for part in parts]), whole.notes)
     assert torch.equal(torch.cat([part.latents for part in parts], dim=1), whole.latents)
     assert torch.equal(torch.cat([part.labels for part in parts], dim=1), whole.labels)
@@ -97,10 +97,10 @@ def test_processes_share_one_batch(size: int, processes: int, images: int) -> No
 
 
 def test_steps_and_seeds_draw_differently() -> None:
-    draws = Draws(0, 23, (1, 1), 3)
-    first = draws.batch(0, 4).latents
-    assert not torch.equal(first, draws.batch(4, 4).latents)
-    assert not torch.equal(first, Draws(1, 23, (1, 1), 3).batch(0, 4).latents)
+    sampler = BatchSampler(0, 23, (1, 1), 3)
+    first = sampler.batch(0, 4).latents
+    assert not torch.equal(first, sampler.batch(4, 4).latents)
+    assert not torch.equal(first, BatchSampler(1, 23, (1, 1), 3).batch(0, 4).latents)
 
 
 # Real notes as images
@@ -110,9 +110,9 @@ def test_steps_and_seeds_draw_differently() -> None:
 def test_images_of_real_notes_are_blended_means_of_their_specgrams(
     notes: PreparedNotes, progress: float
 ) -> None:
-    reals = reals_of(notes)
-    config, rows = reals.config, np.array([3, 0, 3, 7])
-    found = reals.images(rows, progress)
+    dataset = dataset_of(notes)
+    config, rows = dataset.config, np.array([3, 0, 3, 7])
+    found = dataset.images(rows, progress)
     waves = torch.from_numpy(notes.waveforms[notes.rows("train")[rows]].astype(np.float32)) / 32768
     whole = Representation(config).waves_to_specgrams(waves).permute(0, 3, 1, 2)
 
@@ -130,12 +130,12 @@ def test_images_of_real_notes_are_blended_means_of_their_specgrams(
 
 
 def test_images_do_not_depend_on_the_memory_there_is(notes: PreparedNotes) -> None:
-    draws = Draws(0, 20, (1,), 2)
+    sampler = BatchSampler(0, 20, (1,), 2)
     # All; those of the first resolution alone; none.
-    kept, some, none = (reals_of(notes, cache) for cache in (ENOUGH, 4 * 20 * 2 * 32, 0))
+    kept, some, none = (dataset_of(notes, cache) for cache in (ENOUGH, 4 * 20 * 2 * 32, 0))
     for step, progress in enumerate([0.0, 0.0, 0.5, 1.0, 1.0, 2.0, 2.0, 0.0]):
-        rows = draws.notes(8 * step, 8)
-        images = [reals.images(rows, progress) for reals in (kept, some, none)]
+        rows = sampler.notes(8 * step, 8)
+        images = [dataset.images(rows, progress) for dataset in (kept, some, none)]
         assert torch.equal(images[0], images[1])
         assert torch.equal(images[0], images[2])
 
@@ -149,21 +149,21 @@ def test_what_is_read_ahead_is_what_is_used(notes: PreparedNotes) -> None:
             return super().__getitem__(key)
 
     for cache in (ENOUGH, 0):
-        reals = reals_of(notes, cache)
-        reals._waveforms = np.asarray(notes.waveforms).view(Counted)
-        reals.images(np.array([1, 0]), 1.0)
+        dataset = dataset_of(notes, cache)
+        dataset._waveforms = np.asarray(notes.waveforms).view(Counted)
+        dataset.images(np.array([1, 0]), 1.0)
         ahead = np.array([9, 1, 4])
         Counted.reads = 0
-        reals.read_ahead(ahead, 1.0)
-        found = reals.images(ahead, 1.0)
+        dataset.read_ahead(ahead, 1.0)
+        found = dataset.images(ahead, 1.0)
         assert Counted.reads == 1
-        assert torch.equal(found, reals_of(notes).images(ahead, 1.0))
+        assert torch.equal(found, dataset_of(notes).images(ahead, 1.0))
         # Something else is asked for: it is read now, and what came too early is forgotten.
-        reals.read_ahead(np.array([5, 6]), 1.0)
+        dataset.read_ahead(np.array([5, 6]), 1.0)
         assert torch.equal(
-            reals.images(np.array([7]), 1.0), reals_of(notes).images(np.array([7]), 1.0)
+            dataset.images(np.array([7]), 1.0), dataset_of(notes).images(np.array([7]), 1.0)
         )
-        reals.close()
+        dataset.close()
 
 
 def test_a_share_of_the_free_memory_is_taken() -> None:
@@ -236,10 +236,10 @@ def test_one_instrument_is_refused_unless_allowed(tmp_path: Path) -> None:
 
 
 def test_the_range_of_specgrams_is_measured_over_all_notes(notes: PreparedNotes) -> None:
-    reals = reals_of(notes)
+    dataset = dataset_of(notes)
     order = np.arange(20)[::-1].copy()
-    low, high = training_notes.measured_range(reals, order)
-    whole = reals.specgrams(order)
+    low, high = training_notes.measured_range(dataset, order)
+    whole = dataset.specgrams(order)
     assert np.array_equal(low, whole.amin(dim=0).numpy())
     assert np.array_equal(high, whole.amax(dim=0).numpy())
 
@@ -258,10 +258,10 @@ def test_images_seen_at_a_stage_are_those_of_the_full_resolution(kind: str) -> N
         constants = random.uniform(0.05, 0.4, (frequencies, 4))
     normalizer = make_normalizer(config, constants)
     scale = schedule.scale(config, 2)
-    space = ImageSpace(normalizer, scale)
+    stage = StageNormalizer(normalizer, scale)
     shape = (3, 2, *schedule.block_shape(config, 1))
     data = torch.from_numpy(random.normal(0, 6, shape).astype(np.float32))
-    found = space.seen(space.from_data(data))
+    found = stage.network_input(stage.from_data(data))
     whole = normalizer.normalize(upscale(data, scale).permute(0, 2, 3, 1))
     expected = downscale(torch.as_tensor(whole).permute(0, 3, 1, 2), scale)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -275,7 +275,7 @@ def test_gradient_norms_are_those_of_full_images(kind: str) -> None:
     constants = random.uniform(0.05, 0.4, (64, 4)) if kind == "freq" else None
     normalizer = make_normalizer(config, constants)
     scale = schedule.scale(config, 1)
-    space = ImageSpace(normalizer, scale)
+    stage = StageNormalizer(normalizer, scale)
     shape = (3, 2, *schedule.block_shape(config, 2))
     data = torch.from_numpy(random.normal(0, 2, shape).astype(np.float32))
     weights = torch.from_numpy(random.normal(0, 1, shape).astype(np.float32))
@@ -283,15 +283,15 @@ def test_gradient_norms_are_those_of_full_images(kind: str) -> None:
     def score(seen: torch.Tensor) -> torch.Tensor:
         return (weights * seen).square().sum()
 
-    u = space.from_data(data).requires_grad_()
-    (gradient,) = torch.autograd.grad(score(space.seen(u)), u)
+    u = stage.from_data(data).requires_grad_()
+    (gradient,) = torch.autograd.grad(score(stage.network_input(u)), u)
     whole = upscale(data, scale).requires_grad_()
     normal = normalizer.normalize(whole.permute(0, 2, 3, 1))
     (expected,) = torch.autograd.grad(
         score(downscale(torch.as_tensor(normal).permute(0, 3, 1, 2), scale)), whole
     )
     torch.testing.assert_close(
-        space.data_gradient_norms(gradient), expected.square().sum(dim=(1, 2, 3)).sqrt(),
+        stage.data_gradient_norms(gradient), expected.square().sum(dim=(1, 2, 3)).sqrt(),
         rtol=1e-4, atol=1e-6,
     )  # fmt: skip
 

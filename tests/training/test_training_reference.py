@@ -26,7 +26,7 @@ from gansynth.networks.layers import downscale
 from gansynth.networks.progressive import Discriminator, Generator
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.losses import discriminator_losses, generator_losses
-from gansynth.training.space import ImageSpace
+from gansynth.training.stage_normalizer import StageNormalizer
 from tests.test_reference import CASES, REFERENCE, each_case
 
 pytestmark = pytest.mark.skipif(
@@ -45,7 +45,7 @@ class Case:
         self.config, self.progress, self.model = model.config, model.progress, model
         blocks = schedule.blocks_needed(self.progress)
         self.scale = schedule.scale(self.config, self.config.num_resolutions - blocks)
-        self.space = ImageSpace(make_normalizer(self.config, model.normalizer), self.scale)
+        self.space = StageNormalizer(make_normalizer(self.config, model.normalizer), self.scale)
 
     def tensor(self, name: str) -> Tensor:
         array = torch.from_numpy(self.original[name])

@@ -11,11 +11,11 @@ import torch
 
 from gansynth.data.store import PreparedNotes, open_notes
 from gansynth.errors import InputError, TrainingError
-from gansynth.training.draws import Draws
 from gansynth.training.export import model_of_state
 from gansynth.training.losses import discriminator_losses
 from gansynth.training.options import TrainOptions
-from training_data import reals_of, trainer_of
+from gansynth.training.sampling import BatchSampler
+from training_data import dataset_of, trainer_of
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def test_stage_batch_and_progress_follow_the_images() -> None:
     seen = []
     for images in range(0, 80, 4):
         trainer.images = images
-        while trainer.stage_is_over:
+        while trainer.position.stage_is_over:
             trainer.begin_stage(trainer.stage + 1)
-        seen.append((images, trainer.stage, trainer.batch_size, trainer.progress))
+        seen.append((images, trainer.stage, trainer.position.batch_size, trainer.progress))
     assert seen[::4] == [
         (0, 0, 8, 0.0), (16, 1, 4, 0.0), (32, 2, 4, 1.0), (48, 3, 2, 1.0), (64, 4, 2, 2.0),
     ]  # fmt: skip
@@ -46,9 +46,9 @@ def test_a_time_limit_sets_stages_by_the_clock() -> None:
     for stage, end in enumerate(ends):
         trainer.begin_stage(stage)
         trainer.seconds = end - 1e-3
-        assert not trainer.stage_is_over
+        assert not trainer.position.stage_is_over
         trainer.seconds = end
-        assert trainer.stage_is_over
+        assert trainer.position.stage_is_over
     trainer.begin_stage(3)
     trainer.seconds = 11.0
     assert trainer.progress == pytest.approx(1.5)
@@ -58,11 +58,11 @@ def test_a_time_limit_sets_stages_by_the_clock() -> None:
 
 def test_without_growing_the_whole_is_trained_from_the_start() -> None:
     trainer = trainer_of(train_progressive=False, batch_size_schedule=[8, 2])
-    assert (trainer.stage, trainer.progress, trainer.batch_size) == (4, 2.0, 2)
+    assert (trainer.stage, trainer.progress, trainer.position.batch_size) == (4, 2.0, 2)
     trainer.images = 79
-    assert not trainer.is_finished
+    assert not trainer.position.has_ended
     trainer.images = 80
-    assert trainer.is_finished
+    assert trainer.position.has_ended
 
 
 # One step
@@ -71,8 +71,8 @@ def test_without_growing_the_whole_is_trained_from_the_start() -> None:
 def test_the_generator_goes_first_and_the_discriminator_sees_its_new_images(
     notes: PreparedNotes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer, reals = trainer_of(), reals_of(notes)
-    batch = Draws(0, 20, (5, 10, 5), 6).batch(0, 4)
+    trainer, dataset = trainer_of(), dataset_of(notes)
+    batch = BatchSampler(0, 20, (5, 10, 5), 6).batch(0, 4)
     order: list[str] = []
     before = {n: t.detach().clone() for n, t in trainer.generator.named_parameters()}
     others = {n: t.detach().clone() for n, t in trainer.discriminator.named_parameters()}
@@ -90,41 +90,41 @@ def test_the_generator_goes_first_and_the_discriminator_sees_its_new_images(
         with torch.no_grad():
             again = trainer.generator(batch.latents[1], batch.labels[1], 0.0)
         assert torch.equal(images, again)
-        assert torch.equal(labels, reals.labels[batch.notes])
+        assert torch.equal(labels, dataset.labels[batch.notes])
         return discriminator_losses(config, network, space, real, labels, images, *rest, **options)
 
-    monkeypatch.setattr("gansynth.training.step.discriminator_losses", spy)
-    trainer.step(batch, reals)
+    monkeypatch.setattr("gansynth.training.adversarial.discriminator_losses", spy)
+    trainer.step(batch, dataset)
     assert order == ["generator"]
     assert changed() == ["generator", "discriminator"]
     assert trainer.images == 4
 
 
 def test_the_average_follows_the_generator_by_a_thousandth(notes: PreparedNotes) -> None:
-    trainer, reals = trainer_of(generator_learning_rate=0.05), reals_of(notes)
-    draws = Draws(0, 20, (5, 10, 5), 6)
+    trainer, dataset = trainer_of(generator_learning_rate=0.05), dataset_of(notes)
+    sampler = BatchSampler(0, 20, (5, 10, 5), 6)
     weights = [{n: t.detach().clone() for n, t in trainer.generator.named_parameters()}]
     for _ in range(2):
-        trainer.step(draws.batch(trainer.images, 4), reals)
+        trainer.step(sampler.batch(trainer.images, 4), dataset)
         weights.append({n: t.detach().clone() for n, t in trainer.generator.named_parameters()})
     first, second, third = weights
     moved = 0
     for name in first:
         if name.startswith(("blocks.1.", "blocks.2.")):  # do not exist yet
-            assert torch.equal(trainer.average[name], first[name])
+            assert torch.equal(trainer.ema[name], first[name])
             continue
         expected = 0.999 * first[name] + 0.001 * second[name]
         expected = 0.999 * expected + 0.001 * third[name]
-        torch.testing.assert_close(trainer.average[name], expected, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(trainer.ema[name], expected, rtol=1e-6, atol=1e-7)
         moved += not torch.equal(expected, first[name])
     assert moved > 0
 
 
 def test_a_new_stage_keeps_weights_and_starts_optimizers_afresh(notes: PreparedNotes) -> None:
-    trainer, reals = trainer_of(), reals_of(notes)
-    draws = Draws(0, 20, (5, 10, 5), 6)
+    trainer, dataset = trainer_of(), dataset_of(notes)
+    sampler = BatchSampler(0, 20, (5, 10, 5), 6)
     for _ in range(4):
-        trainer.step(draws.batch(trainer.images, 4), reals)
+        trainer.step(sampler.batch(trainer.images, 4), dataset)
     before, facts = trainer.state()
     before = {n: t.detach().clone() for n, t in before.items()}
     assert facts["steps"] == [4, 4]
@@ -135,7 +135,7 @@ def test_a_new_stage_keeps_weights_and_starts_optimizers_afresh(notes: PreparedN
     assert not any("_adam." in name for name in after)
     assert all(torch.equal(after[n], t) for n, t in before.items() if "_adam." not in n)
     # The next step's moments know of that step alone: with beta1 = 0, first = the gradient.
-    trainer.step(draws.batch(trainer.images, 4), reals)
+    trainer.step(sampler.batch(trainer.images, 4), dataset)
     tensors, facts = trainer.state()
     assert facts["steps"] == [1, 1]
     for prefix in ("generator_adam.", "discriminator_adam."):
@@ -147,25 +147,25 @@ def test_a_new_stage_keeps_weights_and_starts_optimizers_afresh(notes: PreparedN
 
 
 def test_a_poisoned_weight_stops_the_step_and_updates_nothing(notes: PreparedNotes) -> None:
-    trainer, reals = trainer_of(), reals_of(notes)
+    trainer, dataset = trainer_of(), dataset_of(notes)
     with torch.no_grad():
         trainer.generator.get_parameter("blocks.0.to_rgb.bias")[0] = float("nan")
     before = {n: t.detach().clone() for n, t in trainer.discriminator.named_parameters()}
     with pytest.raises(TrainingError, match=r"loss=nan: is no finite number any more\."):
-        trainer.step(Draws(0, 20, (5, 10, 5), 6).batch(0, 4), reals)
+        trainer.step(BatchSampler(0, 20, (5, 10, 5), 6).batch(0, 4), dataset)
     after = dict(trainer.discriminator.named_parameters())
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert trainer.images == 0
 
 
 def test_bfloat16_keeps_state_in_float32_and_losses_near(notes: PreparedNotes) -> None:
-    reals, draws = reals_of(notes), Draws(0, 20, (5, 10, 5), 6)
+    dataset, sampler = dataset_of(notes), BatchSampler(0, 20, (5, 10, 5), 6)
     found = {}
     for dtype in (torch.float32, torch.bfloat16):
         trainer = trainer_of(dtype)
         trainer.images = 64
         trainer.begin_stage(4)
-        losses = trainer.step(draws.batch(64, 4), reals)
+        losses = trainer.step(sampler.batch(64, 4), dataset)
         found[dtype] = {name: float(value) for name, value in losses.items()}
         assert all(tensor.dtype == torch.float32 for tensor in trainer.state()[0].values())
         assert all(value.dtype == torch.float32 for value in losses.values())
@@ -193,7 +193,7 @@ def test_the_model_of_a_state_is_the_average_of_the_blocks_there_are() -> None:
     assert (model.source["kind"], model.source["images"], model.source["stage"]) == (
         "trained", 24, 1,
     )  # fmt: skip
-    assert all(torch.equal(model.generator[n], trainer.average[n]) for n in model.generator)
+    assert all(torch.equal(model.generator[n], trainer.ema[n]) for n in model.generator)
 
 
 def test_the_model_of_a_state_may_keep_what_training_needs() -> None:

@@ -220,12 +220,9 @@ def plan(config: Config, notes: int, pitches: list[int]) -> str:
 
     lines = [f"{notes:,} notes, pitches {describe_pitches(pitches)}"]
     lines.append("stage  image         batch  until image")
-    stages = range(config.num_stages) if config.train_progressive else [config.num_stages - 1]
-    for stage in stages:
+    for stage in schedule.trained_stages(config):
         time, freq = schedule.block_shape(config, schedule.blocks_at_stage(config, stage))
-        until = schedule.images_until(config, stage) if config.train_progressive else (
-            config.total_num_images
-        )  # fmt: skip
+        until = schedule.images_until(config, stage)
         lines.append(
             f"{stage:5}  {f'{time} x {freq}':12}  {schedule.batch_size(config, stage):5}  "
             f"{until:11,}{'  (blending in)' if stage % 2 else ''}"

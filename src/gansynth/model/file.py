@@ -28,7 +28,7 @@ from gansynth.config import Config
 from gansynth.errors import ConfigError, ModelError, OutputError
 from gansynth.files import atomic_path
 from gansynth.networks.family import family_of
-from gansynth.networks.mapping import MOST_FAMILIES
+from gansynth.networks.latent_flow import MOST_FAMILIES
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
 
 FORMAT_VERSION = 1

@@ -159,7 +159,7 @@ register(
         partner=part("gansynth.networks.progressive:Discriminator"),
         pack=part("gansynth.networks.inference:PackedGenerator"),
         traceable=part("gansynth.networks.traceable:TraceableGenerator"),
-        trainer=part("gansynth.training.step:Trainer"),
+        trainer=part("gansynth.training.adversarial:AdversarialTrainer"),
         fit_pitches=part("gansynth.networks.progressive:fit_pitches"),
         compiles=True,
     )
@@ -174,7 +174,7 @@ register(
         pack=lambda generator, _, dtype: part("gansynth.networks.inference:PackedFrames")(
             generator, dtype
         ),
-        trainer=part("gansynth.training.frames:FramesTrainer"),
+        trainer=part("gansynth.training.autoencoder:AutoencoderTrainer"),
         fit_pitches=part("gansynth.networks.frames:fit_pitches"),
         decoder=part("gansynth.networks.decoder:FullScaleDecoder"),
         latent_flow=lambda generator: generator.mapping,

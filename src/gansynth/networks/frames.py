@@ -4,21 +4,21 @@ A note's partials stand still while time passes. So one vector a frame holds its
 the networks are one-dimensional, over frames; nearly all that they do is matrix products, about a
 twentieth of what convolutions over time and frequency need for the same image.
 
-    generator   latent ─ mapping ─> code ─┐
+    generator   latent ─ flow ─> code ────┐
                 pitch, velocity ──────────┴─ style ──┬───────┬───────┬───────┐
-                       places [8, c] ──────────> stage ─ x2 ─ stage … stage ──> [time, c]
+                 positional embedding [8, c] ──> stage ─ x2 ─ stage … stage ──> [time, c]
                                                                                   └─> [time, 3 freq]
                                                                                       + row of pitch
                                       image <─ texture <─ magnitude, phase step, share of noise ─┘
     trunk       views [time, 4 freq] ──> [time, c] ──> blocks ─ /2 ─ blocks … ──> [c]
-                  └─ encoder: mean and deviation of the code        (training only)
+                  └─ encoder: mean and log std of the code         (training only)
 
 A stage is a few blocks as of ConvNeXt (Liu et al. 2022): a depthwise convolution over frames, then
 two matrix products; in the generator, code, pitch and velocity scale and shift what goes into them.
 The `row of pitch` is the mean spectrum, phase step and share of noise of each pitch's notes
-(`mean_row`), where training starts: the network learns only how a note differs from it. The mapping
-(`networks.mapping`), from normal latents to the codes that notes have, is learnt beside the rest;
-the texture (`spectral.texture`) learns nothing.
+(`mean_row`), where training starts: the network learns only how a note differs from it. The flow
+(`networks.latent_flow`), from normal latents to the codes that notes have, is learnt beside the
+rest; the texture (`spectral.texture`) learns nothing.
 
 Images are `[batch, 2, time, freq]` in the normalizer's range, as those of the progressive networks.
 """
@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansynth.config import Config
-from gansynth.networks.mapping import Mapping
+from gansynth.networks.latent_flow import LatentFlow
 from gansynth.networks.rectified import SLOPE
 from gansynth.spectral.texture import Texture, noise_share
 
@@ -101,6 +101,7 @@ class FramesStage(nn.Module):
 
     def __init__(self, frames: int, channels: int, blocks: int, share: float, first: bool) -> None:
         super().__init__()
+        # The positional embedding; model files keep this name.
         self.places = nn.Parameter(torch.randn(frames, channels) * (1.0 if first else 0.1))
         self.style = nn.Linear(channels, 2 * channels)
         self.blocks = nn.ModuleList(Block(channels, share) for _ in range(blocks))
@@ -139,7 +140,7 @@ class FramesGenerator(nn.Module):
         channels, code = config.fmap_max, config.latent_vector_size
         sizes = frame_counts(config)
         share = 1 / math.sqrt(config.frame_blocks * len(sizes))
-        self.mapping = Mapping(code)
+        self.mapping = LatentFlow(code)  # model files keep this name
         self.pitch = nn.Embedding(num_pitches, channels)
         self.style = nn.Sequential(
             nn.Linear(code + channels + _VELOCITY_WAVES, channels), nn.LeakyReLU(SLOPE),
@@ -319,9 +320,9 @@ class FramesEncoder(nn.Module):
         nn.init.zeros_(self.moments.bias)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Float32 `[batch, 2, time, freq]` to means and log deviations `[batch, code]`."""
-        mean, log_deviation = self.moments(self.trunk(images)).float().chunk(2, dim=-1)
-        return mean, log_deviation.clamp(-8, 3)
+        """Float32 `[batch, 2, time, freq]` to means and log stds `[batch, code]`."""
+        mean, log_std = self.moments(self.trunk(images)).float().chunk(2, dim=-1)
+        return mean, log_std.clamp(-8, 3)
 
 
 def frame_counts(config: Config) -> list[int]:

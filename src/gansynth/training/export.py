@@ -14,7 +14,7 @@ from gansynth.networks import schedule
 from gansynth.networks.family import family_of
 from gansynth.training.checkpoint import Checkpoints, State
 from gansynth.training.run_folder import CHECKPOINTS, read_settings
-from gansynth.training.step import Trainer
+from gansynth.training.trainer import EMA, Trainer
 
 NORMALIZER = "normalizer.constants"
 
@@ -28,10 +28,13 @@ def model_of_state(
     with_discriminator: bool = False,
 ) -> Model:
     """The model in a checkpoint: averaged weights of the blocks that exist so far."""
-    blocks = schedule.blocks_at_stage(config, int(facts["stage"]))
+    images, stage = int(facts["images"]), int(facts["stage"])
+    place = schedule.position(config, stage, images, float(facts["seconds"]))
 
     def part(prefix: str) -> State:
-        later = tuple(f"blocks.{index}." for index in range(blocks, config.num_resolutions))
+        later = tuple(
+            f"blocks.{index}." for index in range(place.num_blocks, config.num_resolutions)
+        )
         start = prefix + "."
         return {
             name[len(start) :]: tensor.detach().float().cpu().contiguous().clone()
@@ -43,8 +46,8 @@ def model_of_state(
     return Model(
         config,
         dict(pitch_counts),
-        progress_of(config, facts),
-        part("average"),
+        place.progress,
+        part(EMA),
         None if constants is None else constants.double().cpu().numpy(),
         part("generator") if with_discriminator else None,
         part(family_of(config).partner_name) if with_discriminator else None,
@@ -52,21 +55,11 @@ def model_of_state(
         velocities=tuple(facts.get("velocities", ())),
         source={
             "kind": "trained",
-            "images": int(facts["images"]),
-            "stage": int(facts["stage"]),
+            "images": images,
+            "stage": stage,
             **{name: facts[name] for name in ("data", "from") if facts.get(name)},
         },
     )
-
-
-def progress_of(config: Config, facts: dict[str, Any]) -> float:
-    """Progress at a checkpoint."""
-    blocks = schedule.blocks_at_stage(config, int(facts["stage"]))
-    if not config.train_progressive:
-        return blocks - 1.0
-    if config.train_time_limit is not None:
-        return schedule.progress_at_seconds(config, float(facts["seconds"]), blocks)
-    return schedule.progress_at_images(config, int(facts["images"]), blocks)
 
 
 def model_of_run(path: PathLike, *, with_discriminator: bool = False) -> tuple[Model, list[str]]:
@@ -100,7 +93,7 @@ def begin_from(trainer: Trainer, model: Model, pitches: list[int]) -> list[str]:
     config = trainer.config
     known = list(model.pitch_counts)
     nearest = [min(range(len(known)), key=lambda i: (abs(known[i] - p), known[i])) for p in pitches]
-    stage, trainer.images, trainer.seconds = _place(config, model)
+    stage, trainer.images, trainer.seconds = schedule.place_of(config, model.progress)
     trainer.begin_stage(stage)
 
     family = family_of(config)
@@ -112,7 +105,7 @@ def begin_from(trainer: Trainer, model: Model, pitches: list[int]) -> list[str]:
     average = fitted(model.generator)
     last = fitted(model.last_generator or model.generator)
     _copy(trainer.generator.state_dict(), last)
-    _copy(trainer.average, average)
+    _copy(trainer.ema, average)
     if model.partner is None:
         warnings.append(
             f"the model was saved without its {family.partner_name}, so a fresh one has to learn "
@@ -145,17 +138,3 @@ def _copy(target: State, source: State) -> None:
     with torch.no_grad():
         for name, tensor in source.items():
             target[name].copy_(tensor)
-
-
-def _place(config: Config, model: Model) -> tuple[int, int, float]:
-    """The stage, images and seconds at which a model's training goes on."""
-    if not config.train_progressive:
-        return config.num_stages - 1, 0, 0.0
-    whole = int(model.progress)
-    blend = model.progress - whole
-    stage = 2 * whole + (1 if blend > 0 else 0)
-    if config.train_time_limit is not None:
-        lengths = schedule.stage_seconds(config)
-        return stage, 0, float(lengths[:stage].sum() + blend * lengths[stage])
-    images = schedule.images_until(config, stage - 1) if stage else 0
-    return stage, images + round(blend * config.transition_stage_num_images), 0.0

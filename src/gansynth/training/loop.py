@@ -16,15 +16,15 @@ from torch import Tensor
 from gansynth.errors import TrainingError
 from gansynth.model.file import Model, save_model
 from gansynth.training.checkpoint import Checkpoints, State
-from gansynth.training.draws import Draws
+from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import NORMALIZER, model_of_state
 from gansynth.training.logs import MetricsFile, ProgressLine, TensorBoardLog
 from gansynth.training.options import TrainOptions
 from gansynth.training.processes import Processes
-from gansynth.training.reals import RealNotes
 from gansynth.training.run_folder import RunFolder
-from gansynth.training.step import Trainer
+from gansynth.training.sampling import BatchSampler
 from gansynth.training.summaries import Summaries
+from gansynth.training.trainer import Trainer
 
 LOG_SECONDS = 1.0
 SUMMARY_SECONDS = 60.0
@@ -57,8 +57,8 @@ class Training:
     """
 
     trainer: Trainer
-    reals: RealNotes
-    draws: Draws
+    dataset: ImageDataset
+    sampler: BatchSampler
     processes: Processes
     options: TrainOptions
     run: RunFolder | None
@@ -150,7 +150,7 @@ class _Writer:
         self.checkpoints = Checkpoints(run.checkpoints, training.options.keep)
         self.metrics = MetricsFile(run.metrics, images)
         self.board = TensorBoardLog(run.events, images, progress.say)
-        self.summaries = Summaries(training.trainer, training.reals, training.options.seed)
+        self.summaries = Summaries(training.trainer, training.dataset, training.options.seed)
         self.began = self.saved = self.logged = time.monotonic()
         self.summarized = -float("inf")
         self.first_images = images
@@ -172,7 +172,7 @@ class _Writer:
             if now - self.began + needed >= 60 * options.max_minutes:
                 why = f"max_minutes={options.max_minutes:g}"
         save = now - self.saved >= 60 * options.save_minutes
-        due = now - self.logged >= LOG_SECONDS or self.training.trainer.stage_is_over
+        due = now - self.logged >= LOG_SECONDS or self.training.trainer.position.stage_is_over
         return why, save, due or save or bool(why)
 
     def save(self) -> None:
@@ -266,7 +266,7 @@ class _Loop:
         finally:
             if self.writer is not None:
                 self.writer.close()
-            self.training.reals.close()
+            self.training.dataset.close()
 
     def _steps(self) -> str:
         trainer, writer = self.trainer, self.writer
@@ -274,8 +274,8 @@ class _Loop:
             writer.save()
             writer.show({})
         data_seconds = all_seconds = 0.0
-        while not trainer.is_finished:
-            if trainer.stage_is_over:
+        while not (now := trainer.position).has_ended:
+            if now.stage_is_over:
                 if writer is not None:
                     writer.save()
                 trainer.begin_stage(trainer.stage + 1)
@@ -303,13 +303,13 @@ class _Loop:
 
     def _step(self) -> tuple[dict[str, Tensor], float]:
         trainer, training, processes = self.trainer, self.training, self.processes
-        size = trainer.batch_size
-        batch = training.draws.batch(trainer.images, size, processes.rank, processes.count)
-        losses = trainer.step(batch, training.reals)
+        size = trainer.position.batch_size
+        batch = training.sampler.batch(trainer.images, size, processes.rank, processes.count)
+        losses = trainer.step(batch, training.dataset)
         # The disk works while the next step's first half computes.
-        following = training.draws.notes(trainer.images, size * processes.count)
+        following = training.sampler.notes(trainer.images, size * processes.count)
         mine = following[processes.rank * size : (processes.rank + 1) * size]
-        training.reals.read_ahead(mine, trainer.progress)
+        training.dataset.read_ahead(mine, trainer.progress)
         return losses, trainer.data_seconds
 
     def _values(self, losses: dict[str, Tensor]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from gansynth.networks.progressive import Discriminator
 from gansynth.networks.rectified import input_gradients_only
 from gansynth.spectral import transform
 from gansynth.spectral.representation import Representation
-from gansynth.training.space import ImageSpace
+from gansynth.training.stage_normalizer import StageNormalizer
 
 Losses = dict[str, Tensor]
 
@@ -24,7 +24,7 @@ Losses = dict[str, Tensor]
 def generator_losses(
     config: Config,
     discriminator: Discriminator,
-    space: ImageSpace,
+    normalizer: StageNormalizer,
     images: Tensor,
     labels: Tensor,
     progress: float,
@@ -51,7 +51,7 @@ def generator_losses(
     dict of float32 scalars: generator_loss (the total), fake_score, fake_pitch_loss, and
     consistency_loss where given
     """
-    seen = space.seen(space.from_generator(images)).to(dtype)
+    seen = normalizer.network_input(normalizer.from_generator(images)).to(dtype)
     scores, logits = discriminator(seen, progress, group)
     losses = {"fake_score": scores.mean(), "fake_pitch_loss": F.cross_entropy(logits, labels)}
     total = config.generator_ac_loss_weight * losses["fake_pitch_loss"] - losses["fake_score"]
@@ -64,7 +64,7 @@ def generator_losses(
 def discriminator_losses(
     config: Config,
     discriminator: Discriminator,
-    space: ImageSpace,
+    normalizer: StageNormalizer,
     real: Tensor,
     real_labels: Tensor,
     images: Tensor,
@@ -91,15 +91,15 @@ def discriminator_losses(
     dict of float32 scalars: discriminator_loss (the total), real_score, made_score,
     real_pitch_loss, gradient_penalty, gradient_norm, real_score_penalty
     """
-    of_data, of_generator = space.from_data(real), space.from_generator(images)
+    of_data, of_generator = normalizer.from_data(real), normalizer.from_generator(images)
     batch = len(real)
-    both = torch.cat([space.seen(of_data), space.seen(of_generator)])
+    both = torch.cat([normalizer.network_input(of_data), normalizer.network_input(of_generator)])
     # One pass for both; each half keeps its own minibatch deviation.
     scores, logits = discriminator(both.to(dtype), progress, group or batch)
-    real_scores, made_scores = scores[:batch], scores[batch:]
+    real_scores, fake_scores = scores[:batch], scores[batch:]
     losses = {
         "real_score": real_scores.mean(),
-        "made_score": made_scores.mean(),
+        "made_score": fake_scores.mean(),
         "real_pitch_loss": F.cross_entropy(logits[:batch], real_labels),
         "real_score_penalty": real_scores.square().mean(),
     }
@@ -111,7 +111,7 @@ def discriminator_losses(
     )
     if config.gradient_penalty_weight > 0:
         interpolates = torch.lerp(of_data, of_generator, mix[:, None, None, None])
-        norms = gradient_norms(discriminator, space, interpolates, progress, dtype, group)
+        norms = gradient_norms(discriminator, normalizer, interpolates, progress, dtype, group)
         losses["gradient_norm"] = norms.mean()
         losses["gradient_penalty"] = gradient_penalty(norms, config.gradient_penalty_target)
         total = total + config.gradient_penalty_weight * losses["gradient_penalty"]
@@ -120,7 +120,7 @@ def discriminator_losses(
 
 def gradient_norms(
     discriminator: Discriminator,
-    space: ImageSpace,
+    normalizer: StageNormalizer,
     interpolates: Tensor,
     progress: float,
     dtype: torch.dtype,
@@ -128,10 +128,10 @@ def gradient_norms(
 ) -> Tensor:
     """Norms `[batch]` of the scores' gradients with respect to interpolates, differentiable."""
     u = interpolates.detach().requires_grad_()
-    scores, _ = discriminator(space.seen(u).to(dtype), progress, group)
+    scores, _ = discriminator(normalizer.network_input(u).to(dtype), progress, group)
     with input_gradients_only():
         (gradient,) = torch.autograd.grad(scores.sum(), u, create_graph=True)
-    return space.data_gradient_norms(gradient)
+    return normalizer.data_gradient_norms(gradient)
 
 
 def gradient_penalty(norms: Tensor, target: float) -> Tensor:

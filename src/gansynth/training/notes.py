@@ -14,9 +14,9 @@ from gansynth.config import Config
 from gansynth.data.store import PreparedNotes
 from gansynth.errors import ConfigError, InputError
 from gansynth.networks import schedule
-from gansynth.networks.mapping import MOST_FAMILIES
+from gansynth.networks.latent_flow import MOST_FAMILIES
 from gansynth.pitches import describe_pitches
-from gansynth.training.reals import RealNotes
+from gansynth.training.dataset import ImageDataset
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,7 @@ def choose_notes(
             f"pitches={describe_pitches(sorted(set(pitches or ())))}: {where} has no training note "
             f"of {describe_pitches(missing)}; it has {describe_pitches(there) or 'none at all'}."
         )
-    stages = range(config.num_stages) if config.train_progressive else [config.num_stages - 1]
-    largest = max(schedule.batch_size(config, stage) for stage in stages)
+    largest = max(schedule.batch_size(config, n) for n in schedule.trained_stages(config))
     if len(rows) < largest:
         raise InputError(
             f"{where}: has {len(rows)} training notes, fewer than a batch of {largest}; add notes, "
@@ -111,11 +110,11 @@ def choose_notes(
     return TrainingNotes(rows, labels, instruments, velocities, families, pitch_counts)
 
 
-def measured_range(reals: RealNotes, order: NDArray[np.int64]) -> NDArray[np.float32]:
+def measured_range(dataset: ImageDataset, order: NDArray[np.int64]) -> NDArray[np.float32]:
     """Least and greatest specgram values over some notes, `[2, time, freq, 2]`."""
     low = high = None
     for start in range(0, len(order), 8):
-        specgrams = reals.specgrams(order[start : start + 8])
+        specgrams = dataset.specgrams(order[start : start + 8])
         least, most = specgrams.amin(dim=0), specgrams.amax(dim=0)
         low = least if low is None else low.minimum(least)
         high = most if high is None else high.maximum(most)

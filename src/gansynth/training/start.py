@@ -19,19 +19,19 @@ from gansynth.memory import keep_freed_memory
 from gansynth.model.file import Model
 from gansynth.model.synth import choose_device
 from gansynth.networks.family import family_of
-from gansynth.networks.mapping import ANY
+from gansynth.networks.latent_flow import ANY
 from gansynth.precision import faster_precision, slow_precision
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure
 from gansynth.training.checkpoint import Checkpoints, State, load_checkpoint
-from gansynth.training.draws import Draws
+from gansynth.training.dataset import ImageDataset, default_cache_bytes
 from gansynth.training.export import NORMALIZER, begin_from, check_sound
 from gansynth.training.loop import Training, run_training
 from gansynth.training.notes import TrainingNotes, choose_notes, measured_range
 from gansynth.training.options import TrainOptions, check_compiler
 from gansynth.training.processes import Processes
-from gansynth.training.reals import RealNotes, default_cache_bytes
 from gansynth.training.run_folder import CHECKPOINTS, RunFolder, RunSettings, read_settings
-from gansynth.training.step import Trainer
+from gansynth.training.sampling import BatchSampler
+from gansynth.training.trainer import Trainer
 
 # Hyperparameters that a run may be continued with at other values.
 MAY_CHANGE = ("total_num_images", "save_summaries_num_images", "train_root_dir")
@@ -101,12 +101,12 @@ def train(
         trainer = setup.make_trainer()
         pitches = list(chosen.pitch_counts)
         if model is None:
-            trainer.prepare(setup.reals)
+            trainer.prepare(setup.dataset)
         else:
             for line in begin_from(trainer, model, pitches):
                 setup.say(f"warning: {line}")
             new = [label for label, p in enumerate(pitches) if p not in model.pitch_counts]
-            trainer.prepare(setup.reals, new)
+            trainer.prepare(setup.dataset, new)
         trainer.share()
         return setup.go(trainer, origin)
 
@@ -166,7 +166,7 @@ def resume(
         trainer = setup.make_trainer(tensors)
         if tensors is not None:
             trainer.restore(tensors, facts)
-        if trainer.has_ended:
+        if trainer.position.has_ended:
             raise InputError(
                 f"run={str(run)!r}: is finished, after {trainer.images} images; "
                 + (
@@ -220,7 +220,7 @@ class _Setup(ExitStack):
         self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self.say = say if self.processes.is_first else (lambda line: None)
         self._prepare_device()
-        self.reals = self._real_notes(notes)
+        self.dataset = self._real_notes(notes)
 
     def _agree(self, precision: str) -> str:
         """The precision of all processes: the first one's choice, where it is automatic."""
@@ -243,7 +243,7 @@ class _Setup(ExitStack):
         else:
             torch.backends.cudnn.benchmark = True
 
-    def _real_notes(self, notes: PreparedNotes) -> RealNotes:
+    def _real_notes(self, notes: PreparedNotes) -> ImageDataset:
         gigabytes = self.options.cache_gigabytes
         if gigabytes is None:
             cache = default_cache_bytes(self.device, self.processes.count)
@@ -252,7 +252,7 @@ class _Setup(ExitStack):
         known = self.settings.training.get("families", [])
         numbers = {name: number for number, name in enumerate(known, start=1)}
         families = np.array([numbers.get(name, ANY) for name in self.chosen.families])
-        return RealNotes(
+        return ImageDataset(
             self.config, notes.waveforms, self.chosen.rows, self.chosen.labels, self.device, cache,
             instruments=self.chosen.instruments, velocities=self.chosen.velocities,
             families=families,
@@ -313,10 +313,10 @@ class _Setup(ExitStack):
         if model is not None and model.normalizer is not None:
             self.constants = torch.tensor(model.normalizer)
             return
-        count = min(self.config.normalizer_num_examples, len(self.reals))
+        count = min(self.config.normalizer_num_examples, len(self.dataset))
         self.say(f"measuring {kind} on {count} notes")
         order = self._draws().notes(0, count)
-        values = measure(kind, measured_range(self.reals, order), self.config.normalizer_margin)
+        values = measure(kind, measured_range(self.dataset, order), self.config.normalizer_margin)
         self.constants = torch.tensor(np.asarray(values, np.float64))
 
     def make_trainer(self, tensors: State | None = None) -> Trainer:
@@ -342,15 +342,15 @@ class _Setup(ExitStack):
         origin = origin | {name: training[name] for name in CONDITIONS if name in training}
         return run_training(
             Training(
-                trainer, self.reals, self._draws(), self.processes, self.options, self.run,
+                trainer, self.dataset, self._draws(), self.processes, self.options, self.run,
                 self.constants, origin,
             )
         )  # fmt: skip
 
-    def _draws(self) -> Draws:
+    def _draws(self) -> BatchSampler:
         counts = tuple(self.chosen.pitch_counts.values())
         size = self.config.latent_vector_size
-        return Draws(self.options.seed, len(self.reals), counts, size)
+        return BatchSampler(self.options.seed, len(self.dataset), counts, size)
 
     def _warn(self, lines: Sequence[str]) -> None:
         for line in lines:

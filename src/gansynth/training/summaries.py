@@ -10,10 +10,10 @@ from torch import Tensor
 
 from gansynth.model.file import Model
 from gansynth.model.voice import Voice
+from gansynth.training.dataset import ImageDataset
 from gansynth.training.logs import TensorBoardLog
 from gansynth.training.pictures import join_waves
-from gansynth.training.reals import RealNotes
-from gansynth.training.step import Trainer
+from gansynth.training.trainer import Trainer
 
 _AT_ONCE = 8  # notes made together
 
@@ -46,13 +46,13 @@ class Summaries:
     Parameters
     ----------
     trainer : Trainer
-    reals : RealNotes
+    dataset : ImageDataset
     seed : int
         Of the latents.
     """
 
-    def __init__(self, trainer: Trainer, reals: RealNotes, seed: int) -> None:
-        self.trainer, self.reals = trainer, reals
+    def __init__(self, trainer: Trainer, dataset: ImageDataset, seed: int) -> None:
+        self.trainer, self.dataset = trainer, dataset
         config = trainer.config
         count = config.fake_batch_size
         random = torch.Generator().manual_seed(seed)
@@ -83,8 +83,10 @@ class Summaries:
         ]
         fake = torch.cat([voice.decoder.specgrams(batch) for batch in made])
         self._log(board, "fake", fake, torch.cat([voice.decoder(batch) for batch in made]))
-        real = self.reals.specgrams(np.arange(min(len(self.reals), self.trainer.batch_size)))
-        to_waves = self.reals.representation.specgrams_to_waves
+        real = self.dataset.specgrams(
+            np.arange(min(len(self.dataset), self.trainer.position.batch_size))
+        )
+        to_waves = self.dataset.representation.specgrams_to_waves
         self._log(board, "real", real, torch.cat([to_waves(s) for s in real.split(_AT_ONCE)]))
 
     def _log(self, board: TensorBoardLog, name: str, specgrams: Tensor, waves: Tensor) -> None:

@@ -1,12 +1,12 @@
-"""Training networks of frames as a conditional autoencoder, with a mapping to its codes.
+"""The autoencoder recipe: an encoder of instruments, a decoder of their notes, a flow to the codes.
 
-    a note of the instrument ─ encoder ─> mean, deviation ─ draw ─> code ─┐
+    a note of the instrument ─ encoder ─> mean, log std ─ sample ─> code ─┐
     pitch and velocity of another of its notes ─────────────────── decode ┴─> that other note
-    normal latents ─ mapping ─> codes as those of notes
+    normal latents ─ latent flow ─> codes as those of notes
 
 An encoder that hears another note than the one to be made can only tell what the two have in
 common: the instrument. That is what makes a code one instrument over all pitches. The evidence
-bound is that of Kingma & Welling (2014), weighted. The mapping is trained by flow matching: with
+bound is that of Kingma & Welling (2014), weighted. The flow is trained by flow matching: with
 latents that lie near the codes they go to (by optimal transport: Tong et al. 2024, "Improving and
 generalizing flow-based generative models with minibatch optimal transport"), which makes short
 ways; and with any latents where a family is given, whose codes must be reached from everywhere.
@@ -22,19 +22,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from gansynth.networks.frames import FramesEncoder, FramesGenerator, Views, mean_row, rms_norm
-from gansynth.networks.mapping import ANY
+from gansynth.config import Config
+from gansynth.networks.family import family_of
+from gansynth.networks.frames import Views, mean_row, rms_norm
+from gansynth.networks.latent_flow import ANY
+from gansynth.spectral.normalizers import Normalizer
 from gansynth.training.adam import Adam
-from gansynth.training.draws import Batch
-from gansynth.training.matching import matched
-from gansynth.training.reals import RealNotes
-from gansynth.training.step import State, Trainer
+from gansynth.training.dataset import ImageDataset
+from gansynth.training.processes import Processes
+from gansynth.training.sampling import Batch
+from gansynth.training.sinkhorn import sinkhorn_assignment
+from gansynth.training.trainer import Losses, Optimizer, State, Trainer, seeded
 
 REMEMBERED = 3072  # codes
 MATCHED = 256  # of them at once
-MAPPING_RATE = 1e-3
+FLOW_RATE = 1e-3
 
 _WARM_UP = 50  # steps
 _LONGEST_GRADIENT = 50.0
@@ -43,22 +47,43 @@ _NOISE_NOTES = 2  # of a batch, to learn shares of noise from
 _QUIET = 0.25  # weight of magnitudes that can't be heard; that of the loudest is 1 more
 
 
-class FramesTrainer(Trainer):
-    """Networks of frames in training; arguments, steps and state as of `Trainer`."""
+class AutoencoderTrainer(Trainer):
+    """Networks of frames in training.
 
-    generator: FramesGenerator
+    Parameters
+    ----------
+    config, normalizer, processes, dtype
+        As of `Trainer`.
+    num_pitches : int
+    seed : int
+        Of the initial weights.
+    options
+        Of other recipes; without effect.
+    """
 
-    def _build(self, num_pitches: int) -> dict[str, Any]:
-        self.encoder = FramesEncoder(self.config)
-        self.views = Views(self.config)
-        self.codes = torch.zeros(REMEMBERED, self.config.latent_vector_size, device=self.device)
+    def __init__(
+        self,
+        config: Config,
+        num_pitches: int,
+        normalizer: Normalizer,
+        processes: Processes,
+        *,
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        family = family_of(config)
+        with seeded(seed):
+            self.encoder = family.partner(config, num_pitches, None)
+            generator = family.generator(config, num_pitches, None)
+        self.views = Views(config)
+        networks = {"generator": generator, family.partner_name: self.encoder}
+        super().__init__(config, networks, normalizer, processes, dtype)
+        self.codes = torch.zeros(REMEMBERED, config.latent_vector_size, device=self.device)
         self.families = torch.zeros(REMEMBERED, dtype=torch.int64, device=self.device)
-        return {
-            "generator": FramesGenerator(self.config, num_pitches),
-            "encoder": self.encoder,
-        }
 
-    def _begin_optimizers(self) -> None:
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """Adam for encoder and decoder together, and for the flow."""
         config = self.config
         betas = (config.adam_beta1, config.adam_beta2)
         named = {
@@ -66,85 +91,68 @@ class FramesTrainer(Trainer):
             for name, network in self.networks.items()
             for inner, parameter in network.named_parameters()
         }
-        mapping = set(self.generator.mapping.parameters())
-        self._coding_names = {p: name for p, name in named.items() if p not in mapping}
-        self._mapping_names = {p: name for p, name in named.items() if p in mapping}
+        flow = set(family_of(config).latent_flow(self.generator).parameters())
+        of_coding = {p: name for p, name in named.items() if p not in flow}
+        of_flow = {p: name for p, name in named.items() if p in flow}
         rate = config.generator_learning_rate
-        self.coding_optimizer = Adam(self._coding_names, rate, betas)
-        self.mapping_optimizer = Adam(self._mapping_names, MAPPING_RATE, betas)
-
-    def _optimizers(self) -> list[tuple[str, Adam, dict[nn.Parameter, str]]]:
-        return [
-            ("coding_adam", self.coding_optimizer, self._coding_names),
-            ("mapping_adam", self.mapping_optimizer, self._mapping_names),
-        ]
+        return {
+            "coding_adam": Optimizer(Adam(of_coding, rate, betas), of_coding),
+            "mapping_adam": Optimizer(Adam(of_flow, FLOW_RATE, betas), of_flow),
+        }
 
     @torch.no_grad()
-    def prepare(self, reals: RealNotes, labels: Iterable[int] | None = None) -> None:
+    def prepare(self, dataset: ImageDataset, labels: Iterable[int] | None = None) -> None:
         """Let new pitches (None: all) begin with the mean spectrum of their first notes."""
-        theirs = reals.labels.cpu().numpy()
+        theirs = dataset.labels.cpu().numpy()
         for label in range(self.generator.num_pitches) if labels is None else labels:
             notes = (theirs == label).nonzero()[0][:_ROW_NOTES]
-            row = mean_row(self._images(reals, notes), self.views)
+            row = mean_row(self._images(dataset, notes), self.views)
             self.generator.start_from(label, row)
-            self.average["rows.weight"][label] = self.generator.rows.weight[label]
+            self.ema["rows.weight"][label] = self.generator.rows.weight[label]
 
-    def _images(self, reals: RealNotes, notes: NDArray[np.int64]) -> Tensor:
-        """Real notes as the networks see them."""
-        space = self.space(self.progress)
-        return space.seen(space.from_data(reals.images(notes, self.progress)))
-
-    @property
-    def done(self) -> float:
-        """The share of the training that is over, by images or by its time."""
-        config = self.config
-        share = self.images / config.total_num_images
-        if config.train_time_limit is not None:
-            share = max(share, self.seconds / config.train_time_limit)
-        return min(share, 1.0)
-
-    @property
-    def stage_is_over(self) -> bool:
-        """Whether it has had its images, or its seconds."""
-        return self.done >= 1.0
-
-    def _losses_and_updates(self, batch: Batch, reals: RealNotes) -> dict[str, Tensor]:
+    def step(self, batch: Batch, dataset: ImageDataset) -> Losses:
+        """Update encoder and decoder, then the flow, then the average."""
         self._set_rates()
-        assert reals.velocities is not None
-        assert reals.families is not None
-        losses, codes = self._update_coding(batch, reals, reals.velocities[batch.notes])
-        self._remember(codes, reals.families[batch.notes])
+        losses, codes = self._update_coding(batch, dataset)
+        self._remember(codes, dataset.families[batch.notes])
         if self._remembered >= MATCHED:
-            losses |= self._update_mapping(batch.seed)
-        self._follow()
-        return losses
+            losses |= self._update_flow(batch.seed)
+        # The average's half-life is a share of the images seen.
+        half_life = max(self.config.average_share * (self.images + 1), 50.0)
+        images = self.position.batch_size * self.processes.count
+        names = {p: name for name, p in self.generator.named_parameters()}
+        self.update_ema(names, 1.0 - 0.5 ** (images / half_life))
+        return self.count(batch, losses)
 
     def _set_rates(self) -> None:
-        warm = min(1.0, (self.coding_optimizer.steps + 1) / _WARM_UP)
-        share = warm * (1 - (1 - self.config.final_rate_share) * self.done)
-        for optimizer, rate in (
-            (self.coding_optimizer, self.config.generator_learning_rate),
-            (self.mapping_optimizer, MAPPING_RATE),
-        ):
-            optimizer.rate = share * rate
+        coding, flow = (optimizer.adam for optimizer in self.optimizers.values())
+        warm = min(1.0, (coding.steps + 1) / _WARM_UP)
+        share = warm * (1 - (1 - self.config.final_rate_share) * self.position.share)
+        coding.rate = share * self.config.generator_learning_rate
+        flow.rate = share * FLOW_RATE
 
-    def _update_coding(
-        self, batch: Batch, reals: RealNotes, velocities: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    def _images(self, dataset: ImageDataset, notes: NDArray[np.int64]) -> Tensor:
+        """Real notes as the networks see them."""
+        progress = self.progress
+        normalizer = self.stage_normalizer(progress)
+        return normalizer.network_input(normalizer.from_data(dataset.images(notes, progress)))
+
+    def _update_coding(self, batch: Batch, dataset: ImageDataset) -> tuple[Losses, Tensor]:
         """Update encoder and decoder; the losses, and the codes."""
         began = time.perf_counter()
-        partners = reals.partners(batch.notes, batch.seed + self.processes.rank)
-        real, heard = self._images(reals, batch.notes), self._images(reals, partners)
+        partners = dataset.partners(batch.notes, batch.seed + self.processes.rank)
+        real, heard = self._images(dataset, batch.notes), self._images(dataset, partners)
         self.data_seconds = time.perf_counter() - began
+        labels, velocities = dataset.labels[batch.notes], dataset.velocities[batch.notes]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            mean, log_deviation = self.encoder(heard)
-            code = mean + log_deviation.exp() * self._normal(mean, batch.seed)
-            maps = self.generator.decode(code, reals.labels[batch.notes], velocities)
+            mean, log_std = self.encoder(heard)
+            code = mean + log_std.exp() * self._normal(mean, batch.seed)
+            maps = self.generator.decode(code, labels, velocities)
         losses = reconstruction_losses(maps, real, self.views)
-        losses["code_information"] = code_information(mean, log_deviation)
+        losses["code_information"] = kl_divergence(mean, log_std)
         total = losses["magnitude_loss"] + losses["phase_loss"] + losses["noise_loss"]
         total = total + self.config.code_information_weight * losses["code_information"]
-        self._update(self.coding_optimizer, total)
+        self.update(self.optimizers["coding_adam"], total, _LONGEST_GRADIENT)
         return {"generator_loss": total, **losses}, rms_norm(code.detach().float())
 
     def _normal(self, like: Tensor, seed: int) -> Tensor:
@@ -164,35 +172,21 @@ class FramesTrainer(Trainer):
     def _remembered(self) -> int:
         return min(self.images // self.processes.count, REMEMBERED)
 
-    def _update_mapping(self, seed: int) -> dict[str, Tensor]:
-        """Bring mapped latents to the codes that notes have."""
+    def _update_flow(self, seed: int) -> Losses:
+        """Bring latents that follow the flow to the codes that notes have."""
         random = torch.Generator().manual_seed(seed ^ 1)
         places = torch.randint(self._remembered, (2, MATCHED), generator=random).to(self.device)
         latents = torch.randn(2, MATCHED, self.codes.shape[1], generator=random).to(self.device)
         time = torch.rand(2 * MATCHED, generator=random).to(self.device)
-        free = places[0][matched(latents[0], self.codes[places[0]], random)]
+        free = places[0][sinkhorn_assignment(latents[0], self.codes[places[0]], random)]
         codes = torch.cat([self.codes[free], self.codes[places[1]]])
         families = torch.cat([torch.full_like(places[0], ANY), self.families[places[1]]])
         begin = latents.flatten(0, 1)
         point = torch.lerp(begin, codes, time[:, None])
         velocity = self.generator.mapping.velocity(point, time, families)
         error = (velocity - (codes - begin)).square().mean()
-        self._update(self.mapping_optimizer, error)
+        self.update(self.optimizers["mapping_adam"], error, _LONGEST_GRADIENT)
         return {"mapping_error": error}
-
-    def _clip(self, optimizer: Adam) -> None:
-        nn.utils.clip_grad_norm_(optimizer.parameters, _LONGEST_GRADIENT)
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """The average's half-life is a share of the images seen."""
-        seen = self.images + 1
-        half_life = max(self.config.average_share * seen, 50.0)
-        images = self.batch_size * self.processes.count
-        names = dict(self.generator.named_parameters())
-        averages = [self.average[name] for name in names]
-        step = 1.0 - 0.5 ** (images / half_life)
-        torch._foreach_lerp_(averages, [p.detach() for p in names.values()], step)
 
     def state(self) -> tuple[State, dict[str, Any]]:
         """As of `Trainer`, with the codes that are remembered."""
@@ -206,7 +200,7 @@ class FramesTrainer(Trainer):
         self.families.copy_(tensors["families"])
 
 
-def reconstruction_losses(maps: Tensor, real: Tensor, views: Views) -> dict[str, Tensor]:
+def reconstruction_losses(maps: Tensor, real: Tensor, views: Views) -> Losses:
     """How unlike a network's notes are to real ones, where it is heard.
 
     Parameters
@@ -241,7 +235,7 @@ def reconstruction_losses(maps: Tensor, real: Tensor, views: Views) -> dict[str,
     }
 
 
-def code_information(mean: Tensor, log_deviation: Tensor) -> Tensor:
+def kl_divergence(mean: Tensor, log_std: Tensor) -> Tensor:
     """Kullback-Leibler divergence to the standard normal, nats a note, averaged over the batch."""
-    variance = (2 * log_deviation).exp()
-    return 0.5 * (mean.square() + variance - 1 - 2 * log_deviation).sum(dim=1).mean()
+    variance = (2 * log_std).exp()
+    return 0.5 * (mean.square() + variance - 1 - 2 * log_std).sum(dim=1).mean()

@@ -1,4 +1,4 @@
-"""What is random in a training step, as a pure function of the seed and the images seen.
+"""The batches of a training: all that is random in a step, from the seed and the images seen.
 
 So there is no random state to keep: a run that goes on draws what the uninterrupted one would have,
 and several processes draw the parts of one batch.
@@ -42,7 +42,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Draws:
+class BatchSampler:
     """All batches of a training.
 
     Parameters

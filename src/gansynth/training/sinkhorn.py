@@ -11,7 +11,7 @@ _LAST = 15  # rounds at that sharpness
 
 
 @torch.no_grad()
-def matched(points: Tensor, targets: Tensor, random: torch.Generator) -> Tensor:
+def sinkhorn_assignment(points: Tensor, targets: Tensor, random: torch.Generator) -> Tensor:
     """For each point a target, so that all targets are used about equally and ways are short.
 
     The plan of entropic optimal transport between the two (Cuturi 2013, by Sinkhorn's iterations

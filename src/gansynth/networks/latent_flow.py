@@ -26,7 +26,7 @@ _HIDDEN = 384
 _LAYERS = 3
 
 
-class Mapping(nn.Module):
+class LatentFlow(nn.Module):
     """A flow between latents and codes, both `[batch, size]`."""
 
     def __init__(self, size: int) -> None:
@@ -59,13 +59,13 @@ class Mapping(nn.Module):
 
     def forward(self, latents: Tensor, families: Tensor | None = None) -> Tensor:
         """Codes of latents."""
-        return self._follow(latents, families, 0.0, 1.0)
+        return self._integrate(latents, families, 0.0, 1.0)
 
     def latents(self, codes: Tensor, families: Tensor | None = None) -> Tensor:
         """Latents of codes: the way back."""
-        return self._follow(codes, families, 1.0, 0.0)
+        return self._integrate(codes, families, 1.0, 0.0)
 
-    def _follow(self, x: Tensor, families: Tensor | None, begin: float, end: float) -> Tensor:
+    def _integrate(self, x: Tensor, families: Tensor | None, begin: float, end: float) -> Tensor:
         if families is None:
             families = torch.full((len(x),), ANY, device=x.device)
         step = (end - begin) / _STEPS

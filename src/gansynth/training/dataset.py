@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gansynth.config import Config
+from gansynth.data.note import DEFAULT_VELOCITY
 from gansynth.networks import schedule
 from gansynth.networks.family import family_of
+from gansynth.networks.latent_flow import ANY
 from gansynth.networks.layers import downscale, upscale
 from gansynth.spectral.representation import Representation
 
 FULL_SCALE = 32768.0
 
 
-class RealNotes:
+class ImageDataset:
     """Waveforms on disk or on the device to denormalized images `[batch, 2, time, freq]`.
 
     Parameters
@@ -43,7 +45,7 @@ class RealNotes:
     instruments : int64 array [notes] or None
         Their instruments as numbers from 0, for `partners`.
     velocities, families : int64 array [notes] or None
-        Their velocities, and families as numbers from 1 (0: any), for networks that take them.
+        Their velocities (None: 100), and families as numbers from 1 (0 and None: any).
     together : bool
         Compute the spectrograms of a batch in one go. Faster on a GPU; the last bits of a note's
         image may then depend on which others it came with.
@@ -69,8 +71,10 @@ class RealNotes:
         self._instruments = instruments
         self.labels = torch.from_numpy(labels).to(device)
         self.velocities, self.families = (
-            None if values is None else torch.from_numpy(values).to(device)
-            for values in (velocities, families)
+            torch.full_like(self.labels, usual)
+            if values is None
+            else torch.from_numpy(values).to(device)
+            for values, usual in ((velocities, DEFAULT_VELOCITY), (families, ANY))
         )
         self.representation = Representation(config).to(device)
         self._waveforms, self._rows = waveforms, rows

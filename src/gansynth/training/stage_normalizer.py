@@ -17,7 +17,7 @@ from gansynth.networks.layers import downscale, upscale
 from gansynth.spectral.normalizers import Normalizer
 
 
-class ImageSpace:
+class StageNormalizer:
     """The normalizer's map for images that stand for images `scale` times larger.
 
     `u` below is `[batch, 2, time, freq]`; with constants for each frequency it has the final
@@ -50,7 +50,7 @@ class ImageSpace:
         """The generator's images `[batch, 2, time, freq]` to `u`."""
         return upscale(images, self.merged)
 
-    def seen(self, u: Tensor) -> Tensor:
+    def network_input(self, u: Tensor) -> Tensor:
         """What the discriminator sees, `[batch, 2, time, freq]`."""
         return u if self.identity else downscale(torch.clamp(u, -1.0, 1.0), self.merged)
 
