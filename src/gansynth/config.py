@@ -326,6 +326,10 @@ def _check_geometry(config: Config) -> None:
             f"d_fn={config.d_fn!r}: doesn't go with g_fn={config.g_fn!r}; give both the same."
         )
     family = family_of(config)
+    if config.train_progressive and not family.grows:
+        raise ConfigError(
+            f"train_progressive=true: g_fn={config.g_fn} doesn't grow; set it to false."
+        )
     family.check(config)
     (family.geometry or _check_spectrogram)(config)
 

@@ -88,7 +88,9 @@ class Model:
 
     @property
     def num_blocks(self) -> int:
-        """Blocks that the generator has."""
+        """Resolutions that the generator has; all, where its family doesn't grow."""
+        if not family_of(self.config).grows:
+            return self.config.num_resolutions
         return 1 + max(int(name.split(".")[1]) for name in self.generator if _in_block(name))
 
     def digest(self) -> str:
@@ -314,14 +316,17 @@ def check_model(model: Model, where: str) -> None:
             f"{where}: pitch_counts={list(counts.items())!r:.80}: must be pitches from 0 to 127 in "
             "order, with counts that are not all 0."
         )
-    # Names are checked before anything is built from them.
-    numbers = {name.split(".")[1] for name in model.generator if _in_block(name)}
-    if not 1 <= len(numbers) <= config.num_resolutions:
-        raise ModelError(f"{where}: has {len(numbers)} of {config.num_resolutions} blocks.")
-    if not 0 <= model.progress <= len(numbers) - 1:
+    family = family_of(config)
+    blocks = config.num_resolutions
+    if family.grows:
+        # Names are checked before anything is built from them.
+        blocks = len({name.split(".")[1] for name in model.generator if _in_block(name)})
+    if not 1 <= blocks <= config.num_resolutions:
+        raise ModelError(f"{where}: has {blocks} of {config.num_resolutions} blocks.")
+    if not 0 <= model.progress <= blocks - 1:
         raise ModelError(
-            f"{where}: progress={model.progress}: must be from 0 to {len(numbers) - 1}, what its "
-            f"{len(numbers)} blocks can make."
+            f"{where}: progress={model.progress}: must be from 0 to {blocks - 1}, what its "
+            f"{blocks} blocks can make."
         )
     if len(model.families) > MOST_FAMILIES or len(set(model.families)) < len(model.families):
         raise ModelError(
@@ -333,12 +338,11 @@ def check_model(model: Model, where: str) -> None:
             f"{where}: velocities={list(model.velocities)!r:.80}: must be numbers from 0 to 127 in "
             "order."
         )
-    family = family_of(config)
     for part, prefix in _prefixes(config).items():
         state: State | None = getattr(model, part)
         if state is not None:
             kind = family.partner if part == "partner" else family.generator
-            shapes = expected_shapes(kind, config, len(counts), len(numbers))
+            shapes = expected_shapes(kind, config, len(counts), blocks)
             _check_tensors(state, shapes, f"{where}: {prefix}")
     try:
         make_normalizer(config, model.normalizer)

@@ -52,8 +52,8 @@ class NetworkFamily:
     generator : (config, num_pitches, num_blocks or None) to nn.Module
         Its `forward(latents, labels, progress, velocities)` takes float `[n, latent_size]`, int64
         `[n]` and float32 `[n]` and gives images float32 `[n, 2, time, freq]` at the resolution of
-        that progress, or whatever the family's own `decoder` takes. Its modules of one resolution
-        each are in `blocks`; tensors named `blocks.N.…` belong to block N + 1.
+        that progress, or whatever the family's own `decoder` takes. One that grows has a module for
+        each resolution in `blocks`; tensors named `blocks.N.…` belong to block N + 1.
     partner_name : str
         What the generator is trained with, such as "discriminator"; part of the names of tensors in
         model files and checkpoints.
@@ -72,6 +72,8 @@ class NetworkFamily:
         ones is what row `rows[i]` was.
     latent_flow : generator to `LatentFlow` or None
         What turns latents into those of a family of instruments, where it has learned that.
+    grows : bool
+        Whether resolutions can be added while training, so that models of fewer exist.
     check : config to nothing
         Raises `ConfigError` for hyperparameters that the family can't have.
     geometry : config to nothing, or None
@@ -102,6 +104,7 @@ class NetworkFamily:
     traceable: Callable[..., Any] = _UNPACKED
     decoder: Callable[..., Any] = _DECODER
     latent_flow: Callable[[Any], Any] = _no_flow
+    grows: bool = False
     check: Callable[[Config], None] = _nothing
     geometry: Callable[[Config], None] | None = None
     options: tuple[str, ...] = ()
@@ -133,8 +136,6 @@ def family_of(config: Config) -> NetworkFamily:
 
 
 def _check_frames(config: Config) -> None:
-    if config.train_progressive:
-        raise ConfigError("train_progressive=true: g_fn=frames doesn't grow; set it to false.")
     if config.data_type not in ("linear", "mel"):
         raise ConfigError(
             f"data_type={config.data_type!r}: g_fn=frames needs linear or mel, whose phase stands "
@@ -161,6 +162,7 @@ register(
         traceable=part("gansynth.networks.traceable:TraceableGenerator"),
         trainer=part("gansynth.training.adversarial:AdversarialTrainer"),
         fit_pitches=part("gansynth.networks.progressive:fit_pitches"),
+        grows=True,
         compiles=True,
     )
 )

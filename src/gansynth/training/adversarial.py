@@ -71,9 +71,10 @@ class AdversarialTrainer(Trainer):
         """Adam for each network's blocks that exist, and for what belongs to no block."""
         config = self.config
         betas = (config.adam_beta1, config.adam_beta2)
+        later = tuple(f"blocks.{n}." for n in range(self.num_blocks, config.num_resolutions))
 
         def optimizer(network: nn.Module, rate: float) -> Optimizer:
-            names = _names(network, self.num_blocks)
+            names = {p: n for n, p in network.named_parameters() if not n.startswith(later)}
             return Optimizer(Adam(names, rate, betas), names)
 
         return {
@@ -124,10 +125,3 @@ class AdversarialTrainer(Trainer):
 def _let_learn(optimizer: Optimizer, learns: bool) -> None:
     for parameter in optimizer.names:  # those of later stages take no part
         parameter.requires_grad_(learns)
-
-
-def _names(network: nn.Module, num_blocks: int) -> dict[nn.Parameter, str]:
-    """Parameters of the blocks that exist, and of what belongs to no block."""
-    blocks: nn.ModuleList = network.blocks  # type: ignore[assignment]
-    later = tuple(f"blocks.{index}." for index in range(num_blocks, len(blocks)))
-    return {p: name for name, p in network.named_parameters() if not name.startswith(later)}
