@@ -248,8 +248,9 @@ CHECKPOINT = {
 MODEL = {
     "no file": (nothing, "info no", "model='no': there is no such file or folder."),
     "empty": (bytes_of(TOY, b""), TOY_INFO, "is damaged or no safetensors file"),
-    "cut": (cut(TOY, 3000), TOY_INFO, "is damaged or no safetensors file"),
-    "cut header": (cut(TOY, 100), TOY_INFO, "is damaged or no safetensors file"),
+    "cut": (cut(TOY, 3000), TOY_INFO, "is cut short: download it again."),
+    "cut late": (cut(TOY, -1), TOY_INFO, "is cut short: download it again."),
+    "cut header": (cut(TOY, 100), TOY_INFO, "is cut short: download it again."),
     "huge header": (bytes_of(TOY, b"\xff" * 64), TOY_INFO, "is damaged or no safetensors file"),
     "foreign": (foreign(None), "info model.pt", "is a safetensors file of something"),
     "foreign too": (foreign({"format": "pt"}), "info model.pt", "file of something else (no gansy"),

@@ -27,6 +27,7 @@ from gansynth import config as configs
 from gansynth.config import Config
 from gansynth.errors import ConfigError, ModelError, OutputError
 from gansynth.files import atomic_path
+from gansynth.model.peek import is_cut_short
 from gansynth.networks.family import family_of
 from gansynth.networks.latent_flow import MOST_FAMILIES
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
@@ -236,6 +237,8 @@ def read_model(path: str | Path) -> Model:
             description = _read_metadata(metadata, where)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
+        if is_cut_short(path):
+            raise ModelError(f"{where}: is cut short: download it again.") from None
         raise ModelError(
             f"{where}: is damaged or no safetensors file ({error}); copy or make it again."
         ) from None
