@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -326,8 +327,10 @@ def test_a_download_has_the_files_own_name(name: str, stem: str) -> None:
 def test_a_song_of_any_script_comes_back_under_its_name(
     client: TestClient, latents: list[str], make_midi: Any
 ) -> None:
-    data = make_midi([(60, 0, 0.1)]).read_bytes()
-    params = {"latent": latents[0], "name": "Песня 1.kar"}
+    song = make_midi([(60, 0, 0.1)]).read_bytes()
+    # As in a .rmi file.
+    data = b"RIFF" + struct.pack("<I4s4sI", len(song) + 12, b"RMID", b"data", len(song)) + song
+    params = {"latent": latents[0], "name": "Песня 1.rmi"}
     *_, last = lines(client, "/api/renders", params=params, content=data)
     file = last["done"]["files"][0]
     assert file["name"] == "Песня 1.wav"

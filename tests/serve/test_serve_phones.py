@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from chromium import ask, box_of, eventually, latent, pitches
+from chromium import ask, box_of, eventually, latent, pitches, ready
 
 pytest_plugins = ["chromium_fixtures"]
 
@@ -102,6 +102,7 @@ def test_the_pad_lets_a_finger_scroll_and_takes_taps_and_its_handle(phone: Page)
     phone.locator("#pad").scroll_into_view_if_needed()
     phone.locator("#pad").tap(position={"x": 0.5 * box["width"], "y": 0.8 * box["height"]})
     eventually(lambda: phone.locator("#name").input_value() == "pad 0.50 0.81")
+    ready(phone)
     handle, top = box_of(phone.locator("#handle")), phone.evaluate("scrollY")
     assert handle["width"] >= 44
     fingers.swipe(handle["x"] + 22, handle["y"] + 22, -0.4 * box["height"])

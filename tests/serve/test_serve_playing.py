@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from bench.serve_page import bench
 from chromium import ask, box_of, eventually, latent, origin, pitches, ready, sounding
 from frames_model import made
 from gansynth.model.file import save_model
@@ -169,6 +172,13 @@ def test_whatever_is_held_follows_the_pad_all_the_way(
     assert all(now - then >= 4 for then, now in zip(before, ask(page, CHANGES), strict=True))
 
 
+def test_the_benchmark_counts_changes(page: Page) -> None:
+    (row,) = bench(page, os.getpid(), seconds=0.5, cases=(("one key", "a", 0.1, False),))
+    found = re.match(r"one key: the slowest voice changes ([\d.]+) times a second, ", row)
+    assert found
+    assert float(found[1]) > 0
+
+
 def test_hold_keeps_keys_until_they_are_pressed_again(page: Page) -> None:
     held_by_hold(page)
     page.get_by_role("button", name="E4", exact=True).click()
@@ -269,9 +279,7 @@ def test_the_nearest_velocity_that_the_model_knows_is_fetched(
     strike = """m.hands.press("midi", 62, given); return [...m.player.voices][0].level;"""
     assert ask(page, strike, 30) == pytest.approx(30 / 127)  # at once, of another velocity
     eventually(lambda: any("velocity=32" in url for url in asked))
-    layer = """const [v] = m.player.voices;
-        return v && v.buffer === m.bank.have(v.latent, 62, 32);"""
-    eventually(lambda: ask(page, layer))
+    eventually(lambda: ask(page, "return !!m.bank.have(m.hands.sound().latent, 62, 32);"))
     assert errors == []
 
 

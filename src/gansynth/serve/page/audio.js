@@ -5,6 +5,8 @@ const CROSSFADE = 0.06;
 const STEAL = 0.03;
 const MOST_VOICES = 48;
 const MARGIN = 1.5; // s before a voice's sound ends, when it goes back
+const LATE = 0.2; // the same where the longer note hasn't come yet
+const HOLDABLE = 2; // s that a model must hold its notes for them to go on
 const WAKING = 1000; // ms that a note waits for sleeping audio; some machines have none
 
 export class Player {
@@ -26,6 +28,10 @@ export class Player {
 
   get running() {
     return this.context.state === "running";
+  }
+
+  get canHold() {
+    return this.hold >= HOLDABLE;
   }
 
   // Browsers let audio sleep until a touch, and phones interrupt it for calls.
@@ -109,9 +115,10 @@ export class Player {
     source.onended = () => this.#forget(voice);
     Object.assign(voice, { source, gain, buffer, began: this.context.currentTime - offset });
     clearTimeout(voice.ending);
-    if (this.isLong(buffer)) {
-      const left = buffer.duration - this.tail - MARGIN - offset;
-      voice.ending = setTimeout(() => this.replace(voice, buffer), 1000 * left + 50);
+    // A voice that is held never ends by itself, even where its longer note is late.
+    if (this.canHold) {
+      const end = buffer.duration - this.tail - (this.isLong(buffer) ? MARGIN : LATE);
+      voice.ending = setTimeout(() => this.replace(voice, buffer), 1000 * Math.max(end - offset, LATE));
     }
   }
 

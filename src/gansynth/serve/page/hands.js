@@ -6,6 +6,7 @@ const LONG_AFTER = 700;
 const LONG = 30; // s
 const SHORTEST = 60; // ms of a tap whose note came late
 const AT_ONCE = 4; // voices that change together, so that a large chord doesn't wait for itself
+const CHASES = 2; // such groups on their way
 const HEARD = 1200; // ms of a sound that plays by itself
 const USUAL = 100; // velocity
 
@@ -13,14 +14,15 @@ const USUAL = 100; // velocity
 const isByHand = (key) => !/^(heard|tune) /.test(key);
 
 export class Hands {
-  // `sound()` gives the sound that plays; `light(pitch, on)` and `played(pitch)` are told of keys.
+  // `sound()` gives the sound that plays; `light(pitch, on)` and `played(pitch, layer)` are told of keys.
   constructor({ player, bank, model, sound, light, played, fail }) {
     Object.assign(this, { player, bank, model, sound, light, played, fail });
     this.held = new Map(); // key -> note
     this.latched = new Map(); // pitch -> note, while "hold" is on
     this.holding = false;
     this.chord = [60]; // keys that were last down together
-    this.round = null; // Promise of the voices that are changing now
+    this.chases = new Set(); // Promises
+    this.took = 0; // ms that voices took to change
   }
 
   press(key, pitch, velocity = USUAL) {
@@ -90,7 +92,14 @@ export class Hands {
 
   // The sound has changed: all voices go over to the newest, however long they have sounded.
   follow() {
-    this.following ??= this.#chase().catch(this.fail).finally(() => { this.following = null; });
+    if (this.chases.size === CHASES) return;
+    const chase = this.#chase().catch(this.fail).finally(() => this.chases.delete(chase));
+    this.chases.add(chase);
+  }
+
+  // Until another change of the sound could be heard.
+  async ready() {
+    if (this.chases.size === CHASES) await Promise.race(this.chases);
   }
 
   #near(pitch) {
@@ -112,15 +121,15 @@ export class Hands {
     }
     note.voice = this.player.start(buffer, note.pitch, note.velocity);
     note.begun = performance.now();
-    Object.assign(note.voice, { latent, layer, changed: 0 });
-    this.played(note.pitch);
+    Object.assign(note.voice, { latent, wanted: latent, layer, changed: 0 });
+    this.played(note.pitch, layer);
     if (note.lifted !== null) {
       this.#stop(note);
       return;
     }
     this.#later(note.voice);
-    if (buffer !== this.bank.have(latent, note.pitch, layer)) note.voice.latent = null; // another velocity's
-    if (note.voice.latent !== this.sound().latent) this.follow();
+    if (buffer !== this.bank.have(latent, note.pitch, layer)) note.voice.wanted = null; // another velocity's
+    if (note.voice.wanted !== this.sound().latent) this.follow();
   }
 
   #end(note, atOnce = false) {
@@ -136,30 +145,44 @@ export class Hands {
     else this.player.stop(voice);
   }
 
-  // Rounds of a few voices, those that have waited longest first, each to the newest sound.
+  // A few voices, those that have waited longest first, go over to the newest sound; and again, until
+  // all have it. Two of these run half a round apart: while one is on its way, the other is made.
   async #chase() {
+    if (this.chases.size) await new Promise((next) => setTimeout(next, this.took / 2));
     for (;;) {
       const { latent } = this.sound();
-      const stale = [...this.player.voices].filter((voice) => voice.latent !== latent)
+      const stale = [...this.player.voices].filter((voice) => voice.wanted !== latent)
         .sort((a, b) => a.changed - b.changed).slice(0, AT_ONCE);
       if (!stale.length) return;
+      const began = performance.now();
       const also = stale.map((voice) => voice.pitch);
-      this.round = Promise.all(stale.map(async (voice) => {
-        voice.changed = performance.now();
-        const buffer = await this.bank.note(latent, voice.pitch, voice.layer, also);
-        this.player.replace(voice, buffer);
-        voice.latent = latent;
-        this.#later(voice);
-        this.played(voice.pitch);
-      }));
-      await this.round;
+      await Promise.all(stale.map((voice) => this.#change(voice, latent, began, also)));
+      this.took = performance.now() - began;
     }
+  }
+
+  async #change(voice, latent, began, also) {
+    voice.wanted = latent;
+    voice.changed = began;
+    let buffer;
+    try {
+      buffer = await this.bank.note(latent, voice.pitch, voice.layer, also);
+    } catch (error) {
+      if (voice.wanted === latent) voice.wanted = null; // the next change tries again
+      throw error;
+    }
+    if (began < (voice.since ?? 0)) return; // a newer sound was faster
+    voice.since = began;
+    this.player.replace(voice, buffer);
+    voice.latent = latent;
+    this.#later(voice);
+    this.played(voice.pitch, voice.layer);
   }
 
   // A voice that goes on is given a longer note, beyond what the model makes of a held one.
   #later(voice) {
     clearTimeout(voice.lengthening);
-    if (this.model.hold_seconds < 2) return;
+    if (!this.player.canHold) return;
     voice.lengthening = setTimeout(async () => {
       if (!this.player.voices.has(voice) || this.player.isLong(voice.buffer)) return;
       const { latent } = voice;

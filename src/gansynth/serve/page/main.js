@@ -51,6 +51,7 @@ let sound = { name: "", base: "", latent: "", positions: {}, pad: null };
 const past = [];
 const future = [];
 let lastPitch = 60;
+let lastLayer = null;
 let drawn = 0;
 let settling;
 // Where undo goes back to: what played before a pad or slider was taken hold of.
@@ -66,12 +67,14 @@ export const hands = new Hands({
   model,
   sound: () => sound,
   light: (pitch, on) => keyboard.light(pitch, on),
-  played: (pitch) => {
-    lastPitch = pitch;
-    if (!before) showNote(sound.latent, pitch, `${pitchName(pitch)}, ${sound.name}`);
+  played: (pitch, layer) => {
+    [lastPitch, lastLayer] = [pitch, layer];
+    if (!before) showLast();
   },
   fail,
 });
+
+const showLast = () => showNote(sound.latent, lastPitch, lastLayer, `${pitchName(lastPitch)}, ${sound.name}`);
 
 // Play on with another sound, or let it be heard.
 function choose(next, { remembered = false, heard = true } = {}) {
@@ -147,7 +150,7 @@ const change = (() => {
     busy = true;
     try {
       while (wanted) {
-        await hands.round?.catch(() => {}); // a place that nobody hears isn't worth the asking
+        await hands.ready(); // a place that nobody hears isn't worth the asking
         const now = wanted;
         wanted = null;
         const { latents: [latent] } = await post(now.path, now.body);
@@ -156,7 +159,7 @@ const change = (() => {
           if (before && before.latent !== latent) remember(before);
           before = null;
           hands.unhear(false);
-          showNote(latent, lastPitch, `${pitchName(lastPitch)}, ${sound.name}`);
+          showLast();
         }
         settle();
       }

@@ -29,7 +29,7 @@ export function showLevel(player) {
 let drawing;
 
 // A rainbowgram is drawn for the note that playing stops at.
-export function showNote(latent, pitch, words) {
+export function showNote(latent, pitch, layer, words) {
   clearTimeout(drawing);
   drawing = setTimeout(() => {
     const image = find("#rainbowgram");
@@ -38,7 +38,7 @@ export function showNote(latent, pitch, words) {
       image.alt = `Rainbowgram of ${words}: time from left to right, pitch upwards`;
       find("#caption").textContent = words;
     };
-    image.src = `api/rainbowgrams/${latent}/${pitch}`;
+    image.src = `api/rainbowgrams/${latent}/${pitch}${layer ? `?velocity=${layer}` : ""}`;
   }, 250);
 }
 
