@@ -8,7 +8,7 @@ from gansynth.threads import wait_asleep
 
 wait_asleep()  # as all commands do, before PyTorch is loaded; baselines have it too
 
-from bench import evaluate, generate, neighbours, train  # noqa: E402
+from bench import evaluate, generate, ladder, neighbours, train  # noqa: E402
 from gansynth import config as configs  # noqa: E402
 from gansynth.memory import keep_freed_memory  # noqa: E402
 
@@ -30,12 +30,13 @@ def main() -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "generate", "train", "evaluate", "neighbours"),
+        choices=("all", "generate", "train", "evaluate", "neighbours", "ladder"),
         default="all",
-        help="what to run; neighbours only when asked for",
+        help="what to run; neighbours and ladder only when asked for",
     )
     parser.add_argument("--model", help="a trained model, for generate's rows on precision")
     parser.add_argument("--notes", type=int, default=2000, help="notes of generate's MIDI file")
+    parser.add_argument("--data", help="prepared notes, for ladder; it takes 800 of them")
     parser.add_argument(
         "--stages", type=_stages, default=train.STAGES, help="stages of train, as in 0,4,8,12"
     )
@@ -50,6 +51,10 @@ def main() -> None:
         parser.error("--quick goes with train or evaluate: say python -m bench train --quick")
     if options.part == "neighbours":
         neighbours.bench(quick=options.quick)
+    if options.part == "ladder":
+        if not options.data:
+            parser.error("ladder needs --data, a folder of prepared notes")
+        ladder.bench(options.data, options.model)
     if options.part in ("all", "generate"):
         generate.bench(options.model, options.notes)
     if options.part == "all":

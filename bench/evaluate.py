@@ -39,14 +39,16 @@ from bench.train_worker import PITCHES
 from gansynth.config import Config
 from gansynth.data.progress import notes_bar
 from gansynth.evaluation.comparison import Comparison
-from gansynth.evaluation.features import CREPE_NOTES, MUSIC_NOTES, Ears
-from gansynth.evaluation.frechet import Gaussian, frechet_distance
-from gansynth.evaluation.judges import Crepe, crepe_available, yin_pitches
-from gansynth.evaluation.log_mel import PooledLogMel
-from gansynth.evaluation.manifold import manifold_metrics
-from gansynth.evaluation.music_embedding import MusicEmbedding, music_embedding_available
-from gansynth.evaluation.sanity import nearest_distances, note_facts
-from gansynth.evaluation.steadiness import steps
+from gansynth.evaluation.listeners.features import CREPE_NOTES, MUSIC_NOTES, FeatureExtractor
+from gansynth.evaluation.listeners.log_mel import PooledLogMel
+from gansynth.evaluation.listeners.music_embedding import MusicEmbedding, music_embedding_available
+from gansynth.evaluation.listeners.note_features import SHORTEST
+from gansynth.evaluation.listeners.note_features import features as note_features
+from gansynth.evaluation.listeners.pitch_estimators import Crepe, crepe_available, yin_pitches
+from gansynth.evaluation.listeners.steadiness import steps
+from gansynth.evaluation.metrics.frechet import Gaussian, frechet_distance
+from gansynth.evaluation.metrics.manifold import manifold_metrics
+from gansynth.evaluation.metrics.sanity import nearest_distances, note_facts
 from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
 
@@ -104,11 +106,11 @@ def bench_judges(config: Config, notes: int, runs: int) -> list[str]:
     rate, samples = config.sample_rate, config.audio_length
     sound, log_mel = torch.from_numpy(waves), PooledLogMel(rate, samples)
     classifier = untrained_classifier(config)
-    ears = Ears(classifier, rate, samples)
+    extractor = FeatureExtractor(classifier, samples / rate, two_sample=True)
     work: Work = {
         "playing": partial(synth.notes, latents, pitches),
         "all judges of every note": partial(
-            ears.hear, [(waves, pitches)], notes_bar(None, show=False)
+            extractor.hear, [(waves, pitches)], notes_bar(None, show=False)
         ),
         "pitch classifier": partial(classifier, sound),
         "log-mel spectrogram": partial(log_mel, sound),
@@ -116,6 +118,8 @@ def bench_judges(config: Config, notes: int, runs: int) -> list[str]:
         "steadiness": partial(steps, sound, log_mel.n_fft),
         "faults": partial(note_facts, waves),
     }
+    if samples >= SHORTEST * rate:
+        work["two-sample features"] = partial(note_features, waves, rate)
     if crepe_available():
         work[f"CREPE (hears {CREPE_NOTES} notes of a row)"] = partial(Crepe().pitches, waves, rate)
     if music_embedding_available():
@@ -146,12 +150,12 @@ def bench_statistics(notes: int, training: int, runs: int) -> list[str]:
         "precision, recall, density, coverage": partial(
             manifold_metrics, reference.embedding, features.embedding
         ),
-        "NDB": partial(comparison.bins, features),
+        "NDB": partial(comparison.ndb, features),
         "nearest training notes": partial(
             nearest_distances,
             features.log_mel, features.pitches, reference.log_mel, reference.pitches,
         ),
-        "(cells of the training notes, once: k-means)": lambda: Comparison(
+        "(bins of the training notes, once: k-means)": lambda: Comparison(
             reference, tuple(PITCHES), notes
         ).reference_counts,
     }  # fmt: skip

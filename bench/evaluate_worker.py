@@ -21,13 +21,17 @@ from gansynth import config as configs
 from gansynth.config import Config
 from gansynth.data.store import NoteRecord
 from gansynth.data.writer import NotesWriter
-from gansynth.evaluation.classifier import ClassifierConfig, PitchClassifier, save_classifier
 from gansynth.evaluation.comparison import Comparison
 from gansynth.evaluation.evaluate import evaluate
-from gansynth.evaluation.features import Features
-from gansynth.evaluation.log_mel import PooledLogMel
+from gansynth.evaluation.listeners.classifier import (
+    ClassifierConfig,
+    PitchClassifier,
+    save_classifier,
+)
+from gansynth.evaluation.listeners.features import Features
+from gansynth.evaluation.listeners.log_mel import PooledLogMel
 from gansynth.evaluation.plan import EvaluateOptions
-from gansynth.evaluation.subjects import LATENTS, PATHS, POINTS
+from gansynth.evaluation.systems.model import LATENTS, PATHS, POINTS
 from gansynth.memory import keep_freed_memory
 from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
@@ -139,7 +143,7 @@ def _whole(case: Case) -> Result:
         TRAINING: heard["training notes"],
         HELD_OUT: heard["held out (test)"],
         THROUGH: heard[f"through {config.data_type}"],
-        "cells of the training notes": heard["statistics of training notes"],
+        "bins of the training notes": heard["statistics of training notes"],
         "statistics of three rows": heard["statistics"],
         PICTURES: whole - sum(heard.values()),
     }

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gansynth.evaluation.steadiness import steps as measured_steps
+from gansynth.evaluation.listeners.steadiness import steps as measured_steps
 from gansynth.spectral.texture import Texture, noise_share, partials
 from gansynth.spectral.transform import (
     specgrams_to_stfts,

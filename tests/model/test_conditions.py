@@ -10,7 +10,7 @@ import torch
 
 from frames_model import FAMILIES, PITCHES, VELOCITIES, made
 from gansynth.errors import InputError, ModelError
-from gansynth.evaluation.subjects import ModelNotes
+from gansynth.evaluation.systems.model import ModelSystem
 from gansynth.export.onnx import TOLERANCE, export_onnx
 from gansynth.model.file import read_model, save_model
 from gansynth.model.synth import Synth
@@ -128,7 +128,7 @@ def test_an_evaluation_plays_the_velocities_of_the_data(synth: Synth) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synth, "notes", listening)
-        list(ModelNotes("m", synth, 40, (0,), dict.fromkeys(PITCHES, 1), (64, 127)).batches(0))
+        list(ModelSystem("m", synth, 40, (0,), dict.fromkeys(PITCHES, 1), (64, 127)).batches(0))
     assert set(asked) == {64, 127}
 
 

@@ -74,7 +74,13 @@ class _WithTraining(click.Command):
     help="Pass the real notes through these representations too; the models' own always are.",
 )  # fmt: skip
 @click.option(
-    "--cells", type=click.IntRange(2, 10_000), default=50, show_default=True, help="k of NDB."
+    "--bins",
+    "--cells",
+    "bins",
+    type=click.IntRange(2, 10_000),
+    default=50,
+    show_default=True,
+    help="k of NDB.",
 )
 @click.option(
     "--extrapolate", is_flag=True, help="Give the Fréchet distance for endlessly many notes too."
@@ -86,6 +92,11 @@ class _WithTraining(click.Command):
 @click.option(
     "--musicnn", is_flag=True, help="Give the Fréchet distance in musicnn's embedding too."
 )
+@click.option(
+    "--two-sample/--no-two-sample", default=None,
+    help="Whether a classifier tries to tell notes from real ones.  [default: where scikit-learn "
+    "is installed]",
+)  # fmt: skip
 @click.option(
     "--classifier", type=click.Path(readable=False),
     help="A classifier of your own.  [default: the one that ships with gansynth]",
@@ -109,17 +120,28 @@ def evaluate(**options: Any) -> None:
     Writes the table that it prints, pictures, and a page with sounds. What each number means is in
     the page and in docs/evaluation.md.
     """
-    from gansynth.evaluation.cache import default_folder
     from gansynth.evaluation.evaluate import evaluate as run
+    from gansynth.evaluation.listeners.cache import default_folder
     from gansynth.evaluation.plan import EvaluateOptions
-    from gansynth.evaluation.report import PAGE, to_table
+    from gansynth.evaluation.report.folder import PAGE
+    from gansynth.evaluation.report.text import to_table
     from gansynth.model.load import SHIPPED_NAME
     from gansynth.model.synth import load
 
     if options["no_cache"] and options["cache"] is not None:
         raise InputError(f"cache={options['cache']!r}: doesn't go with --no-cache; leave one out.")
     through = _DATA_TYPES if "all" in options["through"] else options["through"]
-    names = ("notes", "seeds", "seed", "split", "cells", "extrapolate", "crepe", "musicnn")
+    names = (
+        "notes",
+        "seeds",
+        "seed",
+        "split",
+        "bins",
+        "extrapolate",
+        "crepe",
+        "musicnn",
+        "two_sample",
+    )
     wanted = EvaluateOptions(through=tuple(through), **{name: options[name] for name in names})
     for place, path in enumerate(options["models"]):
         if path in options["models"][:place]:
@@ -172,7 +194,7 @@ def train_classifier(data: str, output: str, force: bool, **options: Any) -> Non
     command goes on.
     """
     from gansynth.data.store import open_notes
-    from gansynth.evaluation.train_classifier import train_classifier as train
+    from gansynth.evaluation.listeners.train_classifier import train_classifier as train
 
     given = {name: value for name, value in options.items() if value is not None}
     record = train(open_notes(data), output, overwrite=force, **given)

@@ -76,7 +76,7 @@ def serve(
     require("serve", "the browser instrument")
     from gansynth import load
     from gansynth.cli.runner import warn
-    from gansynth.evaluation.cache import default_folder
+    from gansynth.evaluation.listeners.cache import default_folder
     from gansynth.serve import run
 
     with run.open_port(host, port) as listener:

@@ -1,6 +1,6 @@
 """From features to numbers: each set of notes against the training notes.
 
-training notes ──> cells (k-means), mean and covariance, balls, points to copy from
+training notes ──> bins (k-means), mean and covariance, balls, points to copy from
                           │
 features of a row ────────┴──> pitch classifier, diversity, listening, steadiness, sanity
 timbre vectors of pairs ─────> timbre, beside real pairs of one and of two instruments
@@ -17,18 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gansynth.evaluation import frechet, scores, timbre
-from gansynth.evaluation.features import Features
-from gansynth.evaluation.judges import within_cents
-from gansynth.evaluation.kmeans import kmeans, nearest
-from gansynth.evaluation.manifold import manifold_metrics
-from gansynth.evaluation.ndb import Bins, bin_counts, ndb
-from gansynth.evaluation.sanity import COPY_DB, nearest_distances
-from gansynth.evaluation.subjects import OCTAVE, RealNotes
-from gansynth.evaluation.timbre import Pairs
+from gansynth.evaluation.listeners.features import Features
+from gansynth.evaluation.listeners.pitch_estimators import within_cents
+from gansynth.evaluation.metrics import frechet, scores
+from gansynth.evaluation.metrics.kernel_distance import kernel_distance, mean_kernel
+from gansynth.evaluation.metrics.kmeans import kmeans, nearest
+from gansynth.evaluation.metrics.manifold import manifold_metrics
+from gansynth.evaluation.metrics.ndb import NdbResult, bin_counts, ndb
+from gansynth.evaluation.metrics.sanity import COPY_DB, nearest_distances
+from gansynth.evaluation.metrics.timbre import OCTAVE
 
-CELL_NOTES = 20_000  # at most so many training notes make the cells; all are counted
-BALL_NOTES = 10_000  # training notes that balls are put around
+BIN_NOTES = 20_000  # at most so many training notes make the bins; all are counted
+BALL_NOTES = 10_000  # at most so many training notes have balls and kernels
 
 _BLOCK = 4096  # notes
 
@@ -48,7 +48,7 @@ class Comparison:
         MIDI pitches that the classifier tells apart.
     count : int
         Notes of each row that numbers of whole sets are taken from, the same for all rows.
-    cells : int
+    bins : int
         k of NDB.
     extrapolate : bool
         Whether to give the Fréchet distance for endlessly many notes too.
@@ -57,32 +57,32 @@ class Comparison:
     training: Features
     classes: tuple[int, ...]
     count: int
-    cells: int = 50
+    bins: int = 50
     extrapolate: bool = False
 
     @cached_property
     def centroids(self) -> Tensor:
-        """The cells' centres in log-mel space, `[cells, 2048]`."""
+        """The bins' centres in log-mel space, `[bins, 2048]`."""
         points = self.training.log_mel
-        some = np.random.default_rng(0).permutation(len(points))[:CELL_NOTES]
-        return kmeans(points[some].astype(np.float32), self.cells)
+        some = np.random.default_rng(0).permutation(len(points))[:BIN_NOTES]
+        return kmeans(points[some].astype(np.float32), self.bins)
 
     @cached_property
     def reference_counts(self) -> Tensor:
-        """Training notes in each cell, int64 `[cells]`."""
-        return self.cell_counts(self.training)
+        """Training notes in each bin, int64 `[bins]`."""
+        return self.counts_in_bins(self.training)
 
-    def cell_counts(self, features: Features) -> Tensor:
-        """Notes in each cell, int64 `[cells]`."""
-        counts = torch.zeros(self.cells, dtype=torch.int64)
+    def counts_in_bins(self, features: Features) -> Tensor:
+        """Notes in each bin, int64 `[bins]`."""
+        counts = torch.zeros(self.bins, dtype=torch.int64)
         for start in range(0, len(features), _BLOCK):  # float32 of all would fill the memory
             points = features.log_mel[start : start + _BLOCK]
-            counts += bin_counts(nearest(points, self.centroids), self.cells)
+            counts += bin_counts(nearest(points, self.centroids), self.bins)
         return counts
 
-    def bins(self, features: Features) -> Bins:
-        """Which cells a row has too often or too seldom."""
-        return ndb(self.reference_counts, self.cell_counts(features.first(self.count)))
+    def ndb(self, features: Features) -> NdbResult:
+        """Which bins a row has too often or too seldom."""
+        return ndb(self.reference_counts, self.counts_in_bins(features.first(self.count)))
 
     @cached_property
     def _embedding(self) -> frechet.Gaussian:
@@ -91,6 +91,10 @@ class Comparison:
     @cached_property
     def _music(self) -> frechet.Gaussian:
         return _gaussian(self.training.music)
+
+    @cached_property
+    def _kernel(self) -> float:
+        return mean_kernel(self._balls)
 
     @cached_property
     def _balls(self) -> Floats:
@@ -120,6 +124,7 @@ class Comparison:
             "frechet_distance": frechet.frechet_distance(
                 _gaussian(some.embedding), self._embedding
             ),
+            "kernel_distance": kernel_distance(self._balls, some.embedding, self._kernel),
             "precision": manifold.precision,
             "recall": manifold.recall,
             "density": manifold.density,
@@ -132,7 +137,7 @@ class Comparison:
         return numbers
 
     def _spread(self, features: Features) -> Numbers:
-        bins = self.bins(features)
+        bins = self.ndb(features)
         return {"ndb": float(bins.different), "jensen_shannon": bins.jensen_shannon}
 
     def _heard(self, features: Features) -> Numbers:
@@ -166,40 +171,6 @@ class Comparison:
             "memorised": float((training < COPY_DB).sum() / len(features)),
             "nearest_training": _mean(training),
         }
-
-
-@dataclass(frozen=True)
-class RealTimbre:
-    """Timbre over an octave in real notes: distances of pairs of one and of two instruments."""
-
-    one: Floats
-    two: Floats
-
-    @staticmethod
-    def of(vectors: Floats, real: RealNotes) -> RealTimbre:
-        """From vectors `[n, d]` of these notes; the other instruments drawn with a fixed seed."""
-        pitches = real.data.pitches[real.rows]
-        pairs: Pairs = timbre.octave_pairs(real.instruments, pitches, OCTAVE)
-        others = timbre.other_pairs(pairs, real.groups, pitches, seed=0)
-        return RealTimbre(timbre.distances(vectors, pairs), timbre.distances(vectors, others))
-
-    def numbers(self, distances: Floats) -> Numbers:
-        """How well pairs keep their timbre; nothing where there are no pairs to compare."""
-        if not len(distances) or not len(self.two):
-            return {}
-        return {
-            "timbre_held": timbre.timbre_held(distances, self.two),
-            "timbre_distance": float(distances.mean()),
-        }
-
-
-def path_numbers(points: Floats) -> Numbers:
-    """Of timbre vectors `[paths, steps, d]` along interpolations."""
-    steps = timbre.path_steps(points)
-    return {
-        "interpolation_step": float(steps.mean.mean()),
-        "interpolation_roughness": _mean(steps.roughness),
-    }
 
 
 def _gaussian(rows: Floats) -> frechet.Gaussian:

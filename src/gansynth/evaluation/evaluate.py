@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import time
@@ -17,24 +16,23 @@ from numpy.typing import NDArray
 from gansynth import __version__
 from gansynth.data.progress import notes_bar
 from gansynth.data.store import open_notes
-from gansynth.evaluation import gallery
-from gansynth.evaluation.cache import FeatureCache
-from gansynth.evaluation.classifier import PitchClassifier, load_classifier
-from gansynth.evaluation.comparison import Comparison, Numbers, RealTimbre, path_numbers
-from gansynth.evaluation.features import CREPE_NOTES, MUSIC_NOTES, Ears, Features
-from gansynth.evaluation.judges import Crepe, crepe_available
-from gansynth.evaluation.music_embedding import MusicEmbedding
-from gansynth.evaluation.plan import EvaluateOptions, Plan
-from gansynth.evaluation.report import Report, Row, check_report, write_report
-from gansynth.evaluation.subjects import (
-    PATHS,
-    POINTS,
-    Batch,
-    ModelNotes,
-    RealNotes,
-    Subject,
-    ThroughRepresentation,
+from gansynth.evaluation.comparison import Comparison, Numbers
+from gansynth.evaluation.listeners.cache import FeatureCache
+from gansynth.evaluation.listeners.classifier import PitchClassifier, load_classifier
+from gansynth.evaluation.listeners.features import (
+    CREPE_NOTES,
+    MUSIC_NOTES,
+    FeatureExtractor,
+    Features,
 )
+from gansynth.evaluation.listeners.music_embedding import MusicEmbedding
+from gansynth.evaluation.listeners.pitch_estimators import Crepe, crepe_available
+from gansynth.evaluation.plan import EvaluateOptions, EvaluationPlan
+from gansynth.evaluation.report import gallery
+from gansynth.evaluation.report.document import Report, Row
+from gansynth.evaluation.report.folder import check_report, write_report
+from gansynth.evaluation.systems.base import Batch, System
+from gansynth.evaluation.told_apart import told_apart
 from gansynth.files import PathLike
 from gansynth.model.synth import Synth
 from gansynth.pictures import check_drawing
@@ -89,15 +87,15 @@ def evaluate(
     options = options or EvaluateOptions()
     notes = open_notes(data)
     ears_classifier = load_classifier(classifier)
-    plan = Plan(models, notes, wavs, ears_classifier, options)
+    plan = EvaluationPlan(models, notes, wavs, ears_classifier, options)
     picture_names = gallery.names(len(models), len(plan.judged))
     check_report(output, picture_names, overwrite=overwrite)
     check_drawing()
     studio = _Studio(plan, ears_classifier, FeatureCache(cache, say), progress)
     report = studio.judge()
     shown = gallery.Gallery(notes.sample_rate)
-    shown.show(plan.subjects, plan.held, plan.pitches)
-    shown.compare(studio.comparison, studio.heard, {subject.name for subject in plan.judged})
+    shown.show(plan.systems, plan.held, plan.pitches)
+    shown.compare(studio.comparison, studio.heard, {system.name for system in plan.judged})
     write_report(
         output, report, pictures=shown.pictures, sounds=shown.sounds,
         path_sounds=shown.path_sounds, sample_rate=notes.sample_rate, overwrite=overwrite,
@@ -106,10 +104,10 @@ def evaluate(
 
 
 class _Studio:
-    """Where subjects are heard, and numbers made of what was heard."""
+    """Where systems are heard, and numbers made of what was heard."""
 
     def __init__(
-        self, plan: Plan, classifier: PitchClassifier, cache: FeatureCache, progress: bool
+        self, plan: EvaluationPlan, classifier: PitchClassifier, cache: FeatureCache, progress: bool
     ) -> None:
         self.plan, self.classifier, self.progress = plan, classifier, progress
         self.seconds: dict[str, float] = {}
@@ -121,93 +119,106 @@ class _Studio:
             plan.remarks.append("CREPE did not listen (not installed, or turned off).")
         else:
             plan.remarks.append(f"CREPE heard the first {CREPE_NOTES} notes of each row.")
+        if not plan.two_sample:
+            plan.remarks.append("No two-sample test (scikit-learn isn't installed, or turned off).")
         musicnn = MusicEmbedding() if options.musicnn else None
         if musicnn is not None:
             plan.remarks.append(f"musicnn heard the first {MUSIC_NOTES} notes of each row.")
-        self._ears = Ears(classifier, notes.sample_rate, notes.samples, crepe, musicnn)
+        self._extractor = FeatureExtractor(
+            classifier, notes.samples / notes.sample_rate, plan.two_sample, crepe, musicnn
+        )
         self._cache = cache
 
     def judge(self) -> Report:
         """Hear everything; the report."""
         plan, options = self.plan, self.plan.options
-        training = self._hear_real(plan.training, thoroughly=False)
+        training = self._features(plan.training, thoroughly=False)
         self.comparison = Comparison(
-            training, self.classifier.config.pitches, plan.count, options.cells, options.extrapolate
+            training, self.classifier.config.pitches, plan.count, options.bins, options.extrapolate
         )
         with self.timed("statistics of training notes"):
             _ = self.comparison.reference_counts
-        held = self._hear_real(plan.held)
-        self._timbre = RealTimbre.of(held.timbre, plan.held)
-        if not len(self._timbre.two):
-            plan.remarks.append("No two held-out instruments share an octave: no timbre numbers.")
-        rows = tuple(self._row(subject) for subject in plan.subjects)
+        held = self._features(plan.held)
+        self._scale = plan.held.scale(held.timbre)
+        if not len(self._scale.two):
+            self._remark("No two held-out instruments share an octave: no timbre numbers.")
+        rows = tuple(self._row(system) for system in plan.systems)
         return Report(
             rows, self._settings(), _environment(), dict(self.seconds), tuple(plan.remarks)
         )
 
-    def _row(self, subject: Subject) -> Row:
-        rounds = [self._round(subject, seed) for seed in subject.seeds or (0,)]
+    def _row(self, system: System) -> Row:
+        rounds = [self._round(system, seed) for seed in system.seeds or (0,)]
         values = {key: tuple(some[key] for some in rounds) for key in rounds[0]}
-        return Row(subject.name, subject.kind, subject.notes, subject.seeds, values)
+        return Row(system.name, system.kind, system.notes, system.seeds, values)
 
-    def _round(self, subject: Subject, seed: int) -> Numbers:
-        if isinstance(subject, RealNotes | ThroughRepresentation):
-            features = self._hear_real(subject)
-        else:
-            label = f"{subject.name}, seed {seed}" if subject.seeds else subject.name
-            features = self._hear(label, subject.batches(seed), subject.notes)
-        self.heard.setdefault(subject.name, features)
+    def _round(self, system: System, seed: int) -> Numbers:
+        features = self._features(system, seed)
+        self.heard.setdefault(system.name, features)
         with self.timed("statistics"):
             numbers = self.comparison.numbers(features)
-            if isinstance(subject, RealNotes):
-                numbers |= self._timbre.numbers(self._timbre.one)
-        if isinstance(subject, ThroughRepresentation):
-            pairs = RealTimbre.of(features.timbre, subject.real)
-            numbers |= self._timbre.numbers(pairs.one)
-        if isinstance(subject, ModelNotes):
-            numbers |= self._model_timbre(subject, seed)
+        numbers |= system.timbre(
+            features.timbre, seed, self._scale, lambda batches: self._timbre_of(system, batches)
+        )
+        if self._extractor.two_sample:
+            with self.timed("two-sample test"):
+                numbers |= self._told_apart(system, seed, features)
         return numbers
 
-    def _model_timbre(self, model: ModelNotes, seed: int) -> Numbers:
-        label = f"{model.name}, timbre"
-        pairs = self._hear(label, model.octaves(seed), None, thoroughly=False)
-        numbers: Numbers = {}
-        if len(pairs):
-            numbers = self._timbre.numbers(
-                np.linalg.norm(pairs.timbre[1::2] - pairs.timbre[::2], axis=1)
-            )
-        paths = self._hear(label, model.paths(seed), None, thoroughly=False)
-        return numbers | path_numbers(paths.timbre.reshape(PATHS, POINTS, -1))
+    def _told_apart(self, system: System, seed: int, features: Features) -> Numbers:
+        numbers = told_apart(system, seed, features, self.plan.training, self._highest(system))
+        if not numbers:
+            self._remark(f"{system.name}: has too few instruments for the two-sample test.")
+        return numbers
 
-    def _hear_real(
-        self, subject: RealNotes | ThroughRepresentation, *, thoroughly: bool = True
-    ) -> Features:
-        real = subject.real if isinstance(subject, ThroughRepresentation) else subject
+    def _timbre_of(self, system: System, batches: Iterator[Batch]) -> NDArray[np.floating]:
+        return self._hear(f"{system.name}, timbre", system, batches, None, thoroughly=False).timbre
+
+    def _highest(self, system: System) -> float | None:
+        """Up to where the two-sample test hears: what a system or the data lacks tells nothing."""
+        rates = system.sample_rate, self.plan.notes.sample_rate
+        return None if rates[0] == rates[1] else min(rates) / 2
+
+    def _features(self, system: System, seed: int = 0, *, thoroughly: bool = True) -> Features:
+        """What is heard of its notes, now or before."""
+        label = f"{system.name}, seed {seed}" if system.seeds else system.name
+
+        def hear() -> Features:
+            return self._hear(
+                label, system, system.batches(seed), system.notes, thoroughly=thoroughly
+            )
+
+        if system.facts is None:
+            return hear()
         facts: dict[str, Any] = {
-            "data": real.data.summary.get("waveforms_sha256", str(real.data.path)),
-            "sample rate": real.data.sample_rate,
-            "rows": _digest(real.rows),
-            "pitches": _digest(real.data.pitches[real.rows]),
+            **system.facts,
             "classifier": self.classifier.digest(),
             "thoroughly": thoroughly,
-            "crepe": self._ears.crepe is not None,
-            "music": self._ears.music is not None,
+            "two-sample": self._extractor.two_sample,
+            "crepe": self._extractor.crepe is not None,
+            "music": self._extractor.music is not None,
         }
-        if isinstance(subject, ThroughRepresentation):
-            facts["representation"] = subject.facts
-        return self._cache.get(
-            facts,
-            lambda: self._hear(
-                subject.name, subject.batches(0), subject.notes, thoroughly=thoroughly
-            ),
-        )
+        return self._cache.get(facts, hear)
 
     def _hear(
-        self, label: str, batches: Iterator[Batch], total: int | None, *, thoroughly: bool = True
+        self,
+        label: str,
+        system: System,
+        batches: Iterator[Batch],
+        total: int | None,
+        *,
+        thoroughly: bool = True,
     ) -> Features:
         with self.timed(label), notes_bar(total, self.progress) as bar:
             bar.set_description(label)
-            return self._ears.hear(batches, bar, thoroughly=thoroughly)
+            return self._extractor.hear(
+                batches, bar, sample_rate=system.sample_rate, thoroughly=thoroughly,
+                highest=self._highest(system),
+            )  # fmt: skip
+
+    def _remark(self, text: str) -> None:
+        if text not in self.plan.remarks:
+            self.plan.remarks.append(text)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -217,26 +228,20 @@ class _Studio:
 
     def _settings(self) -> dict[str, Any]:
         plan = self.plan
-        models = {
-            f"model {subject.name}": subject.synth.model.digest()[:16]
-            for subject in plan.judged
-            if isinstance(subject, ModelNotes)
-        }
+        named: dict[str, str] = {}
+        for system in plan.systems:
+            named |= system.settings
         return {
-            **models,
+            **named,
             "data": f"{plan.notes.path.name} ({plan.notes.summary.get('kind', 'notes')})",
             "training notes": plan.training.notes,
             "notes compared": plan.count,
             "pitches": describe_pitches(plan.pitches),
             "split": plan.split,
-            "cells": plan.options.cells,
+            "cells": plan.options.bins,
             "classifier": self.classifier.digest()[:16],
             "data digest": str(plan.notes.summary.get("waveforms_sha256", ""))[:16],
         }
-
-
-def _digest(rows: NDArray[np.int64]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
 
 
 def _environment() -> dict[str, Any]:

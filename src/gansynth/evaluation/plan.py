@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 
 from gansynth.data.store import PreparedNotes
 from gansynth.errors import InputError
-from gansynth.evaluation import frechet
-from gansynth.evaluation.classifier import PitchClassifier, check_fits
-from gansynth.evaluation.music_embedding import DIMENSIONS
-from gansynth.evaluation.subjects import (
-    ModelNotes,
-    RealNotes,
-    Subject,
-    ThroughRepresentation,
-    WavNotes,
-    representation_config,
-)
+from gansynth.evaluation.listeners.classifier import PitchClassifier, check_fits
+from gansynth.evaluation.listeners.music_embedding import DIMENSIONS
+from gansynth.evaluation.metrics import frechet
+from gansynth.evaluation.systems.base import System
+from gansynth.evaluation.systems.dataset import DatasetNotes
+from gansynth.evaluation.systems.model import ModelSystem
+from gansynth.evaluation.systems.round_trip import RoundTrip, ladder, representation_config
+from gansynth.evaluation.systems.wavs import WavFolder
+from gansynth.extras import missing, require
 from gansynth.files import PathLike
 from gansynth.model.synth import Synth
 from gansynth.pitches import describe_pitches
@@ -46,7 +44,7 @@ class EvaluateOptions:
         Where the real notes come from: "test" or "valid"; None is "test" where there is one.
     through : tuple of data types
         More representations to pass the real notes through, beside those of the models.
-    cells : int
+    bins : int
         k of NDB.
     extrapolate : bool
         Whether to give the Fréchet distance for endlessly many notes too.
@@ -54,6 +52,8 @@ class EvaluateOptions:
         Whether CREPE listens too; None: where it is installed.
     musicnn : bool
         Whether to give the Fréchet distance in its embedding.
+    two_sample : bool or None
+        Whether to run the two-sample test; None: where scikit-learn is installed.
     """
 
     notes: int | None = None
@@ -61,13 +61,14 @@ class EvaluateOptions:
     seed: int = 0
     split: str | None = None
     through: tuple[str, ...] = ()
-    cells: int = 50
+    bins: int = 50
     extrapolate: bool = False
     crepe: bool | None = None
     musicnn: bool = False
+    two_sample: bool | None = None
 
 
-class Plan:
+class EvaluationPlan:
     """What is judged, and with how many notes.
 
     Parameters
@@ -82,13 +83,15 @@ class Plan:
     ----------
     pitches : list of int
         MIDI pitches that all rows have, rising.
-    training, held : RealNotes
-    judged : list of Subject
+    training, held : DatasetNotes
+    judged : list of System
         Models and folders.
-    subjects : list of Subject
+    systems : list of System
         The rows of the table in order.
     count : int
         Notes of each row that are compared as a set.
+    two_sample : bool
+        Whether to run the two-sample test.
     remarks : list of str
 
     Raises
@@ -109,27 +112,37 @@ class Plan:
         self.remarks: list[str] = []
         _check_options(options)
         self.split = _held_out(notes, options.split)
+        self.two_sample = _two_sample(options.two_sample)
         self.pitches = self._common_pitches(models)
         check_fits(classifier, notes.sample_rate, notes.samples, self.pitches)
-        self.training = RealNotes("training notes", notes, self._rows("train"))
+        self._hearing = classifier.config.sample_rate
+        self.training = DatasetNotes("training notes", notes, self._rows("train"))
         held = self._rows(self.split)
         count = min(len(held), options.notes or NOTES)
-        self.held = RealNotes(f"held out ({self.split})", notes, held[:count])
+        self.held = DatasetNotes(f"held out ({self.split})", notes, held[:count])
         counts = notes.pitch_counts("train")
         seeds = tuple(range(options.seed, options.seed + options.seeds))
         velocities = sorted({notes.records[row].velocity for row in notes.rows("train")})
         made = [
-            ModelNotes(
+            ModelSystem(
                 name, synth, options.notes or count, seeds,
                 {pitch: counts[pitch] for pitch in self.pitches}, tuple(velocities),
             )
             for name, synth in models.items()
         ]  # fmt: skip
-        folders = [WavNotes(w, notes.sample_rate, notes.samples, self.pitches) for w in wavs]
-        self.judged: list[Subject] = [*made, *folders]
-        self.subjects: list[Subject] = [self.held, *self._through(models), *self.judged]
-        _check_names(self.subjects)
-        self.count = min(subject.notes for subject in self.subjects)
+        seconds = notes.samples / notes.sample_rate
+        folders = [WavFolder(w, seconds, self.pitches) for w in wavs]
+        self.remarks += [
+            f"{folder.name}: {folder.unequal} of {folder.notes} files are cut to {seconds:g} s or "
+            "filled with silence."
+            for folder in folders
+            if folder.unequal
+        ]
+        self.judged: list[System] = [*made, *folders]
+        self.systems: list[System] = [self.held, *self._through(models), *self.judged]
+        _check_names(self.systems)
+        self._say_rates()
+        self.count = min(system.notes for system in self.systems)
         self._check_counts(classifier)
 
     def _common_pitches(self, models: Mapping[str, Synth]) -> list[int]:
@@ -162,7 +175,9 @@ class Plan:
 
     def _check_geometry(self, name: str, synth: Synth) -> None:
         notes = self.notes
-        if (synth.sample_rate, synth.note_samples) != (notes.sample_rate, notes.samples):
+        seconds = notes.samples / notes.sample_rate
+        theirs = synth.note_samples / synth.sample_rate
+        if abs(theirs - seconds) >= 1 / max(synth.sample_rate, notes.sample_rate):
             raise InputError(
                 f"model={name!r}: makes notes of {synth.note_samples} samples at "
                 f"{synth.sample_rate} Hz; those of data={str(notes.path)!r} have {notes.samples} "
@@ -170,45 +185,66 @@ class Plan:
                 "--seconds)."
             )
 
+    def _say_rates(self) -> None:
+        """What is heard of systems that have another rate than the data or the classifier."""
+        rates = {self.notes.sample_rate, *(system.sample_rate for system in self.systems)}
+        if rates != {self._hearing}:
+            self.remarks.append(
+                f"All but the two-sample test hear notes at {self._hearing:,} Hz, the classifier's."
+            )
+        for system in self.systems:
+            if self.two_sample and system.sample_rate != self.notes.sample_rate:
+                highest = min(system.sample_rate, self.notes.sample_rate) // 2
+                self.remarks.append(
+                    f"{system.name}: has {system.sample_rate:,} Hz, the data "
+                    f"{self.notes.sample_rate:,} Hz; the two-sample test hears them up to "
+                    f"{highest:,} Hz."
+                )
+
     def _rows(self, split: str) -> NDArray[np.int64]:
         """Rows of a split in an order of their own, so that the first ones are a sample."""
         return np.random.default_rng(0).permutation(self.notes.rows(split, self.pitches))
 
-    def _through(self, models: Mapping[str, Synth]) -> Iterator[Subject]:
+    def _through(self, models: Mapping[str, Synth]) -> Iterator[System]:
         """A row for each representation; a second one of a data type bears its model's name."""
         done: dict[str, list[dict[str, Any]]] = {}
         for name, synth in models.items():
-            row = ThroughRepresentation(self.held, synth.model.config, synth.model.normalizer)
-            same = done.setdefault(row.config.data_type, [])
-            if row.facts in same:
+            if synth.sample_rate != self.notes.sample_rate:
                 continue
-            if same:
-                row.name = f"{row.name}, as {name}"
-            same.append(row.facts)
-            yield row
+            row = RoundTrip(self.held, synth.model.config, synth.model.normalizer)
+            same = done.setdefault(row.config.data_type, [])
+            if row.images not in same:
+                if same:
+                    row.name = f"{row.name}, as {name}"
+                same.append(row.images)
+                yield row
+            for step in ladder(self.held, synth):
+                if len(models) > 1:
+                    step.name = f"{step.name}, {name}"
+                yield step
         for data_type in dict.fromkeys(self.options.through):
             if data_type not in done:
                 config = representation_config(
                     data_type, self.notes.sample_rate, self.notes.samples
                 )
-                yield ThroughRepresentation(self.held, config)
+                yield RoundTrip(self.held, config)
 
     def _check_counts(self, classifier: PitchClassifier) -> None:
         dimension = max(classifier.config.embedding, DIMENSIONS if self.options.musicnn else 0)
         needed = frechet.needed(dimension)
         if self.options.extrapolate:
             needed = max(needed, 2 * frechet.needed(classifier.config.embedding))
-        for subject in (self.training, *self.subjects):
-            if subject.notes < needed:
+        for system in (self.training, *self.systems):
+            if system.notes < needed:
                 raise InputError(
-                    f"{subject.name}: {subject.notes} notes of pitches "
+                    f"{system.name}: {system.notes} notes of pitches "
                     f"{describe_pitches(self.pitches)}; a covariance of "
                     f"{dimension} numbers needs {needed} or more. Use more notes"
-                    f"{' (--notes)' if subject.notes == self.options.notes else ''}."
+                    f"{' (--notes)' if system.notes == self.options.notes else ''}."
                 )
-        if self.training.notes < self.options.cells:
+        if self.training.notes < self.options.bins:
             raise InputError(
-                f"cells={self.options.cells}: there are only {self.training.notes} training notes."
+                f"bins={self.options.bins}: there are only {self.training.notes} training notes."
             )
         wanted = self.options.notes or NOTES
         if self.count < wanted:
@@ -220,7 +256,7 @@ class Plan:
 
 
 def _check_options(options: EvaluateOptions) -> None:
-    for name, least in (("notes", 1), ("seeds", 1), ("seed", 0), ("cells", 2)):
+    for name, least in (("notes", 1), ("seeds", 1), ("seed", 0), ("bins", 2)):
         value = getattr(options, name)
         if value is not None and value < least:
             raise InputError(f"{name}={value}: must be {least} or more.")
@@ -240,8 +276,14 @@ def _held_out(notes: PreparedNotes, asked: str | None) -> str:
     return asked or there[0]
 
 
-def _check_names(subjects: Sequence[Subject]) -> None:
-    names = [subject.name for subject in subjects]
+def _two_sample(asked: bool | None) -> bool:
+    if asked:
+        require("evaluate", "two-sample test")
+    return not missing("evaluate") if asked is None else asked
+
+
+def _check_names(systems: Sequence[System]) -> None:
+    names = [system.name for system in systems]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"name={name!r}: stands for two rows; rename one of them.")

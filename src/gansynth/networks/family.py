@@ -41,6 +41,10 @@ def _nothing(config: Config) -> None:
     return None
 
 
+def _no_steps(generator: Any, partner: Any) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class NetworkFamily:
     """One architecture.
@@ -74,6 +78,9 @@ class NetworkFamily:
         What turns latents into those of a family of instruments, where it has learned that.
     grows : bool
         Whether resolutions can be added while training, so that models of fewer exist.
+    remakes : (generator, partner or None) to dict of str to function
+        Steps from real images to the generator's own, by the names that an evaluation's rows have:
+        float32 images `[n, 2, time, freq]`, labels and velocities to images.
     check : config to nothing
         Raises `ConfigError` for hyperparameters that the family can't have.
     geometry : config to nothing, or None
@@ -105,6 +112,7 @@ class NetworkFamily:
     decoder: Callable[..., Any] = _DECODER
     latent_flow: Callable[[Any], Any] = _no_flow
     grows: bool = False
+    remakes: Callable[[Any, Any], dict[str, Any]] = _no_steps
     check: Callable[[Config], None] = _nothing
     geometry: Callable[[Config], None] | None = None
     options: tuple[str, ...] = ()
@@ -180,6 +188,7 @@ register(
         fit_pitches=part("gansynth.networks.frames:fit_pitches"),
         decoder=part("gansynth.networks.decoder:FullScaleDecoder"),
         latent_flow=lambda generator: generator.mapping,
+        remakes=part("gansynth.networks.frames:remakes"),
         check=_check_frames,
         options=("frame_blocks", "frame_texture"),
         conditioned=True,

@@ -26,6 +26,7 @@ Images are `[batch, 2, time, freq]` in the normalizer's range, as those of the p
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -323,6 +324,28 @@ class FramesEncoder(nn.Module):
         """Float32 `[batch, 2, time, freq]` to means and log stds `[batch, code]`."""
         mean, log_std = self.moments(self.trunk(images)).float().chunk(2, dim=-1)
         return mean, log_std.clamp(-8, 3)
+
+
+def remakes(
+    generator: FramesGenerator, encoder: FramesEncoder | None
+) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+    """Real images made anew by the texture alone, and by encoder and decoder: `family.remakes`."""
+
+    def texture(images: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+        share = generator.views.noise(images).clamp(0, 1)
+        return generator.finish(torch.cat([images, share[:, None]], dim=1), labels)
+
+    steps: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {}
+    if generator.texture is not None:
+        steps["… and the texture"] = texture
+    if encoder is not None:
+
+        def code(images: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+            codes, _ = encoder(images)
+            return generator.finish(generator.decode(codes, labels, velocities), labels)
+
+        steps["encoder and decoder"] = code
+    return steps
 
 
 def frame_counts(config: Config) -> list[int]:

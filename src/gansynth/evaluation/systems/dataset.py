@@ -1,0 +1,93 @@
+"""Real notes: rows of a prepared folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.data.store import PreparedNotes
+from gansynth.evaluation.metrics.timbre import TimbreScale
+from gansynth.evaluation.report.document import Kind
+from gansynth.evaluation.systems.base import BATCH, Batch, TimbreOf, Waves, first_notes
+
+_FULL_SCALE = 32768.0
+
+
+@dataclass(frozen=True)
+class DatasetNotes:
+    """Rows of a prepared folder, in this order."""
+
+    name: str
+    data: PreparedNotes
+    rows: NDArray[np.int64]
+    kind: ClassVar[Kind] = "real"
+    seeds: ClassVar[tuple[int, ...]] = ()
+    original: ClassVar[None] = None
+    settings: ClassVar[dict[str, str]] = {}
+
+    @property
+    def notes(self) -> int:
+        return len(self.rows)
+
+    @property
+    def sample_rate(self) -> int:
+        return self.data.sample_rate
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {
+            "data": self.data.summary.get("waveforms_sha256", str(self.data.path)),
+            "sample rate": self.data.sample_rate,
+            "rows": _digest(self.rows),
+            "pitches": _digest(self.pitches),
+        }
+
+    @property
+    def pitches(self) -> NDArray[np.int64]:
+        """Each note's MIDI pitch."""
+        return self.data.pitches[self.rows]
+
+    @property
+    def instruments(self) -> list[str]:
+        """Each note's instrument."""
+        return [self.data.records[row].instrument for row in self.rows]
+
+    def groups(self, seed: int = 0) -> list[str]:
+        """What must not be told apart as two instruments: the groups that share recordings."""
+        return [self.data.records[row].group for row in self.rows]
+
+    def velocities(self, seed: int = 0) -> NDArray[np.int64]:
+        return np.array([self.data.records[row].velocity for row in self.rows], np.int64)
+
+    def waves(self, rows: NDArray[np.int64]) -> Waves:
+        """Waves float32 `[rows, samples]` of rows of the prepared folder, full scale 1."""
+        return self.data.waveforms[rows].astype(np.float32) / _FULL_SCALE
+
+    def batches(self, seed: int = 0) -> Iterator[Batch]:
+        for start in range(0, len(self.rows), BATCH):
+            some = self.rows[start : start + BATCH]
+            yield self.waves(some), self.data.pitches[some]
+
+    def scale(self, vectors: NDArray[np.floating]) -> TimbreScale:
+        """What timbre over an octave is compared with, from the vectors of these notes."""
+        return TimbreScale.of(vectors, self.instruments, self.groups(), self.pitches)
+
+    def timbre(
+        self, vectors: NDArray[np.floating], seed: int, scale: TimbreScale, hear: TimbreOf
+    ) -> dict[str, float]:
+        return scale.numbers(self.scale(vectors).one)
+
+    def examples(self, pitches: Sequence[int]) -> list[Waves | None]:
+        return first_notes(self.batches(), pitches)
+
+    def walk(self, pitch: int) -> list[Waves]:
+        return []
+
+
+def _digest(rows: NDArray[np.int64]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()

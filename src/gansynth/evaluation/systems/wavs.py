@@ -1,0 +1,148 @@
+"""A folder of sound files in place of a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gansynth.data.folder.source import FolderSource, open_folder
+from gansynth.data.note import Note, Sound
+from gansynth.errors import InputError
+from gansynth.evaluation.listeners.note_features import LOWEST_RATE
+from gansynth.evaluation.metrics.timbre import TimbreScale
+from gansynth.evaluation.metrics.two_sample import FEWEST_GROUPS
+from gansynth.evaluation.report.document import Kind
+from gansynth.evaluation.systems.base import BATCH, Batch, TimbreOf, Waves, first_notes
+from gansynth.files import PathLike
+from gansynth.pitches import describe_pitches
+
+_FULL_SCALE = 32768.0
+
+
+class WavFolder:
+    """A folder of sound files in place of a model.
+
+    Pitches come from a manifest or the files' names, as for `gansynth dataset build`. Files are
+    read one batch at a time, shuffled with a fixed seed; longer ones are cut to `seconds`, shorter
+    ones filled with silence.
+
+    Parameters
+    ----------
+    folder : path
+    seconds : float
+        Of the notes that they are compared with.
+    pitches : MIDI pitches to judge; other files are left out
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz; that of all files.
+    unequal : int
+        Files of another length.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no sound of these pitches, the rate is too low or a file has another
+        one, or a file can't be read or has no pitch.
+    """
+
+    kind: ClassVar[Kind] = "wavs"
+    seeds: ClassVar[tuple[int, ...]] = ()
+    facts: ClassVar[None] = None
+    original: ClassVar[None] = None
+    settings: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, folder: PathLike, seconds: float, pitches: Sequence[int]) -> None:
+        self._option = f"wavs={os.fspath(folder)!r}"
+        self._source: FolderSource = open_folder(folder)
+        self.name = str(self._source.details["folder"])
+        found: list[Note] = []
+        for chunk in self._source.chunks():
+            for note in chunk:
+                if not isinstance(note, Note):
+                    raise InputError(
+                        f"{self._option}: {note.origin}: {note.reason}; name files as "
+                        "piano_060.wav or list their pitches in a manifest.csv."
+                    )
+                found.append(note)
+        self._found = [note for note in found if note.pitch in set(pitches)]
+        if not self._found:
+            there = describe_pitches(sorted({note.pitch for note in found if note.pitch}))
+            raise InputError(
+                f"{self._option}: has pitches {there}; the data to compare with has "
+                f"{describe_pitches(pitches)}."
+            )
+        rates, lengths = zip(*map(self._info, self._found), strict=True)
+        self.sample_rate = self._check_rates(rates)
+        self._samples = round(seconds * self.sample_rate)
+        self.unequal = sum(length != self._samples for length in lengths)
+        order = np.random.default_rng(0).permutation(len(self._found))
+        self._found = [self._found[place] for place in order]
+
+    @property
+    def notes(self) -> int:
+        return len(self._found)
+
+    def batches(self, seed: int = 0) -> Iterator[Batch]:
+        for start in range(0, len(self._found), BATCH):
+            some = self._found[start : start + BATCH]
+            waves = np.stack([self._read(note) for note in some])
+            yield waves, np.array([note.pitch for note in some], np.int64)
+
+    def groups(self, seed: int = 0) -> Sequence[Hashable]:
+        groups = [note.group for note in self._found]
+        # Names alone seldom tell instruments apart: then every file stands for itself.
+        return groups if len(set(groups)) >= FEWEST_GROUPS else range(len(groups))
+
+    def velocities(self, seed: int = 0) -> None:
+        return None  # a file's name says none
+
+    def timbre(
+        self, vectors: NDArray[np.floating], seed: int, scale: TimbreScale, hear: TimbreOf
+    ) -> dict[str, float]:
+        return {}
+
+    def examples(self, pitches: Sequence[int]) -> list[Waves | None]:
+        return first_notes(self.batches(), pitches)
+
+    def walk(self, pitch: int) -> list[Waves]:
+        return []
+
+    def _info(self, note: Note) -> tuple[int, int]:
+        """Rate and length of a file, by its header: what is wrong is told before the long work."""
+        import soundfile
+
+        try:
+            info = soundfile.info(os.path.join(self._source.folder, note.payload))
+        except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+            raise InputError(f"{self._option}: {note.origin}: can't be read ({error}).") from None
+        if not info.frames:
+            raise InputError(f"{self._option}: {note.origin}: is empty; leave it out.")
+        return info.samplerate, info.frames
+
+    def _check_rates(self, rates: Sequence[int]) -> int:
+        for note, rate in zip(self._found, rates, strict=True):
+            if rate != rates[0]:
+                raise InputError(
+                    f"{self._option}: {note.origin} has {rate} Hz, {self._found[0].origin} "
+                    f"{rates[0]} Hz; resample the files to one rate."
+                )
+        if rates[0] < LOWEST_RATE:
+            raise InputError(
+                f"{self._option}: has {rates[0]} Hz; {LOWEST_RATE} Hz or more are needed."
+            )
+        return rates[0]
+
+    def _read(self, note: Note) -> Waves:
+        (sound,) = self._source.read([note])
+        if not isinstance(sound, Sound):
+            raise InputError(f"{self._option}: {note.origin}: {sound.reason}.")
+        wave = sound.samples[: self._samples].astype(np.float32)
+        if sound.samples.dtype == np.int16:
+            wave /= _FULL_SCALE
+        return np.pad(wave, (0, self._samples - len(wave)))
