@@ -438,12 +438,12 @@ def test_a_word_without_its_option_is_told_which(
     generate: Generate, word: str, option: str
 ) -> None:
     err = generate(word, code=2)
-    assert err == f"error: argument={word!r}: needs its option: generate {option} {word}\n"
+    assert err == f"error: argument={word!r}: needs its option: `generate {option} {word}`.\n"
 
 
 def test_any_other_word_points_to_the_help(generate: Generate) -> None:
     err = generate("loud", code=2)
-    assert err == "error: argument='loud': belongs to no option; gansynth generate --help.\n"
+    assert err == "error: argument='loud': belongs to no option; see `gansynth generate --help`.\n"
 
 
 def test_pitches_out_of_range_are_named_before_torch_is_loaded(toy_model: Path) -> None:

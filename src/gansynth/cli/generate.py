@@ -301,8 +301,8 @@ def _refuse_lone(word: str) -> None:
     }
     for option, suffixes in needed.items():
         if suffix in suffixes:
-            raise InputError(f"argument={word!r}: needs its option: generate {option} {word}")
-    raise InputError(f"argument={word!r}: belongs to no option; gansynth generate --help.")
+            raise InputError(f"argument={word!r}: needs its option: `generate {option} {word}`")
+    raise InputError(f"argument={word!r}: belongs to no option; see `gansynth generate --help`.")
 
 
 def _check_combination(request: Request, given: set[str]) -> None:
