@@ -102,22 +102,20 @@ def dataset() -> None:
 @click.argument(
     "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(readable=False)
 )
-@click.option(
-    "-o", "--output", type=click.Path(readable=False), required=True, help="Folder to make."
-)
+@click.option("-o", "--output", type=click.Path(readable=False), required=True, help="New folder.")
 @click.option(
     "--sample-rate",
     type=click.IntRange(1000, 48_000),
     default=16_000,
     show_default=True,
-    help="Of the data set in Hz; other rates are resampled.",
+    help="Rate of the data set in Hz; other rates are resampled.",
 )
 @click.option(
     "--seconds",
     type=float,
     default=4.0,
     show_default=True,
-    help="Of every note; longer ones are cut at the end, shorter ones padded with silence.",
+    help="Length of every note; longer ones are cut at the end, shorter ones padded.",
 )
 @click.option(
     "--pad",
@@ -176,7 +174,7 @@ def dataset() -> None:
     help="Share of notes to test on.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the splits."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the splits."
 )
 @click.option(
     "--engine",
@@ -194,14 +192,14 @@ def dataset() -> None:
 @click.option(
     "--estimate-pitch",
     is_flag=True,
-    help="Listen where neither the manifest nor the name says a pitch.",
+    help="Detect the pitch if neither the manifest nor the name has one.",
 )
 @click.option(
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=0.9,
     show_default=True,
-    help="With --estimate-pitch: leave out what is less certain.",
+    help="With --estimate-pitch: drop less confident estimates.",
 )
 @click.option(
     "--middle-c",
@@ -214,19 +212,19 @@ def dataset() -> None:
     type=_Share(),
     default="1%",
     show_default=True,
-    help="Stop when more of the notes can't be read.",
+    help="Stop if more notes than this can't be read.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
     help="Threads; they don't change the result.  [default: one for each processor]",
 )
-@click.option("--dry-run", is_flag=True, help="Count by what the sources say; write nothing.")
-@click.option("--force", is_flag=True, help="Replace the data set that is there.")
+@click.option("--dry-run", is_flag=True, help="Count what the sources declare; write nothing.")
+@click.option("--force", is_flag=True, help="Replace an existing data set.")
 def build(**options: Any) -> None:
-    """Make a data set of NSynth, SoundFonts and folders of audio files.
+    """Build a data set from NSynth, SoundFonts and folders of audio files.
 
-    Sources are told apart by looking at them; several become one data set.
+    The kind of each source is detected; several become one data set.
     """
     from gansynth.data.build import build_dataset, survey_sources
     from gansynth.data.filters import BuildOptions
@@ -277,11 +275,13 @@ def build(**options: Any) -> None:
 
 @dataset.command()
 @click.argument("data", type=click.Path(readable=False))
-@click.option("--json", "as_json", is_flag=True, help="All counts, the build's report included.")
-@click.option("--plot", type=click.Path(readable=False), help="Draw a picture, a PNG file.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Show all counts as JSON, including the build's report."
+)
+@click.option("--plot", type=click.Path(readable=False), help="Draw a picture (.png).")
 @click.option("--force", is_flag=True, help="Overwrite a picture that exists.")
 def info(data: str, as_json: bool, plot: str | None, force: bool) -> None:
-    """Print what is in a data set: counts by family, pitch and split, and levels."""
+    """Show counts by family, pitch and split, and levels."""
     from gansynth.data.picture import describe_notes, save_picture
     from gansynth.data.store import open_notes
     from gansynth.pictures import check_picture
@@ -303,7 +303,7 @@ def info(data: str, as_json: bool, plot: str | None, force: bool) -> None:
 
 @dataset.command()
 @click.argument("data", type=click.Path(readable=False))
-@click.option("--json", "as_json", is_flag=True, help="Everything that was found.")
+@click.option("--json", "as_json", is_flag=True, help="Show everything as JSON.")
 def check(data: str, as_json: bool) -> None:
     """Look for wrong pitches, silence, clipping, duplicates and damage in a data set."""
     from gansynth.data.check import check_notes

@@ -54,17 +54,19 @@ class _WithTraining(click.Command):
 )  # fmt: skip
 @click.option(
     "--wavs", type=click.Path(readable=False), multiple=True, metavar="DIR",
-    help="A folder of sound files to judge as a model is; may be given several times.",
+    help="Folder of sound files to evaluate like a model; may be repeated.",
 )  # fmt: skip
 @click.option(
     "--notes", type=click.IntRange(1),
-    help="Notes of a model for each seed.  [default: as many as are held out, at most 10,000]",
+    help="Notes per model and seed.  [default: the number of held-out notes, at most 10,000]",
 )  # fmt: skip
 @click.option(
     "--seeds", type=click.IntRange(1, 100), default=3, show_default=True,
-    help="Rounds of notes of a model, for the spread of its numbers.",
+    help="Seeds per model, for the standard deviation of its numbers.",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first one.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The first seed."
+)
 @click.option(
     "--split", type=click.Choice(["test", "valid"]),
     help="Which notes are the real ones.  [default: test, where there is one]",
@@ -83,14 +85,16 @@ class _WithTraining(click.Command):
     help="k of NDB.",
 )
 @click.option(
-    "--extrapolate", is_flag=True, help="Give the Fréchet distance for endlessly many notes too."
+    "--extrapolate",
+    is_flag=True,
+    help="Also extrapolate the Fréchet distance to infinitely many notes.",
 )
 @click.option(
     "--crepe/--no-crepe", default=None,
     help="Whether CREPE listens to 100 notes of each row.  [default: where it is installed]",
 )  # fmt: skip
 @click.option(
-    "--musicnn", is_flag=True, help="Give the Fréchet distance in musicnn's embedding too."
+    "--musicnn", is_flag=True, help="Also give the Fréchet distance in musicnn's embedding."
 )
 @click.option(
     "--two-sample/--no-two-sample", default=None,
@@ -99,25 +103,30 @@ class _WithTraining(click.Command):
 )  # fmt: skip
 @click.option(
     "--classifier", type=click.Path(readable=False),
-    help="A classifier of your own.  [default: the one that ships with gansynth]",
+    help="Your own classifier.  [default: the bundled one]",
 )  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="Where models play.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Device of the models: auto, cpu, cuda, cuda:1, …",
+)
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
-    show_default=True, help="Of the models.",
+    show_default=True, help="Precision of the models.",
 )  # fmt: skip
 @click.option(
     "--cache", type=click.Path(readable=False), metavar="DIR",
-    help="Where what was heard of real notes is kept.  [default: gansynth in the user's cache]",
+    help="Where features of real notes are cached.  [default: gansynth in the user's cache folder]",
 )  # fmt: skip
-@click.option("--no-cache", is_flag=True, help="Keep nothing.")
-@click.option("--force", is_flag=True, help="Replace a report that is there.")
+@click.option("--no-cache", is_flag=True, help="Cache nothing.")
+@click.option("--force", is_flag=True, help="Replace an existing report.")
 def evaluate(**options: Any) -> None:
-    """Judge models against real notes that they haven't seen.
+    """Compare models with held-out real notes.
 
-    Without MODEL and --wavs it judges the model that ships.
+    Without MODEL and --wavs, the bundled model is evaluated.
 
-    Writes the table that it prints, pictures, and a page with sounds. What each number means is in
+    Prints a table, and writes it with pictures and a page with sounds. What each number means is in
     the page and in docs/evaluation.md.
     """
     from gansynth.evaluation.evaluate import evaluate as run

@@ -46,7 +46,7 @@ class _Formats(click.Group):
 
 @click.group(cls=_Formats)
 def export() -> None:
-    """Take an instrument or a model to other programs."""
+    """Export an instrument or a model to other programs."""
 
 
 @export.command(epilog=_SFZ_EPILOG)
@@ -61,8 +61,7 @@ def export() -> None:
 @click.option(
     "--model",
     type=click.Path(readable=False),
-    help="Where its model is.  [default: the one that ships, or where it was when the instrument "
-    "was made]",
+    help="Its model.  [default: the bundled one, or the path it had when the instrument was made]",
 )
 @click.option(
     "--instrument",
@@ -75,7 +74,7 @@ def export() -> None:
     type=click.IntRange(1, 24),
     default=1,
     show_default=True,
-    help="Sample every so many pitches, to save space; the keys between are moved.",
+    help="Sample every Nth pitch to save space; keys between are transposed.",
 )
 @click.option(
     "--format",
@@ -83,14 +82,14 @@ def export() -> None:
     type=click.Choice(["flac", "wav"]),
     default="flac",
     show_default=True,
-    help="Of the samples; a WAV file holds its loop too.",
+    help="Format of the samples; a WAV file includes its loop.",
 )
 @click.option(
     "--bits",
     type=click.Choice(["16", "24"]),
     default="16",
     show_default=True,
-    help="Of the samples; the SoundFont always has 16.",
+    help="Bits of the samples; the SoundFont always has 16.",
 )
 @click.option("--sample-rate", type=int, help="Resample to this rate in Hz, such as 44100.")
 @_force
@@ -144,7 +143,7 @@ def sfz(
     "--model",
     type=click.Path(readable=False),
     help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
-    "model that ships]",
+    "bundled model]",
 )
 @click.option(
     "-o",

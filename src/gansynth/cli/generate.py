@@ -109,7 +109,7 @@ def _seconds(
     "--model",
     type=click.Path(readable=False),
     help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
-    "model that ships; with --recall, the recorded one]",
+    "bundled model; with --recall, the recorded one]",
 )
 @click.option(
     "-o",
@@ -136,12 +136,12 @@ def _seconds(
 @click.option(
     "--velocity",
     type=click.IntRange(1, 127),
-    help="How hard notes are struck, for models that know it.  [default: about 100; a MIDI file "
-    "says it]",
+    help="How hard notes are struck, for models that know it.  [default: about 100; with "
+    "--midi, the file's]",
 )
 @click.option(
     "--family",
-    help="Of the random instruments, for models that know families, such as brass; "
+    help="Family of the random instruments, such as brass, for models that know families; "
     "`gansynth info` lists them.  [default: any]",
 )
 @click.option("--midi", type=click.Path(readable=False), help="Play this MIDI file.")
@@ -170,7 +170,7 @@ def _seconds(
     type=click.Choice(SUSTAIN),
     default="extend",
     show_default=True,
-    help="With --midi: notes held longer than the model's 3 s go on, or are released then.",
+    help="With --midi: notes held longer than the model's 3 s are extended, or released then.",
 )
 @click.option(
     "--stereo", is_flag=True, help="With --midi: two sides, each part where its pan (CC10) puts it."
@@ -225,7 +225,7 @@ def _seconds(
     type=click.Choice(["wav", "flac", "ogg"]),
     default="wav",
     show_default=True,
-    help="Of files in a folder.",
+    help="Format of files in a folder.",
 )
 @click.option(
     "--bits",
@@ -243,11 +243,11 @@ def _seconds(
     show_default=True,
     help="auto is float32; bfloat16 is faster on many processors, and less exact.",
 )
-@click.option("--dry-run", is_flag=True, help="Check everything, say what would be made, stop.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show what would be made.")
 def generate(**options: Any) -> None:
     """Make notes, or play a MIDI file.
 
-    Beside every sound lies a .json that plays the same instrument again (--recall).
+    The .json beside every sound plays the same instrument again (--recall).
     """
     context = click.get_current_context()
     if context.args:

@@ -11,14 +11,14 @@ from gansynth.cli.runner import run
 
 _COMMANDS = {
     "generate": ("gansynth.cli.generate", "Make notes, or play a MIDI file."),
-    "match": ("gansynth.cli.match", "Find the instrument that sounds like a recording."),
-    "convert": ("gansynth.cli.models", "Turn a model of the original GANSynth into a model file."),
-    "info": ("gansynth.cli.models", "Print what is in a model."),
+    "match": ("gansynth.cli.match", "Find the instrument that sounds most like a recording."),
+    "convert": ("gansynth.cli.models", "Convert a model of the original GANSynth to a model file."),
+    "info": ("gansynth.cli.models", "Show what a model contains."),
     "init": ("gansynth.cli.models", "Make an untrained model file."),
     "train": ("gansynth.cli.train", "Train a model on prepared notes."),
-    "evaluate": ("gansynth.cli.evaluate", "Judge models against real notes."),
-    "export": ("gansynth.cli.export", "Take an instrument or a model to other programs."),
-    "dataset": ("gansynth.cli.dataset", "Prepare notes for training, and look at them."),
+    "evaluate": ("gansynth.cli.evaluate", "Compare models with real notes."),
+    "export": ("gansynth.cli.export", "Export an instrument or a model to other programs."),
+    "dataset": ("gansynth.cli.dataset", "Prepare and inspect notes for training."),
     "serve": ("gansynth.cli.serve", "Play a model in the browser."),
 }
 

@@ -31,16 +31,16 @@ Examples:
 @click.option(
     "--model", type=click.Path(readable=False),
     help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
-    "model that ships]",
+    "bundled model]",
 )  # fmt: skip
 @click.option(
     "-o", "--output", type=click.Path(readable=False), metavar="FILE.json",
-    help="The instrument; its note lies beside it as .wav.  [default: the sound's name with "
+    help="The instrument; its note is written beside it as .wav.  [default: the sound's name with "
     "-match.json, in this folder]",
 )  # fmt: skip
 @click.option(
     "--pitch", metavar="PITCH",
-    help="What the recording plays: 60 or C4.  [default: found by listening]",
+    help="Pitch of the recording: 60 or C4.  [default: detected]",
 )  # fmt: skip
 @click.option(
     "--velocity", type=click.IntRange(1, 127),
@@ -52,14 +52,14 @@ Examples:
 )  # fmt: skip
 @click.option(
     "--steps", type=click.IntRange(0, 1_000_000), default=100, show_default=True,
-    help="Steps of improvement of the nearest ones.",
+    help="Optimization steps for the nearest ones.",
 )  # fmt: skip
 @click.option(
     "--minutes", type=click.FloatRange(0, min_open=True),
-    help="End after so long, with the nearest so far.",
+    help="Time limit; the nearest one so far is kept.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--name", help="The instrument's name.  [default: the name of the file it is in]")
+@click.option("--name", help="Name of the instrument.  [default: that of its file]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 def match(sound: str, **options: Any) -> None:

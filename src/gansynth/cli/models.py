@@ -32,13 +32,11 @@ _force = click.option("--force", is_flag=True, help="Overwrite a file that exist
 @click.option(
     "--with-discriminator",
     is_flag=True,
-    help="Keep what training needs to go on: the discriminator, or the encoder of fast models.",
+    help="Keep what further training needs: the discriminator, or the encoder of fast models.",
 )
+@click.option("--pitches", help="Pitches of the training data, if not the published 24-84.")
 @click.option(
-    "--pitches", help="Pitches of the training data, if they are not the published 24-84."
-)
-@click.option(
-    "--half", is_flag=True, help="Weights as float16: half the size, and nearly the same sound."
+    "--half", is_flag=True, help="Store weights as float16: half the size, nearly the same sound."
 )
 @_force
 def convert(
@@ -49,7 +47,7 @@ def convert(
     half: bool,
     force: bool,
 ) -> None:
-    """Turn a model of the original GANSynth, or a training run, into one model file.
+    """Convert a model of the original GANSynth, or a training run, to one model file.
 
     SOURCE is a folder or zip of the original, the folder of a run, whose newest checkpoint is
     taken, or a model file, to make it smaller.
@@ -101,11 +99,13 @@ def _read_source(
 
 @click.command()
 @click.argument("model", required=False, type=click.Path(readable=False))
-@click.option("--json", "as_json", is_flag=True, help="Everything, hyperparameters included.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Show everything as JSON, including hyperparameters."
+)
 def info(model: str | None, as_json: bool) -> None:
-    """Print what is in MODEL: a model file, a training run, or a model of the original.
+    """Show what MODEL contains: a model file, a training run, or a model of the original.
 
-    Without MODEL, what is in the one that ships.
+    Without MODEL, show the bundled one.
     """
     from gansynth.cli.runner import warn
     from gansynth.model.load import load_model
@@ -129,7 +129,7 @@ def info(model: str | None, as_json: bool) -> None:
 @set_option
 @click.option("--hparams", help="The same as a JSON object.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--pitches", default="24-84", show_default=True, help="Pitches it will know.")
+@click.option("--pitches", default="24-84", show_default=True, help="Pitches that it knows.")
 @click.option(
     "-o", "--output", type=click.Path(readable=False), required=True, help="Model file to write."
 )
@@ -138,7 +138,7 @@ def init(
     preset: str, changes: tuple[str, ...], hparams: str | None, seed: int, pitches: str,
     output: str, force: bool,
 ) -> None:  # fmt: skip
-    """Make an untrained model file: it has every part of a model and makes noise."""
+    """Make an untrained model file, which plays noise."""
     from gansynth import config as configs
     from gansynth.files import check_writable
 

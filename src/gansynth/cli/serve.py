@@ -19,20 +19,20 @@ Examples:
     "--model",
     type=click.Path(readable=False),
     help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
-    "model that ships]",
+    "bundled model]",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen at; 0.0.0.0 lets everyone in who reaches this machine.",
+    help="Address to listen on; 0.0.0.0 lets in everyone who can reach this machine.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="0 takes a free one.",
+    help="0 takes a free port.",
 )
 @click.option(
     "--allow-host",
@@ -70,8 +70,8 @@ def serve(
 ) -> None:
     """Play a model in the browser.
 
-    Serves one page on this machine: a piano, ways to find instruments and to keep them, MIDI files,
-    and instruments for samplers. Nothing is loaded from elsewhere.
+    Serves one page on this machine: play, find and keep instruments, render MIDI files, and export
+    to samplers. The page loads nothing from elsewhere.
     """
     require("serve", "the browser instrument")
     from gansynth import load

@@ -28,7 +28,7 @@ _EXAMPLES = """\b
 Examples:
   gansynth train notes -o run                        the published recipe
   gansynth train notes -o run --preset tiny --max-minutes 2
-  gansynth train --resume run                        go on where it stopped
+  gansynth train --resume run                        continue where it stopped
   gansynth train notes -o run --from model.safetensors --max-images 20000
   gansynth train notes -o run --set batch_size_schedule=[16,8] --set fmap_max=128
   torchrun --nproc-per-node 2 -m gansynth.cli train notes -o run
@@ -37,13 +37,13 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("data", required=False, type=click.Path(readable=False))
-@click.option("-o", "--output", type=click.Path(readable=False), help="Run folder to make.")
-@click.option("--resume", type=click.Path(readable=False), help="Run folder to go on with.")
+@click.option("-o", "--output", type=click.Path(readable=False), help="New run folder.")
+@click.option("--resume", type=click.Path(readable=False), help="Run folder to resume.")
 @click.option(
     "--from", "source", type=click.Path(readable=False),
-    help="Model to go on from: a model file, a run folder, or one of the original's.",
+    help="Model to fine-tune: a model file, a run folder, or one of the original's.",
 )  # fmt: skip
-@click.option("--preset", help=f"Hyperparameters to begin with.  [default: {DEFAULT_PRESET}]")
+@click.option("--preset", help=f"Hyperparameters to start from.  [default: {DEFAULT_PRESET}]")
 @set_option
 @click.option("--list", "show", is_flag=True, help="Show presets and hyperparameters, and stop.")
 @click.option("--pitches", help="Pitches to learn, as in 24-84.  [default: all of the data]")
@@ -51,21 +51,21 @@ Examples:
 @click.option("--precision", help="float32, bfloat16, or auto: the faster one.  [default: auto]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--compile", is_flag=True, help="Compile the generator's passes; no gain on CPUs.")
-@click.option("--max-minutes", type=float, help="Stop in time and save.")
-@click.option("--max-images", type=int, help="Stop after this many more images and save.")
+@click.option("--max-minutes", type=float, help="Save and stop after this time.")
+@click.option("--max-images", type=int, help="Save and stop after this many more images.")
 @click.option("--save-minutes", type=float, default=10.0, show_default=True,
               help="Minutes between checkpoints.")  # fmt: skip
 @click.option("--keep", type=int, default=3, show_default=True,
               help="Checkpoints to keep besides one for each stage.")  # fmt: skip
 @click.option(
     "--cache-gigabytes", type=float,
-    help="Memory for spectrograms of real notes.  [default: a share of the free]",
+    help="Memory for spectrograms of real notes.  [default: a share of what is free]",
 )  # fmt: skip
 @click.option(
     "--stddev-group", type=int,
-    help="Notes that share a minibatch deviation.  [default: a process's batch]",
+    help="Notes per group of the minibatch standard deviation.  [default: a process's batch]",
 )  # fmt: skip
-@click.option("--allow-one-instrument", is_flag=True, help="Train on a single instrument.")
+@click.option("--allow-one-instrument", is_flag=True, help="Allow notes of a single instrument.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show the plan.")
 def train(
     data: str | None,
