@@ -1,16 +1,12 @@
 """Every error this package raises on purpose.
 
 One root, a few kinds. A message names the thing and its value (`name=value`), states the rule
-that was broken, says what to do, and ends as a sentence does. The command line prints the message
-alone and exits with 2.
+that was broken and says what to do. The command line prints the message alone and exits with 2.
 """
 
 
 class GansynthError(Exception):
     """Root of all errors raised on purpose; its text is meant for the user as it stands."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text if text.endswith(("?", "…")) else f"{text.rstrip('.')}.")
 
 
 class ConfigError(GansynthError, ValueError):

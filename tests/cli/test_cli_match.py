@@ -122,7 +122,7 @@ def test_minutes_end_the_search(match: Match) -> None:
 def test_nothing_is_overwritten_without_force(match: Match, taken: str) -> None:
     Path(taken).write_text("mine")
     err = match("flute.wav", code=2)
-    assert err == f"error: path='{taken}': exists already; use --force or another name\n"
+    assert err == f"error: path='{taken}': exists already; use --force or another name.\n"
     assert Path(taken).read_text() == "mine"
     match("flute.wav", "--force")
     assert Path(taken).read_bytes() != b"mine"

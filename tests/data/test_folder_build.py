@@ -383,7 +383,7 @@ def test_raw_sounds_are_answered_with_the_command_that_prepares_them(
     line = "gansynth dataset build samples -o samples-notes"
     assert result.err == (
         f"error: data='samples': holds no prepared notes; prepare what is there with `{line}`, "
-        "and give the folder samples-notes\n"
+        "and give the folder samples-notes.\n"
     )
     assert run_cli(*line.split()[1:], "--split", "random").code == 0
 
