@@ -174,7 +174,7 @@ def test_help_shows_groups_defaults_and_examples(run_cli: RunCli) -> None:
     assert result.code == 0
     for text in ("Filters:", "Splits:", "[default: 24-84]", "[default: 1%]", "Examples:", "--help"):
         assert text in result.out
-    assert "dataset   Prepare notes for training" in run_cli("--help").out
+    assert "dataset   Prepare and inspect notes for training" in run_cli("--help").out
 
 
 # --- what is refused ----------------------------------------------------------------------------
