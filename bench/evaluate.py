@@ -37,7 +37,6 @@ from bench.evaluate_worker import (
 from bench.timing import machine, medians
 from bench.train_worker import PITCHES
 from gansynth.config import Config
-from gansynth.data.progress import notes_bar
 from gansynth.evaluation.comparison import Comparison
 from gansynth.evaluation.listeners.features import CREPE_NOTES, MUSIC_NOTES, FeatureExtractor
 from gansynth.evaluation.listeners.log_mel import PooledLogMel
@@ -51,6 +50,7 @@ from gansynth.evaluation.metrics.manifold import manifold_metrics
 from gansynth.evaluation.metrics.sanity import nearest_distances, note_facts
 from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
+from gansynth.progress import notes_bar
 
 MANY = 50_000  # notes that memory must bear
 GOALS = (600, 180)  # seconds on two cores for 1,000 notes of the full-size model: all, judging

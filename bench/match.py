@@ -18,6 +18,7 @@ from gansynth.data.store import open_notes
 from gansynth.matching.search import STARTS, STEPS, match
 from gansynth.matching.sound import RecordedNote, fit_note
 from gansynth.memory import keep_freed_memory
+from gansynth.pcm import FULL_SCALE
 
 FOUND = 0.1  # of the middle random instrument's distance
 OWN, STRANGERS = 1, 2  # seeds: instruments to find, and those that compete
@@ -71,7 +72,7 @@ def held_out(data: str, count: int, synth: gansynth.Synth) -> list[tuple[Recorde
     return [
         (
             fit_note(
-                notes.waveforms[row].astype(np.float32) / 32768,
+                notes.waveforms[row].astype(np.float32) / FULL_SCALE,
                 notes.sample_rate,
                 pitches=synth.pitches,
                 model_rate=synth.sample_rate,

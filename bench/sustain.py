@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gansynth import config
 from gansynth.audio.pitch import estimate_pitches
 from gansynth.data.store import open_notes
+from gansynth.pcm import FULL_SCALE
 from gansynth.spectral.representation import Representation
 from gansynth.spectral.sustain import extend
 
@@ -99,7 +100,7 @@ def main() -> None:
     decayed: dict[str, list[list[float]]] = defaultdict(list)
     spent = []
     for row in notes.rows("test")[:: options.every]:
-        record, wave = notes.records[row], notes.waveforms[row].astype(np.float32) / 32768
+        record, wave = notes.records[row], notes.waveforms[row].astype(np.float32) / FULL_SCALE
         if options.through:
             specgrams = through.waves_to_specgrams(torch.from_numpy(wave)[None])
             wave = through.specgrams_to_waves(specgrams)[0].numpy()

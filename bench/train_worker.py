@@ -28,9 +28,11 @@ from gansynth import config as configs
 from gansynth.config import Config
 from gansynth.memory import keep_freed_memory
 from gansynth.networks import schedule
+from gansynth.pcm import FULL_SCALE
+from gansynth.pitches import pitch_to_hertz
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.adversarial import AdversarialTrainer
-from gansynth.training.dataset import FULL_SCALE, ImageDataset
+from gansynth.training.dataset import ImageDataset
 from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch, BatchSampler
 
@@ -121,13 +123,13 @@ def synthetic_notes(config: Config, count: int, seed: int = 0) -> NDArray[np.int
     seconds = np.arange(config.audio_length) / config.sample_rate
     waves = np.empty((count, config.audio_length), np.int16)
     for row in range(count):
-        tone = 440.0 * 2 ** ((PITCHES[row % len(PITCHES)] - 69) / 12)
+        tone = pitch_to_hertz(PITCHES[row % len(PITCHES)])
         overtones = np.arange(1, max(2, min(16, int(0.45 * config.sample_rate / tone))))
         turns = tone * overtones[:, None] * seconds + random.random((len(overtones), 1))
         levels = random.random(len(overtones)) / overtones
         wave = levels @ np.sin(2 * np.pi * turns) / levels.sum() * np.exp(-seconds)
         noise = 0.01 * random.standard_normal(len(seconds))
-        waves[row] = (20000 * (wave + noise)).clip(-32768, 32767)
+        waves[row] = (20000 * (wave + noise)).clip(-FULL_SCALE, FULL_SCALE - 1)
     return waves
 
 

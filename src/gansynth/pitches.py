@@ -1,4 +1,4 @@
-"""MIDI pitches in words: numbers, note names (C4 is 60), lists and ranges."""
+"""MIDI pitches in words (numbers, note names, lists and ranges; C4 is 60) and in hertz."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def parse_pitch(text: str) -> int:
             f"pitch={text!r}: must be a MIDI number from 0 to 127 or a name such as C4 or F#3."
         )
     return pitch
+
+
+def pitch_to_hertz(pitch: float) -> float:
+    """Frequency of a MIDI pitch, with a fraction or without; A4, 69, is 440 Hz."""
+    return 440.0 * float(2.0 ** ((pitch - 69) / 12))
 
 
 def pitch_name(pitch: int) -> str:

@@ -27,10 +27,10 @@ from bench.evaluate_worker import (
     write_data,
 )
 from bench.train_worker import PITCHES
-from gansynth.data.progress import notes_bar
 from gansynth.data.store import open_notes
 from gansynth.evaluation.comparison import Comparison
 from gansynth.evaluation.listeners.features import FeatureExtractor, Features
+from gansynth.progress import notes_bar
 
 SMALL = configuration(quick=True)
 

@@ -22,7 +22,6 @@ from evaluation_data import (
     Waves,
     instruments,
 )
-from gansynth.data.progress import notes_bar
 from gansynth.data.store import NoteRecord, open_notes
 from gansynth.data.writer import NotesWriter
 from gansynth.evaluation.comparison import Comparison, Numbers
@@ -31,6 +30,7 @@ from gansynth.evaluation.listeners.features import FIELDS, FeatureExtractor, Fea
 from gansynth.evaluation.metrics.timbre import path_numbers
 from gansynth.evaluation.systems.base import Batch
 from gansynth.evaluation.systems.dataset import DatasetNotes
+from gansynth.progress import notes_bar
 
 COUNT = HELD * len(PITCHES)
 CELLS = 20

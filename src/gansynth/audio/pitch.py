@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gansynth.errors import InputError
+from gansynth.pcm import FULL_SCALE
+from gansynth.pitches import pitch_to_hertz
 
 LOWEST = 12  # MIDI; half a window holds no longer period
 
@@ -103,7 +105,7 @@ def estimate_pitches(
         return pitches, confidences
     for start in range(0, len(notes), _BATCH):
         batch = np.asarray(notes[start : start + _BATCH])
-        full_scale = 32768.0 if batch.dtype == np.int16 else 1.0
+        full_scale = FULL_SCALE if batch.dtype == np.int16 else 1.0
         begins, sounds = _windows(batch, sample_rate, size, full_scale)
         # Gathered as [batch, points, size]; only the windows are ever converted.
         index = begins[sounds][..., None] + np.arange(size)
@@ -144,8 +146,8 @@ def _yin(
 ) -> tuple[Floats, Floats]:
     """Pitch (NaN if none) and d' of each frame, float64 [frames]; frames [frames, size]."""
     finer = max(1, math.ceil(_GRID / sample_rate))  # steps of lag per sample
-    longest = math.ceil(sample_rate / _hertz(low - 0.5)) + 2
-    shortest = max(sample_rate / _hertz(high + 0.5), 2.0)
+    longest = math.ceil(sample_rate / pitch_to_hertz(low - 0.5)) + 2
+    shortest = max(sample_rate / pitch_to_hertz(high + 0.5), 2.0)
     d, dips = _difference(frames, longest, finer)
     first = max(1, math.floor(shortest * finer))
     left, middle, right = dips[:, first - 1 : -2], dips[:, first:-1], dips[:, first + 1 :]
@@ -245,10 +247,6 @@ def _vote(pitches: Floats, aperiodicities: Floats) -> tuple[Floats, Floats]:
     pitch = np.where(alone, pitches[rows, best], middle)
     with_it = np.abs(pitches - pitch[:, None]) <= _AGREE
     return pitch, (with_it * clear).sum(axis=1) / pitches.shape[1]
-
-
-def _hertz(pitch: float) -> float:
-    return 440.0 * float(2.0 ** ((pitch - 69) / 12))
 
 
 def _fast_size(least: int) -> int:

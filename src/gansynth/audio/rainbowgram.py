@@ -17,6 +17,7 @@ from gansynth.audio.files import check_rate
 from gansynth.errors import InputError
 from gansynth.files import PathLike, atomic_path
 from gansynth.pictures import CHALK, INK, LINE, check_picture
+from gansynth.pitches import pitch_to_hertz
 
 # Centre frequency / width of one Fourier bin of the window. A Hann main lobe reaches two such
 # widths to either side, so with this value it ends one semitone above the centre.
@@ -170,7 +171,7 @@ def _bin_frequencies(
     """Return the bins' centres in Hz, `[bins]`."""
     _check_number("min_pitch", min_pitch, Real, 0, 127)
     _check_number("bins_per_octave", bins_per_octave, Integral, 12, 240)
-    lowest, highest = _pitch_to_hz(min_pitch), 0.45 * sample_rate
+    lowest, highest = pitch_to_hertz(min_pitch), 0.45 * sample_rate
     room = math.log2(highest / lowest)
     if room < 1:
         raise InputError(
@@ -188,10 +189,6 @@ def _check_number(name: str, value: Any, kind: Any, low: float, high: float) -> 
     if not isinstance(value, kind) or not low <= value <= high:
         noun = "a whole number" if kind is Integral else "a number"
         raise InputError(f"{name}={value!r}: must be {noun} in {low}..{high}")
-
-
-def _pitch_to_hz(pitch: float) -> float:
-    return 440.0 * 2 ** ((pitch - 69) / 12)
 
 
 def _next_smooth(number: int) -> int:
@@ -276,7 +273,7 @@ def _draw(figure: Any, picture: Rainbowgram, seconds: float, title: str | None) 
         aspect="auto",
     )
     octaves = range(12 * math.ceil(pitches[0] / 12), math.floor(pitches[-1]) + 1, 12)
-    names = [f"C{pitch // 12 - 1}  {_pitch_to_hz(pitch):4.0f} Hz" for pitch in octaves]
+    names = [f"C{pitch // 12 - 1}  {pitch_to_hertz(pitch):4.0f} Hz" for pitch in octaves]
     axes.set_yticks(list(octaves), names, fontfamily="monospace")
     axes.set_xlabel("time [s]")
     axes.grid(axis="y", color=CHALK, alpha=0.12, linewidth=0.6)

@@ -307,8 +307,8 @@ def info(data: str, as_json: bool, plot: str | None, force: bool) -> None:
 def check(data: str, as_json: bool) -> None:
     """Look for wrong pitches, silence, clipping, duplicates and damage in a data set."""
     from gansynth.data.check import check_notes
-    from gansynth.data.progress import notes_bar
     from gansynth.data.store import open_notes
+    from gansynth.progress import notes_bar
 
     notes = open_notes(data)
     with notes_bar(len(notes)) as bar:

@@ -18,7 +18,6 @@ from gansynth.data.filters import BuildOptions, Filters, default_workers
 from gansynth.data.note import Note, Source
 from gansynth.data.nsynth.source import open_nsynth
 from gansynth.data.pipeline import Ready, ready_notes
-from gansynth.data.progress import notes_bar
 from gansynth.data.report import Summary, Tally, summarize
 from gansynth.data.sources import SourceOptions, open_sources
 from gansynth.data.splits import assign_splits
@@ -26,6 +25,7 @@ from gansynth.data.store import NoteRecord
 from gansynth.data.writer import NotesWriter, check_target
 from gansynth.errors import InputError, OutputError
 from gansynth.files import PathLike
+from gansynth.progress import notes_bar
 
 _MAX_WORKERS = 256
 

@@ -19,6 +19,7 @@ from gansynth.audio.pitch import estimate_pitches, level_blocks
 from gansynth.data.copies import find_copies, sketch
 from gansynth.data.labels import speaks_for
 from gansynth.data.store import PreparedNotes
+from gansynth.pcm import FULL_SCALE
 
 REMARK = (
     "The pitch estimator (YIN) is itself wrong about some 2 % of real notes (plucked strings; some "
@@ -46,7 +47,7 @@ _BATCH = 1 << 23  # samples at once
 _OFF_KEY = 0.5  # semitones
 _FULL_SCALE = 32767
 _RUN = 3  # samples
-_SILENT = 10 ** (-60 / 20) * 32768
+_SILENT = 10 ** (-60 / 20) * FULL_SCALE
 _DC = 0.02  # of the peak
 _ONSET = 0.01  # of the peak, -40 dB
 _LATE = 0.05  # seconds
@@ -186,11 +187,11 @@ class _Check:
         silent = levels.max(axis=1) < _SILENT**2
         self.silent[start : start + len(waves)] = silent
         for row in np.flatnonzero(silent).tolist():
-            level = 10 * np.log10(max(levels[row].max(), 1e-12) / 32768**2)
+            level = 10 * np.log10(max(levels[row].max(), 1e-12) / FULL_SCALE**2)
             self.add("silence", start + row, f"at most {max(level, -120):.0f} dB")
         sounding = np.flatnonzero(~silent)
         for row in np.flatnonzero(np.abs(means) > _DC * np.maximum(peaks, 1)).tolist():
-            self.add("dc", start + row, f"{means[row] / 32768:+.4f} of full scale")
+            self.add("dc", start + row, f"{means[row] / FULL_SCALE:+.4f} of full scale")
         for row in np.flatnonzero(peaks >= _FULL_SCALE).tolist():
             if runs := _full_scale_runs(waves[row]):
                 self.add("clipping", start + row, f"{runs} such runs")

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.pitches import pitch_to_hertz
+
 SEMITONE = 0.5  # a hit is this near
 
 _CLEARER = 0.02  # of confidence: what makes the key's period the better one
@@ -110,7 +112,7 @@ def _lowest_partial_fits(wave: NDArray[np.float32], sample_rate: int, label: flo
     part = wave[start : start + round(_SPECTRUM_SECONDS * sample_rate)]
     size = 1 << (len(part) - 1).bit_length() + 1  # padded: finer bins
     spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part)), size))
-    fundamental = 440 * 2 ** ((label - 69) / 12) * size / sample_rate
+    fundamental = pitch_to_hertz(label) * size / sample_rate
     low, high = (fundamental * 2 ** (cents / 1200) for cents in (-50, 50))
     inside = spectrum[int(low) : int(high) + 2]
     floor = int(_LOWEST_HERTZ / sample_rate * size)

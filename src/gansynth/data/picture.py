@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gansynth.data.progress import notes_bar
 from gansynth.data.store import SPLITS, PreparedNotes
 from gansynth.files import PathLike, atomic_path
+from gansynth.pcm import FULL_SCALE
 from gansynth.pictures import CHALK, INK, LINE, check_picture
 from gansynth.pitches import describe_pitches
+from gansynth.progress import notes_bar
 
 _FLOOR_DB = -96.0  # below one step of 16 bits
 _ROWS = 20  # families drawn; the rest share a row
@@ -109,9 +110,9 @@ def describe_notes(notes: PreparedNotes, *, progress: bool = False) -> NoteFacts
     with notes_bar(len(notes), progress) as bar:
         for block in notes.blocks():
             highest = np.maximum(block.max(axis=1).astype(np.int32), -block.min(axis=1).astype(int))
-            wave = block.astype(np.float32) / np.float32(32768)
+            wave = block.astype(np.float32) / np.float32(FULL_SCALE)
             power = np.einsum("ns,ns->n", wave, wave) / wave.shape[1]
-            peaks.append(_to_decibels(highest / 32768))
+            peaks.append(_to_decibels(highest / FULL_SCALE))
             levels.append(_to_decibels(np.sqrt(power)))
             bar.update(len(block))
     sizes = Counter(record.family for record in notes.records)

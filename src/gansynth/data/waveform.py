@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gansynth.audio.reading import mono
 from gansynth.data.note import Sound
+from gansynth.pcm import FULL_SCALE
 
 PADS = ("end", "both")
 
@@ -32,15 +33,15 @@ def to_waveform(
     if data.dtype == np.int16 and data.ndim == 1 and sound.sample_rate == sample_rate:
         steps = data[:samples]
     else:
-        scale = np.float32(32768 if data.dtype == np.int16 else 1)
+        scale = np.float32(FULL_SCALE if data.dtype == np.int16 else 1)
         wave = mono(data.astype(np.float32) / scale)
         if sound.sample_rate != sample_rate:
             import soxr
 
             wave = soxr.resample(wave, sound.sample_rate, sample_rate, quality="HQ")
-        rounded = np.rint(wave[:samples] * np.float32(32768))
-        clipped = int(np.count_nonzero(np.abs(rounded) > 32768))
-        steps = np.clip(rounded, -32768, 32767).astype(np.int16)
+        rounded = np.rint(wave[:samples] * np.float32(FULL_SCALE))
+        clipped = int(np.count_nonzero(np.abs(rounded) > FULL_SCALE))
+        steps = np.clip(rounded, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     missing = samples - len(steps)
     begin = missing - missing // 2 if pad == "both" else 0
     waveform = np.zeros(samples, np.int16)

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from gansynth import __version__
-from gansynth.data.progress import notes_bar
 from gansynth.data.store import open_notes
 from gansynth.evaluation.comparison import Comparison, Numbers
 from gansynth.evaluation.listeners.cache import FeatureCache
@@ -37,6 +36,7 @@ from gansynth.files import PathLike
 from gansynth.model.synth import Synth
 from gansynth.pictures import check_drawing
 from gansynth.pitches import describe_pitches
+from gansynth.progress import notes_bar
 
 Say = Callable[[str], None]
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.pitches import pitch_to_hertz
+
 Samples = NDArray[np.float32]
 
 # Of the note's length: a note of 4 s is steady from 1.0 to 2.7 s, and let go at 3 s.
@@ -97,7 +99,7 @@ def make_loop(wave: Samples, sample_rate: int, pitch: float) -> tuple[Samples, L
         there; a note that is silent or too short stays as it is.
     """
     low, high = (round(part * len(wave)) for part in _STEADY)
-    window = round(max(_WINDOW, 4 / _hertz(pitch)) * sample_rate)
+    window = round(max(_WINDOW, 4 / pitch_to_hertz(pitch)) * sample_rate)
     shortest = round(_SHORTEST * sample_rate)
     if high - low < shortest + 2 * window or not np.any(wave[low:high]):
         return wave, None
@@ -163,10 +165,6 @@ def _fade(wave: Samples, start: int, end: int, length: int) -> None:
     share = 0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 1) / length)
     power = (1 - share) ** 2 + share**2 + 2 * share * (1 - share) * max(likeness, 0.0)
     wave[end - length : end] = ((1 - share) * old + share * new) / np.sqrt(power)
-
-
-def _hertz(pitch: float) -> float:
-    return 440.0 * float(2.0 ** ((pitch - 69) / 12))
 
 
 def _decibels(value: float, reference: float, factor: int) -> float:

@@ -14,6 +14,7 @@ from gansynth.errors import InputError
 from gansynth.export.loops import Loop, level_slope, make_loop
 from gansynth.model.synth import Synth
 from gansynth.pitches import pitch_name
+from gansynth.progress import counted
 
 # As loud as a 16-bit file lets each note be; `generate --midi` scales notes to their peaks too.
 PEAK = 0.9
@@ -135,20 +136,7 @@ def sample_name(stem: str, pitch: int, extension: str) -> str:
 def _played(
     synth: Synth, latent: NDArray[np.float32], pitches: list[int], progress: bool
 ) -> Sequence[NDArray[np.float32]]:
-    waves = synth.stream(latent, pitches)
-    if progress:
-        from tqdm import tqdm
-
-        waves = tqdm(
-            waves,
-            total=len(pitches),
-            unit="note",
-            desc="Playing",
-            leave=False,
-            disable=None,
-            dynamic_ncols=True,
-        )
-    return list(waves)
+    return list(counted(synth.stream(latent, pitches), len(pitches), "Playing", progress))
 
 
 def _resampled(wave: NDArray[np.float32], rate_in: int, rate_out: int) -> NDArray[np.float32]:

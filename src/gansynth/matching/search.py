@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from gansynth.errors import InputError, ModelError
 from gansynth.matching.distance import SpectralDistance
 from gansynth.matching.sound import RecordedNote
 from gansynth.model.synth import Synth
+from gansynth.progress import notes_bar
 
 STARTS, STEPS = 64, 100
 MOST = 1_000_000  # starts, steps
@@ -184,7 +184,7 @@ def _search(
     near = np.argsort(result.random, kind="stable")[:_FIRST]
     climbers = [_Climber(latents[place], play.device) for place in near]
     field = halving(len(climbers), steps)
-    with _bar(sum(field), "Improving", progress) as bar:
+    with notes_bar(sum(field), progress, "Improving") as bar:
         for count in field:
             climbers = sorted(climbers, key=lambda climber: climber.nearest)[:count]
             for begin in range(0, count, batch):
@@ -214,7 +214,7 @@ def _listen_to_random(
     result: Match,
 ) -> None:
     """Hear random latents."""
-    with _bar(len(latents), "Listening to random instruments", progress) as bar:
+    with notes_bar(len(latents), progress, "Listening to random instruments") as bar:
         for begin in range(0, len(latents), batch):
             some = latents[begin : begin + batch]
             with torch.no_grad():
@@ -289,12 +289,3 @@ def typical_lengths(size: int) -> tuple[float, float]:
 def _finite(distances: Tensor) -> list[float]:
     """Distances as numbers; what is none is endlessly far."""
     return torch.nan_to_num(distances, nan=math.inf, posinf=math.inf).tolist()
-
-
-def _bar(total: int, words: str, show: bool) -> Any:
-    from tqdm import tqdm
-
-    disable = None if show else True  # None: unless it is a terminal
-    return tqdm(
-        total=total, desc=words, unit="note", disable=disable, leave=False, dynamic_ncols=True
-    )

@@ -21,7 +21,8 @@ from gansynth.audio.pitch import estimate_pitch, level_blocks
 from gansynth.audio.reading import read_audio
 from gansynth.errors import InputError
 from gansynth.files import PathLike
-from gansynth.pitches import pitch_name
+from gansynth.pcm import FULL_SCALE
+from gansynth.pitches import pitch_name, pitch_to_hertz
 
 Floats = NDArray[np.float32]
 
@@ -81,7 +82,7 @@ def read_sound(path: PathLike) -> tuple[Floats, int]:
         raise InputError(f"sound={str(path)!r}: {error}.") from None
     wave = sound.samples
     if wave.dtype == np.int16:
-        return wave.astype(np.float32) / np.float32(32768), sound.sample_rate
+        return wave.astype(np.float32) / np.float32(FULL_SCALE), sound.sample_rate
     return wave.astype(np.float32), sound.sample_rate
 
 
@@ -177,7 +178,7 @@ def _listen(wave: Floats, sample_rate: int, name: str) -> float:
 def _fundamental(wave: Floats, sample_rate: int, pitch: float) -> float:
     """Power of a pitch's fundamental, as a share of its strongest partial's."""
     power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
-    step = 440 * 2 ** ((pitch - 69) / 12) * len(wave) / sample_rate  # bins between partials
+    step = pitch_to_hertz(pitch) * len(wave) / sample_rate  # bins between partials
     count = max(1, int(min(_HIGHEST_PARTIAL, sample_rate / 2.2) * len(wave) / sample_rate / step))
     near = (np.arange(1, count + 1)[:, None] + [-0.25, 0.25]) * step
     partials = [power[round(low) : round(high) + 1].sum() for low, high in near]

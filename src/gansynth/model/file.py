@@ -25,12 +25,12 @@ from torch import Tensor
 
 from gansynth import config as configs
 from gansynth.config import Config
-from gansynth.errors import ConfigError, ModelError, OutputError
-from gansynth.files import atomic_path
+from gansynth.errors import ConfigError, ModelError
 from gansynth.model.peek import is_cut_short
 from gansynth.networks.family import family_of
 from gansynth.networks.latent_flow import MOST_FAMILIES
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
+from gansynth.tensors import DamagedTensorsError, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gansynth"
@@ -181,9 +181,6 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
     ModelError
         If the model's parts don't fit each other.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     check_model(model, f"path={str(path)!r}")
     tensors = {}
     for part, prefix in _prefixes(model.config).items():
@@ -202,17 +199,7 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
     for name in ("families", "velocities"):
         if values := getattr(model, name):
             metadata[name] = list(values)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        try:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()},
-                temporary,
-                metadata={METADATA_KEY: json.dumps(metadata)},
-            )
-        except SafetensorError as error:
-            raise OutputError(
-                f"path={str(path)!r}: can't be written ({error}); make room or go elsewhere."
-            ) from None
+    write_tensors(path, tensors, {METADATA_KEY: json.dumps(metadata)}, overwrite=overwrite)
 
 
 def read_model(path: str | Path) -> Model:
@@ -223,20 +210,10 @@ def read_model(path: str | Path) -> Model:
     ModelError
         If it can't be read, is of another kind or version, or its tensors don't fit its config.
     """
-    from safetensors import SafetensorError, safe_open
-
     where = f"model={str(path)!r}"
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get(METADATA_KEY)
-            if metadata is None:
-                raise ModelError(
-                    f"{where}: is a safetensors file of something else (no {METADATA_KEY} "
-                    "metadata); give a file made by gansynth convert, train or init."
-                )
-            description = _read_metadata(metadata, where)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+        metadata, tensors = read_tensors(path)
+    except DamagedTensorsError as error:
         if is_cut_short(path):
             raise ModelError(f"{where}: is cut short: download it again.") from None
         raise ModelError(
@@ -244,7 +221,12 @@ def read_model(path: str | Path) -> Model:
         ) from None
     except OSError as error:
         raise ModelError(f"{where}: can't be read ({error.strerror or error}).") from None
-    return _assemble(description, tensors, where)
+    if METADATA_KEY not in metadata:
+        raise ModelError(
+            f"{where}: is a safetensors file of something else (no {METADATA_KEY} metadata); give "
+            "a file made by gansynth convert, train or init."
+        )
+    return _assemble(_read_metadata(metadata[METADATA_KEY], where), tensors, where)
 
 
 def _read_metadata(text: str, where: str) -> dict[str, Any]:
@@ -291,8 +273,7 @@ def _assemble(description: dict[str, Any], tensors: State, where: str) -> Model:
         prefix, _, rest = name.partition(".")
         if prefix not in prefixes:
             raise ModelError(f"{where}: tensor={name!r}: is not part of a model; make it again.")
-        # A copy of its own: the last bits of a product depend on how memory is aligned.
-        parts[prefixes[prefix]][rest] = tensor.float().clone()
+        parts[prefixes[prefix]][rest] = tensor.float()
     model = Model(
         **description,
         generator=parts["generator"],

@@ -32,6 +32,7 @@ from gansynth.performance.mix import (
     mix_blocks,
 )
 from gansynth.pitches import describe_pitches, pitch_name
+from gansynth.progress import counted
 from gansynth.spectral.bend import bend
 from gansynth.spectral.sustain import can_extend, extend_each
 
@@ -258,19 +259,7 @@ def _arrangement_of_given(arrangement: str, given: int, parts: int) -> str:
 
 def render(plan: Plan, synth: Synth, progress: bool = False) -> LevelledClip:
     """Make the clip of a plan in bounded memory; `progress` shows a bar with time left."""
-    played = _played(plan, synth)
-    if progress:
-        from tqdm import tqdm
-
-        played = tqdm(
-            played,
-            total=len(plan.notes),
-            unit="note",
-            desc="Rendering",
-            leave=False,
-            disable=None,
-            dynamic_ncols=True,
-        )
+    played = counted(_played(plan, synth), len(plan.notes), "Rendering", progress)
     samples = clip_samples(plan.duration, synth.sample_rate)
     return LevelledClip(mix_blocks(played, samples, synth.sample_rate, stereo=plan.stereo))
 

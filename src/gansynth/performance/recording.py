@@ -36,6 +36,7 @@ from gansynth.model.synth import Synth
 from gansynth.performance.mix import clip_samples
 from gansynth.performance.perform import Plan, render
 from gansynth.pitches import check_known
+from gansynth.progress import counted
 
 CLIP_NAME = "generated_clip"
 _LARGEST_RECORDING = 1 << 26
@@ -219,18 +220,7 @@ def record_notes(
     check_targets(folder, stems, form, overwrite)
     lines = []
     waves = synth.stream(latents, pitches, velocity)
-    if progress and len(stems) > 1:
-        from tqdm import tqdm
-
-        waves = tqdm(
-            waves,
-            total=len(stems),
-            unit="note",
-            desc="Generating",
-            leave=False,
-            disable=None,
-            dynamic_ncols=True,
-        )
+    waves = counted(waves, len(stems), "Generating", progress and len(stems) > 1)
     with staged_folder(folder, overwrite=overwrite) as stage:
         for stem, latent, pitch, wave in zip(stems, latents, pitches, waves, strict=True):
             sidecar = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.pitches import pitch_to_hertz
+
 DESCRIPTORS = ("brightness", "attack", "sustain", "noisiness")
 
 _FLOOR = 1e-4  # -80 dB below the note's peak: silence
@@ -60,7 +62,7 @@ def describe_note(wave: NDArray[np.float32], sample_rate: int, pitch: int) -> di
     total = power.sum()
     if total <= 0:
         return nothing
-    fundamental = 440.0 * 2 ** ((pitch - 69) / 12)
+    fundamental = pitch_to_hertz(pitch)
     number = np.maximum(np.round(hertz / fundamental), 1)
     width = min(max(_HARMONIC_HERTZ, 3 * sample_rate / size), fundamental / 4)
     aside = power[np.abs(hertz - number * fundamental) > width].sum()

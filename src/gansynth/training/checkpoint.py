@@ -20,19 +20,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gansynth.errors import InputError, ModelError
-from gansynth.files import PathLike, as_path, atomic_path, open_regular, remove_leftovers
+from gansynth.files import PathLike, as_path, remove_leftovers
+from gansynth.tensors import DamagedTensorsError, read_metadata, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
 DAMAGED = ".damaged"  # added to the names of checkpoints that were found damaged
 
 _NAME = re.compile(r"images_(\d{9,})\.safetensors")
-_LONGEST_HEADER = 100_000_000  # bytes; what the safetensors format allows
 
 State = dict[str, Tensor]
 
@@ -65,8 +65,6 @@ def save_checkpoint(
     OutputError
         If the file exists (without `overwrite`) or can't be written; what was there stays.
     """
-    from safetensors.torch import save
-
     text = _facts_text(facts)
     copies = {_checked_name(name): _plain_copy(tensor) for name, tensor in tensors.items()}
     metadata = {
@@ -75,14 +73,11 @@ def save_checkpoint(
         "sha256": _digest(copies, text),
     }
     try:
-        # Not by save_file: that makes temporary files of its own, which a killed process leaves.
-        data = save(copies, metadata)
+        write_tensors(path, copies, metadata, overwrite=overwrite, durable=True)
     except KeyError as error:
         raise InputError(
             f"dtype={error.args[0]}: can't be stored in a checkpoint; convert the tensor first."
         ) from None
-    with atomic_path(path, overwrite=overwrite, durable=True) as temporary:
-        temporary.write_bytes(data)
 
 
 def load_checkpoint(path: PathLike) -> tuple[State, dict[str, Any]]:
@@ -99,26 +94,21 @@ def load_checkpoint(path: PathLike) -> tuple[State, dict[str, Any]]:
         If there is no such file, or it can't be read, is damaged (one flipped bit is enough), of
         something else or of another version.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     where = f"checkpoint={str(path)!r}"
     try:
-        # Not mapped into memory: there, a failing disk would end the process without a word.
-        with open_regular(as_path(path)) as file:
-            metadata = _read_metadata(file, where)
-            file.seek(0)
-            data = file.read()
+        metadata = _read_metadata(path, where)
+        _, tensors = read_tensors(path)
+    except DamagedTensorsError as error:
+        raise _DamagedError(f"{where}: is damaged ({error}).") from None
     except FileNotFoundError:
         raise ModelError(f"{where}: there is no such file.") from None
     except OSError as error:
         kind = _DamagedError if error.errno == errno.EIO else ModelError
         raise kind(f"{where}: can't be read ({error.strerror or error}).") from None
     try:
-        tensors = {name: tensor.clone() for name, tensor in load(data).items()}
         facts = json.loads(metadata["facts"])
         intact = metadata["sha256"] == _digest(tensors, metadata["facts"])
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, RecursionError) as error:
         raise _DamagedError(f"{where}: is damaged ({type(error).__name__}: {error}).") from None
     if not intact:
         raise _DamagedError(f"{where}: is damaged (its bytes don't match their SHA-256).")
@@ -129,8 +119,7 @@ def read_facts(path: PathLike) -> dict[str, Any]:
     """The facts alone, without reading (or checking) the tensors; raises `ModelError`."""
     where = f"checkpoint={str(path)!r}"
     try:
-        with open_regular(as_path(path)) as file:
-            facts = json.loads(_read_metadata(file, where)["facts"])
+        facts = json.loads(_read_metadata(path, where)["facts"])
     except OSError as error:
         raise ModelError(f"{where}: can't be read ({error.strerror or error}).") from None
     except (ValueError, RecursionError) as error:
@@ -266,20 +255,15 @@ def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
     return digest.hexdigest()
 
 
-def _read_metadata(file: BinaryIO, where: str) -> dict[str, str]:
-    """The metadata from the front of a safetensors file: 8 bytes with a length, then JSON."""
+def _read_metadata(path: PathLike, where: str) -> dict[str, str]:
+    """The metadata of a file that says it is a checkpoint of this version."""
     try:
-        length = int.from_bytes(file.read(8), "little")
-        if length > _LONGEST_HEADER:
-            raise ValueError(f"a header of {length} bytes")
-        metadata = json.loads(file.read(length))["__metadata__"]
-        version = metadata["format_version"]
-        metadata["facts"].encode()
-        metadata["sha256"].encode()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _DamagedError(
-            f"{where}: is damaged or no checkpoint ({type(error).__name__}: {error})."
-        ) from None
+        metadata = read_metadata(path)
+    except DamagedTensorsError as error:
+        raise _DamagedError(f"{where}: is damaged or no checkpoint ({error}).") from None
+    if missing := {"format_version", "facts", "sha256"} - set(metadata):
+        raise _DamagedError(f"{where}: is damaged or no checkpoint (no {min(missing)}).")
+    version = metadata["format_version"]
     if version != str(FORMAT_VERSION):
         newer = version.isdigit() and int(version) > FORMAT_VERSION
         kind = ModelError if newer else _DamagedError

@@ -22,9 +22,8 @@ from gansynth.networks import schedule
 from gansynth.networks.family import family_of
 from gansynth.networks.latent_flow import ANY
 from gansynth.networks.layers import downscale, upscale
+from gansynth.pcm import FULL_SCALE
 from gansynth.spectral.representation import Representation
-
-FULL_SCALE = 32768.0
 
 
 class ImageDataset:

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from gansynth.errors import InputError, ModelError
 from gansynth.evaluation.listeners.tensor_file import read_tensors, write_tensors
 from gansynth.files import PathLike
-from gansynth.pitches import describe_pitches
+from gansynth.pitches import describe_pitches, pitch_to_hertz
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gansynth_pitch_classifier"
@@ -108,9 +108,9 @@ class ClassifierConfig:
             raise InputError(
                 f"pitches={pitches!r:.80}: must be two or more MIDI pitches in 0..127, rising."
             )
-        if _hertz(pitches[-1]) >= self.sample_rate / 2:
+        if (hertz := pitch_to_hertz(pitches[-1])) >= self.sample_rate / 2:
             raise InputError(
-                f"pitches={pitches[-1]}: sounds at {_hertz(pitches[-1]):.0f} Hz, not below half of "
+                f"pitches={pitches[-1]}: sounds at {hertz:.0f} Hz, not below half of "
                 f"sample_rate={self.sample_rate}; leave it out, or use a higher rate."
             )
 
@@ -129,8 +129,8 @@ class LogSpectrogram(nn.Module):
         self.size = round(WINDOW * sample_rate)
         self.hop = self.size // 2
         self.n_fft = 1 << (self.size - 1).bit_length()
-        semitones = 12 * math.log2(0.99 * sample_rate / 2 / _hertz(lowest))
-        centres = _hertz(lowest) * 2 ** (np.arange(int(semitones * BINS)) / (12 * BINS))
+        semitones = 12 * math.log2(0.99 * sample_rate / 2 / pitch_to_hertz(lowest))
+        centres = pitch_to_hertz(lowest) * 2 ** (np.arange(int(semitones * BINS)) / (12 * BINS))
         self.bins = len(centres)
         self.register_buffer("window", torch.hann_window(self.size), persistent=False)
         # An octave's bands need few of the spectrum's bins: one small product for each octave.
@@ -282,10 +282,6 @@ def _bands(
     frequencies = np.arange(first, last + 1)[:, None] * step
     weights = np.maximum(1 - np.abs(frequencies - centres) / widths, 0)
     return slice(first, last + 1), (weights / weights.sum(axis=0)).astype(np.float32)
-
-
-def _hertz(pitch: float) -> float:
-    return float(440.0 * 2.0 ** ((pitch - 69) / 12))
 
 
 def check_fits(

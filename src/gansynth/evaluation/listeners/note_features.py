@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gansynth.errors import InputError
+from gansynth.pcm import FULL_SCALE
 from gansynth.spectral.mel import hertz_to_mel, mel_to_hertz
 
 GROUPS = ("onset", "modulation", "spectrum", "decay", "release", "fine")
@@ -113,11 +114,11 @@ def _check(notes: NDArray, sample_rate: int, highest: float | None, hold: float)
 
 def _batches(notes: NDArray) -> Iterator[Tensor]:
     """Float32 waves of 16 bits, some notes at a time; what isn't finite is silence."""
-    scale = 1.0 if notes.dtype == np.int16 else 32768.0
+    scale = 1.0 if notes.dtype == np.int16 else FULL_SCALE
     for start in range(0, len(notes), _BATCH):
         some = torch.from_numpy(notes[start : start + _BATCH].astype(np.float32))
         some = (some * scale).nan_to_num(0.0, 0.0, 0.0).round()
-        yield some.clamp(-32768, 32767) / 32768
+        yield some.clamp(-FULL_SCALE, FULL_SCALE - 1) / FULL_SCALE
 
 
 @torch.inference_mode()

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from gansynth.audio.pitch import estimate_pitches, level_blocks
 from gansynth.errors import InputError, ModelError
+from gansynth.pcm import FULL_SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,7 +222,7 @@ def _batches(
     """Rows that sound, and their frames [rows * _FRAMES, _FRAME], some notes at a time."""
     for start in range(0, len(notes), _BATCH):
         batch = notes[start : start + _BATCH]
-        full_scale = 32768.0 if batch.dtype == np.int16 else 1.0
+        full_scale = FULL_SCALE if batch.dtype == np.int16 else 1.0
         frames, rows = [], []
         for row, wave in enumerate(batch.astype(np.float32) / full_scale, start):
             if np.isfinite(wave).all() and (found := _frames(wave, sample_rate)) is not None:

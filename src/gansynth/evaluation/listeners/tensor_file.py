@@ -1,4 +1,4 @@
-"""A file of tensors with a JSON description: safetensors, whole or not at all, no pickle."""
+"""A file of tensors with a JSON description, as classifiers are kept in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from gansynth import tensors as files
 from gansynth.errors import ModelError
-from gansynth.files import PathLike, as_path, atomic_path, open_regular
+from gansynth.files import PathLike
 
 
 def write_tensors(
@@ -20,12 +21,7 @@ def write_tensors(
     overwrite: bool,
 ) -> None:
     """Write safetensors with a JSON description, whole or not at all; raises `OutputError`."""
-    from safetensors.torch import save
-
-    # Not by save_file: that makes temporary files of its own, which a killed process leaves.
-    data = save(tensors, {key: json.dumps(description)})
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
+    files.write_tensors(path, tensors, {key: json.dumps(description)}, overwrite=overwrite)
 
 
 def read_tensors(
@@ -36,24 +32,17 @@ def read_tensors(
     Raises `ModelError` for a missing, damaged or foreign file; it begins with `where`, says which
     `kind` of file was expected, and ends with `remedy`.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     try:
-        with open_regular(as_path(path)) as file:
-            data = file.read()
-        # Copies of their own: the last bits of a product depend on how memory is aligned.
-        tensors = {name: tensor.float().clone() for name, tensor in load(data).items()}
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        description = json.loads(header.get("__metadata__", {}).get(key, "null"))
+        metadata, tensors = files.read_tensors(path)
+        description = json.loads(metadata.get(key, "null"))
     except FileNotFoundError:
         raise ModelError(f"{where}: there is no such file.") from None
     except OSError as error:
         raise ModelError(f"{where}: can't be read ({error.strerror or error}).") from None
-    except (SafetensorError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{where}: is damaged or no safetensors file ({error}); {remedy}."
         ) from None
     if not isinstance(description, dict):
         raise ModelError(f"{where}: is a safetensors file of something else, not {kind}; {remedy}.")
-    return description, tensors
+    return description, {name: tensor.float() for name, tensor in tensors.items()}

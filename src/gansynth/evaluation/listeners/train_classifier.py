@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gansynth
-from gansynth.data.progress import notes_bar
 from gansynth.data.store import PreparedNotes
 from gansynth.errors import InputError, ModelError
 from gansynth.evaluation.listeners.classifier import (
@@ -38,6 +37,8 @@ from gansynth.evaluation.listeners.tensor_file import read_tensors, write_tensor
 from gansynth.evaluation.metrics.timbre import distances, octave_pairs, other_pairs, timbre_held
 from gansynth.files import PathLike, check_writable
 from gansynth.model.synth import choose_device
+from gansynth.pcm import FULL_SCALE
+from gansynth.progress import notes_bar
 
 EPOCHS = 16
 STATE_KEY = "gansynth_pitch_classifier_training"
@@ -373,7 +374,7 @@ def _rate(done: float) -> float:
 
 def _waves(notes: PreparedNotes, rows: NDArray[np.int64]) -> Tensor:
     """Float32 [rows, samples], full scale 1."""
-    return torch.from_numpy(notes.waveforms[rows].astype(np.float32) / 32768)
+    return torch.from_numpy(notes.waveforms[rows].astype(np.float32) / FULL_SCALE)
 
 
 def _check_options(epochs: int, seed: int, minutes: float | None) -> None:

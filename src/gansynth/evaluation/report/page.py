@@ -22,6 +22,7 @@ from gansynth.errors import InputError
 from gansynth.evaluation.report.document import Report
 from gansynth.evaluation.report.measures import ARROWS, LEGEND
 from gansynth.files import PathLike, write_text
+from gansynth.pcm import FULL_SCALE
 from gansynth.pitches import pitch_name
 
 _STYLE = """
@@ -246,7 +247,7 @@ def _flac(wave: NDArray[np.floating], sample_rate: int) -> bytes:
     if np.ndim(wave) != 1 or not len(wave):
         raise InputError(f"wave of shape {list(np.shape(wave))}: must be one note [samples].")
     clean = np.clip(np.nan_to_num(wave, nan=0.0, posinf=0.0, neginf=0.0), -1, 1)
-    steps = np.minimum(np.rint(clean * 32768), 32767).astype(np.int16)
+    steps = np.minimum(np.rint(clean * FULL_SCALE), FULL_SCALE - 1).astype(np.int16)
     file = io.BytesIO()
     soundfile.write(file, steps, sample_rate, format="FLAC", subtype="PCM_16")
     return file.getvalue()

@@ -14,8 +14,7 @@ from gansynth.data.store import PreparedNotes
 from gansynth.evaluation.metrics.timbre import TimbreScale
 from gansynth.evaluation.report.document import Kind
 from gansynth.evaluation.systems.base import BATCH, Batch, TimbreOf, Waves, first_notes
-
-_FULL_SCALE = 32768.0
+from gansynth.pcm import FULL_SCALE
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class DatasetNotes:
 
     def waves(self, rows: NDArray[np.int64]) -> Waves:
         """Waves float32 `[rows, samples]` of rows of the prepared folder, full scale 1."""
-        return self.data.waveforms[rows].astype(np.float32) / _FULL_SCALE
+        return self.data.waveforms[rows].astype(np.float32) / FULL_SCALE
 
     def batches(self, seed: int = 0) -> Iterator[Batch]:
         for start in range(0, len(self.rows), BATCH):

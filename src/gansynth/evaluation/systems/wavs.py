@@ -18,9 +18,8 @@ from gansynth.evaluation.metrics.two_sample import FEWEST_GROUPS
 from gansynth.evaluation.report.document import Kind
 from gansynth.evaluation.systems.base import BATCH, Batch, TimbreOf, Waves, first_notes
 from gansynth.files import PathLike
+from gansynth.pcm import FULL_SCALE
 from gansynth.pitches import describe_pitches
-
-_FULL_SCALE = 32768.0
 
 
 class WavFolder:
@@ -144,5 +143,5 @@ class WavFolder:
             raise InputError(f"{self._option}: {note.origin}: {sound.reason}.")
         wave = sound.samples[: self._samples].astype(np.float32)
         if sound.samples.dtype == np.int16:
-            wave /= _FULL_SCALE
+            wave /= FULL_SCALE
         return np.pad(wave, (0, self._samples - len(wave)))

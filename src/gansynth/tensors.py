@@ -1,0 +1,84 @@
+"""Files of tensors: safetensors with metadata in text, whole or not at all; no pickle, no code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from gansynth.files import PathLike, as_path, atomic_path, open_regular
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LONGEST_HEADER = 100_000_000  # bytes; what the format allows
+
+
+class DamagedTensorsError(ValueError):
+    """The file isn't safetensors, or isn't whole; the text says how."""
+
+
+def write_tensors(
+    path: PathLike,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+    durable: bool = False,
+) -> None:
+    """Write tensors and metadata.
+
+    Raises `OutputError` as `files.atomic_path` does, and `KeyError` with the type of a tensor that
+    the format has no name for.
+    """
+    from safetensors.torch import save
+
+    # Not by save_file: that makes temporary files of its own, which a killed process leaves.
+    data = save({n: t.contiguous() for n, t in tensors.items()}, dict(metadata))
+    with atomic_path(path, overwrite=overwrite, durable=durable) as temporary:
+        Path(temporary).write_bytes(data)
+
+
+def read_tensors(path: PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata, and the tensors in memory of their own, on the CPU.
+
+    Raises `OSError` if the file can't be read, and `DamagedTensorsError`.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    # Not mapped into memory: there, a failing disk would end the process without a word.
+    with open_regular(as_path(path)) as file:
+        data = file.read()
+        try:
+            # Copies of their own: the last bits of a product depend on how memory is aligned.
+            shared = load(data)
+            del data
+            tensors = {name: shared.pop(name).clone() for name in list(shared)}
+        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise DamagedTensorsError(_words(error)) from None
+        file.seek(0)
+        return _metadata(file), tensors
+
+
+def read_metadata(path: PathLike) -> dict[str, str]:
+    """The metadata alone; raises as `read_tensors` does, but for damage behind it."""
+    with open_regular(as_path(path)) as file:
+        return _metadata(file)
+
+
+def _metadata(file: BinaryIO) -> dict[str, str]:
+    """From the front of a file: 8 bytes with a length, then JSON."""
+    try:
+        length = int.from_bytes(file.read(8), "little")
+        if length > _LONGEST_HEADER:
+            raise ValueError(f"a header of {length} bytes")
+        metadata = json.loads(file.read(length)).get("__metadata__", {})
+        return {name: text.encode().decode() for name, text in metadata.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedTensorsError(_words(error)) from None
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
