@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -66,6 +67,24 @@ def read_metadata(path: PathLike) -> dict[str, str]:
     """The metadata alone; raises as `read_tensors` does, but for damage behind it."""
     with open_regular(as_path(path)) as file:
         return _metadata(file)
+
+
+def is_cut_short(path: PathLike) -> bool:
+    """Whether a file begins as one and ends before its tensors do."""
+    try:
+        total = os.path.getsize(path)
+        with open_regular(path) as file:
+            size = int.from_bytes(file.read(8), "little")
+            text = file.read(min(size, _LONGEST_HEADER))
+        if not text.startswith(b"{") or size > _LONGEST_HEADER:
+            return False
+        if 8 + size > total:
+            return True
+        entries = json.loads(text).values()
+        ends = [entry["data_offsets"][1] for entry in entries if "data_offsets" in entry]
+        return 8 + size + max(ends, default=0) > total
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return False
 
 
 def _metadata(file: BinaryIO) -> dict[str, str]:

@@ -26,11 +26,10 @@ from torch import Tensor
 from gansynth import config as configs
 from gansynth.config import Config
 from gansynth.errors import ConfigError, ModelError
-from gansynth.model.peek import is_cut_short
 from gansynth.networks.family import family_of
 from gansynth.networks.latent_flow import MOST_FAMILIES
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
-from gansynth.tensors import DamagedTensorsError, read_tensors, write_tensors
+from gansynth.tensors import DamagedTensorsError, is_cut_short, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gansynth"
