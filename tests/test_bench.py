@@ -170,6 +170,7 @@ def test_other_losses_than_the_baselines_stop_the_bench() -> None:
 
 def test_every_training_table_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "matmul_rate", lambda *_: 1e11)
+    monkeypatch.setattr(timing, "cpu_rates", lambda: Rates(1e11, 1e11))
     lines = "\n".join(train.bench_steps("tiny", [0, 3], quick=True, run=measure))
     assert "matrix product: 100 GFLOP/s float32, 100 bfloat16" in lines
     for stage in (0, 3):

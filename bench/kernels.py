@@ -1,0 +1,138 @@
+"""What each hand-made part of a training step gains over plain autograd.
+
+python -m bench kernels                    all stages, both precisions, one thread
+python -m bench kernels --stages 0,4       some stages
+
+A step as it is and steps with one part switched off follow each other in one process. Seconds are
+the process's own of the CPU, so that other programs count for little.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.timing import left_out, machine, precisions
+from bench.train_worker import Case, measure
+from gansynth.memory import keep_freed_memory
+from gansynth.networks import layers, progressive, rectified
+from gansynth.training import adam
+
+STAGES = (0, 4, 8, 12)
+ROUNDS = 3
+
+
+def conv_rectified(
+    x: Tensor, weight: Tensor, bias: Tensor, at: rectified.Geometry, held: Any = None
+) -> Tensor:
+    """`networks.rectified` by autograd."""
+    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    if weight.dim() == 2:
+        y = F.linear(x, weight, bias)
+    elif at.transposed:
+        y = F.conv_transpose2d(x, weight, bias, at.stride, at.padding, at.output_padding)
+    else:
+        y = F.conv2d(x, weight, bias, at.stride, at.padding)
+    return F.leaky_relu(y, rectified.SLOPE)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """`networks.statistics.pixel_norm` by autograd."""
+    mean = x.float().square().mean(dim=1, keepdim=True)
+    return x * torch.rsqrt(mean + 1e-8).to(x.dtype)
+
+
+def deviation_appended(x: Tensor, group: int) -> Tensor:
+    """`networks.statistics.deviation_appended` by autograd; the mean is held fixed."""
+    values = x.float().unflatten(0, (-1, group))
+    centred = values - values.mean(dim=1, keepdim=True).detach()
+    deviation = (centred.square().mean(dim=1) + 1e-6).sqrt().mean(dim=(1, 2, 3))
+    channel = deviation.repeat_interleave(group)[:, None, None, None].to(x.dtype)
+    return torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], dim=1)
+
+
+def _not_held(
+    layer: layers._EqualizedLayer, dtype: torch.dtype, scale: float
+) -> tuple[Tensor, None]:
+    return (layer.weight if scale == 1.0 else layer.weight * scale).to(dtype), None
+
+
+def _torch_adam_step(optimizer: Any) -> None:
+    if not hasattr(optimizer, "plain"):
+        optimizer.plain = torch.optim.Adam(
+            optimizer.parameters, optimizer.rate, optimizer.betas, fused=True
+        )
+    optimizer.steps += 1
+    optimizer.plain.step()
+
+
+# Each part, and what takes its place.
+PARTS: dict[str, tuple[tuple[Any, str, Callable[..., Any]], ...]] = {
+    "rectified convolutions": (
+        (layers, "conv_rectified", conv_rectified),
+        (layers, "matrix_product", torch.matmul),
+    ),
+    "pixel norm": ((progressive, "pixel_norm", pixel_norm),),
+    "minibatch deviation": ((layers, "deviation_appended", deviation_appended),),
+    "held weights": ((layers._EqualizedLayer, "_as_used", _not_held),),
+    "Adam": ((adam.Adam, "step", _torch_adam_step),),
+}
+
+
+@contextmanager
+def without(part: str) -> Iterator[None]:
+    """A part switched off; an empty name switches none."""
+    patches = [patch.object(*which) for which in PARTS.get(part, ())]
+    for one in patches:
+        one.start()
+    try:
+        yield
+    finally:
+        for one in patches:
+            one.stop()
+
+
+def case_at(preset: str, stage: int, precision: str) -> Case:
+    """A step of the recipe; at the later stages of fewer notes, which memory and time allow."""
+    batch, steps = (8, 8) if stage < 3 else (8, 1) if stage < 7 else (2, 1)
+    return Case(preset, stage, precision, batch=batch, warm_ups=1, steps=steps, processor_time=True)
+
+
+def compare(case: Case, rounds: int) -> dict[str, float]:
+    """A step's seconds as it is (""), and how many times as long it takes without each part."""
+    seconds: dict[str, list[float]] = {part: [] for part in ("", *PARTS)}
+    for _ in range(rounds):
+        for part, taken in seconds.items():
+            with without(part):
+                taken.append(measure(case).seconds)
+    ratios = {
+        part: statistics.median(a / b for a, b in zip(taken, seconds[""], strict=True))
+        for part, taken in seconds.items()
+    }
+    return {**ratios, "": statistics.median(seconds[""])}
+
+
+def bench(stages: Sequence[int] = STAGES, *, quick: bool = False) -> None:
+    """Print the table. `quick`: a tiny network, to see that all of it runs."""
+    torch.set_num_threads(1)
+    keep_freed_memory(large_pages=True)  # as training does
+    print(f"machine: {machine()}", *left_out(), sep="\n")
+    print("\nA step without a part, as a multiple of the step as it is:\n")
+    print("| stage | precision | batch | a step, ms | " + " | ".join(PARTS) + " |")
+    print("|---|---|---|---|" + "---|" * len(PARTS), flush=True)
+    for stage in stages:
+        for precision in precisions():
+            case = case_at("tiny" if quick else "mel_prog_hires", stage, precision)
+            found = compare(case, 1 if quick else ROUNDS)
+            cells = " | ".join(f"{found[part]:.2f}" for part in PARTS)
+            print(
+                f"| {stage} | {precision} | {case.batch} | {1e3 * found['']:.0f} | {cells} |",
+                flush=True,
+            )
