@@ -24,7 +24,6 @@ from gansynth.networks.rectified import (
     conv_rectified,
     matrix_product,
 )
-from gansynth.networks.statistics import deviation_appended
 
 Size = tuple[int, int]
 
@@ -61,7 +60,15 @@ def minibatch_stddev(x: Tensor, group: int | None = None) -> Tensor:
     `group` notes that follow each other share one deviation; None takes the whole batch. Computed
     in float32 where x is shorter.
     """
-    return deviation_appended(x, group or x.shape[0])
+    group = group or x.shape[0]
+    values = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(0, (-1, group))
+    # The mean is held fixed, as the original does: the gradient is the same, but the second
+    # derivative, which the gradient penalty's gradient has a part of, is not.
+    centred = values - values.mean(dim=1, keepdim=True).detach()
+    deviation = (centred.square().mean(dim=1) + 1e-6).sqrt().mean(dim=(1, 2, 3))
+    channel = deviation.repeat_interleave(group)[:, None, None, None].to(x.dtype)
+    whole = torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], dim=1)
+    return whole.contiguous(memory_format=torch.channels_last)
 
 
 def same_padding(size: int, kernel: int, stride: int = 1) -> tuple[int, int]:
