@@ -8,7 +8,7 @@ from gansynth.threads import wait_asleep
 
 wait_asleep()  # as all commands do, before PyTorch is loaded; baselines have it too
 
-from bench import evaluate, generate, ladder, neighbours, train  # noqa: E402
+from bench import evaluate, generate, kernels, ladder, neighbours, train  # noqa: E402
 from gansynth import config as configs  # noqa: E402
 from gansynth.memory import keep_freed_memory  # noqa: E402
 
@@ -30,25 +30,30 @@ def main() -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "generate", "train", "evaluate", "neighbours", "ladder"),
+        choices=("all", "generate", "train", "evaluate", "kernels", "neighbours", "ladder"),
         default="all",
-        help="what to run; neighbours and ladder only when asked for",
+        help="what to run; the last three only when asked for",
     )
     parser.add_argument("--model", help="a trained model, for generate's rows on precision")
     parser.add_argument("--notes", type=int, default=2000, help="notes of generate's MIDI file")
     parser.add_argument("--data", help="prepared notes, for ladder; it takes 800 of them")
     parser.add_argument(
-        "--stages", type=_stages, default=train.STAGES, help="stages of train, as in 0,4,8,12"
+        "--stages",
+        type=_stages,
+        default=train.STAGES,
+        help="stages of train and kernels, as in 0,4,8,12",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="with train, evaluate or neighbours: a tiny network, to see that all of it runs",
+        help="with all parts but generate: a tiny network, to see that all of it runs",
     )
     parser.add_argument("--compile", action="store_true", help="train with the generator compiled")
     options = parser.parse_args()
     if options.quick and options.part in ("all", "generate"):
         parser.error("--quick goes with train or evaluate: say python -m bench train --quick")
+    if options.part == "kernels":
+        kernels.bench(options.stages, quick=options.quick)
     if options.part == "neighbours":
         neighbours.bench(quick=options.quick)
     if options.part == "ladder":

@@ -49,15 +49,6 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(mean + 1e-8).to(x.dtype)
 
 
-def deviation_appended(x: Tensor, group: int) -> Tensor:
-    """`networks.statistics.deviation_appended` by autograd; the mean is held fixed."""
-    values = x.float().unflatten(0, (-1, group))
-    centred = values - values.mean(dim=1, keepdim=True).detach()
-    deviation = (centred.square().mean(dim=1) + 1e-6).sqrt().mean(dim=(1, 2, 3))
-    channel = deviation.repeat_interleave(group)[:, None, None, None].to(x.dtype)
-    return torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], dim=1)
-
-
 def _not_held(
     layer: layers._EqualizedLayer, dtype: torch.dtype, scale: float
 ) -> tuple[Tensor, None]:
@@ -80,7 +71,6 @@ PARTS: dict[str, tuple[tuple[Any, str, Callable[..., Any]], ...]] = {
         (layers, "matrix_product", torch.matmul),
     ),
     "pixel norm": ((progressive, "pixel_norm", pixel_norm),),
-    "minibatch deviation": ((layers, "deviation_appended", deviation_appended),),
     "held weights": ((layers._EqualizedLayer, "_as_used", _not_held),),
     "Adam": ((adam.Adam, "step", _torch_adam_step),),
 }

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import __main__ as command
-from bench import generate, neighbours, operations, timing, train
+from bench import generate, kernels, neighbours, operations, timing, train
 from bench.train_worker import Case, Result, measure, progress_at, synthetic_notes
 from gansynth import config as configs
 from gansynth.model.file import initial_model
@@ -212,6 +212,25 @@ def test_settings_are_compared_beside_neighbours(capsys: pytest.CaptureFixture[s
         assert line.startswith(f"| a note, tiny | {count} | ")
         assert "ms (x 1.00) |" in line
         assert line.count(" ms (x ") == len(neighbours.SETTINGS)
+
+
+@pytest.mark.parametrize("part", kernels.PARTS)
+@pytest.mark.parametrize("stage", [0, 3])
+def test_a_step_without_a_hand_made_part_has_the_same_losses(part: str, stage: int) -> None:
+    """Plain autograd, and PyTorch's Adam, are what the parts are compared with."""
+    before = measure(Case("tiny", stage)).losses
+    with kernels.without(part):
+        plain = measure(Case("tiny", stage)).losses
+    assert plain == pytest.approx(before, rel=5e-4, abs=1e-5)
+    assert measure(Case("tiny", stage)).losses == before  # switched on again
+
+
+def test_parts_of_a_step_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    kernels.bench([0], quick=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert "| rectified convolutions | pixel norm | held weights | Adam |" in "\n".join(lines)
+    assert lines[-1].startswith("| 0 | ")
+    assert lines[-1].count("|") == 5 + len(kernels.PARTS)
 
 
 def test_a_failed_measurement_shows_its_error() -> None:
