@@ -48,7 +48,6 @@ def main() -> None:
         action="store_true",
         help="with all parts but generate: a tiny network, to see that all of it runs",
     )
-    parser.add_argument("--compile", action="store_true", help="train with the generator compiled")
     options = parser.parse_args()
     if options.quick and options.part in ("all", "generate"):
         parser.error("--quick goes with train or evaluate: say python -m bench train --quick")
@@ -65,7 +64,7 @@ def main() -> None:
     if options.part == "all":
         print(flush=True)
     if options.part in ("all", "train"):
-        train.bench(options.stages, quick=options.quick, compiled=options.compile)
+        train.bench(options.stages, quick=options.quick)
     if options.part == "all":
         print(flush=True)
     if options.part in ("all", "evaluate"):

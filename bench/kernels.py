@@ -16,37 +16,17 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.timing import left_out, machine, precisions
 from bench.train_worker import Case, measure
 from gansynth.memory import keep_freed_memory
 from gansynth.networks import layers, progressive, rectified
+from gansynth.networks import statistics as statistics_of_images
 from gansynth.training import adam
 
 STAGES = (0, 4, 8, 12)
 ROUNDS = 3
-
-
-def conv_rectified(
-    x: Tensor, weight: Tensor, bias: Tensor, at: rectified.Geometry, held: Any = None
-) -> Tensor:
-    """`networks.rectified` by autograd."""
-    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-    if weight.dim() == 2:
-        y = F.linear(x, weight, bias)
-    elif at.transposed:
-        y = F.conv_transpose2d(x, weight, bias, at.stride, at.padding, at.output_padding)
-    else:
-        y = F.conv2d(x, weight, bias, at.stride, at.padding)
-    return F.leaky_relu(y, rectified.SLOPE)
-
-
-def pixel_norm(x: Tensor) -> Tensor:
-    """`networks.statistics.pixel_norm` by autograd."""
-    mean = x.float().square().mean(dim=1, keepdim=True)
-    return x * torch.rsqrt(mean + 1e-8).to(x.dtype)
 
 
 def _not_held(
@@ -67,10 +47,10 @@ def _torch_adam_step(optimizer: Any) -> None:
 # Each part, and what takes its place.
 PARTS: dict[str, tuple[tuple[Any, str, Callable[..., Any]], ...]] = {
     "rectified convolutions": (
-        (layers, "conv_rectified", conv_rectified),
+        (layers, "conv_rectified", rectified.plain_conv_rectified),
         (layers, "matrix_product", torch.matmul),
     ),
-    "pixel norm": ((progressive, "pixel_norm", pixel_norm),),
+    "pixel norm": ((progressive, "pixel_norm", statistics_of_images.plain_pixel_norm),),
     "held weights": ((layers._EqualizedLayer, "_as_used", _not_held),),
     "Adam": ((adam.Adam, "step", _torch_adam_step),),
 }

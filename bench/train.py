@@ -56,7 +56,7 @@ def run_alone(case: Case, processes: int = 1, threads: int | None = None) -> Res
     return Result(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def cases(preset: str, stage: int, *, quick: bool, compiled: bool = False) -> dict[str, Case]:
+def cases(preset: str, stage: int, *, quick: bool) -> dict[str, Case]:
     """The measurements of a stage: "plain", "float32" and, if it isn't emulated, "bfloat16"."""
     if quick:
         steps, plain_steps = (1, 1), (1, 1)
@@ -70,7 +70,7 @@ def cases(preset: str, stage: int, *, quick: bool, compiled: bool = False) -> di
         # The plain port takes most of a minute a step; the only one is also its first.
         steps, plain_steps = (1, 2), (0, 1)
     plain = Case(preset, stage, plain=True, warm_ups=plain_steps[0], steps=plain_steps[1])
-    ours = Case(preset, stage, warm_ups=steps[0], steps=steps[1], compiled=compiled)
+    ours = Case(preset, stage, warm_ups=steps[0], steps=steps[1])
     return {"plain": plain, **{name: replace(ours, precision=name) for name in precisions()}}
 
 
@@ -184,7 +184,7 @@ def operations_table(config: Config, stages: Sequence[int]) -> list[str]:
 
 
 def bench_steps(
-    preset: str, stages: Sequence[int], *, quick: bool = False, compiled: bool = False,
+    preset: str, stages: Sequence[int], *, quick: bool = False,
     run: Run = run_alone,
 ) -> list[str]:  # fmt: skip
     """Steps on this machine's CPU at some stages."""
@@ -192,13 +192,13 @@ def bench_steps(
     rates = {name: matmul_rate(getattr(torch, name)) for name in precisions()}
     results: Results = {}
     for stage in stages:
-        for name, case in cases(preset, stage, quick=quick, compiled=compiled).items():
+        for name, case in cases(preset, stage, quick=quick).items():
             results[stage, name] = run(case)
         check_same_losses(results, stage)
     # Before and after, as the machine drifts: the floor is that of the better one.
     rates = {n: max(rate, matmul_rate(getattr(torch, n))) for n, rate in rates.items()}
     lines = [
-        f"training {preset} on {machine()}" + (", generator compiled" if compiled else ""),
+        f"training {preset} on {machine()}",
         f"matrix product: {in_words(rates)}",
         *left_out(),
         *operations_table(config, stages),
@@ -233,17 +233,15 @@ def bench_device(
     *,
     precision: str = "bfloat16",
     steps: tuple[int, int] = (4, 16),
-    compiled: bool = False,
 ) -> list[str]:
     """Every stage at several batch sizes, and what the whole recipe would take."""
     config = configs.preset(preset)
     stages = range(config.num_stages) if stages is None else stages
     rate = matmul_rate(getattr(torch, precision), device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine()
-    extra = ", generator compiled" if compiled else ""
     lines = [
         "",
-        f"training {preset} on {name}, {precision}{extra}; matrix product: "
+        f"training {preset} on {name}, {precision}; matrix product: "
         f"{rate / 1e12:.3g} TFLOP/s",
         "",
         "| stage | " + " | ".join(f"batch {b}: images/s (share of the floor)" for b in batches)
@@ -257,7 +255,7 @@ def bench_device(
         for batch in batches:
             case = Case(
                 preset, stage, precision, batch=batch, warm_ups=steps[0], steps=steps[1],
-                device=str(device), compiled=compiled,
+                device=str(device),
             )  # fmt: skip
             try:
                 result = measure(case)
@@ -289,15 +287,15 @@ def hours(config: Config, speeds: dict[tuple[int, int], float], batch: int) -> f
     return seconds / 3600
 
 
-def bench(stages: Sequence[int] = STAGES, *, quick: bool = False, compiled: bool = False) -> None:
+def bench(stages: Sequence[int] = STAGES, *, quick: bool = False) -> None:
     """Print all tables. `quick`: a tiny network, in this process, to see that all of it runs."""
     preset = "tiny" if quick else "mel_prog_hires"
     run = measure if quick else run_alone
-    lines = bench_steps(preset, stages, quick=quick, compiled=compiled, run=run)
+    lines = bench_steps(preset, stages, quick=quick, run=run)
     print("\n".join(lines), flush=True)
     print("\n".join(bench_processes(preset, quick=quick)), flush=True)
     if torch.cuda.is_available():
-        lines = bench_device(preset, torch.device("cuda"), compiled=compiled)
+        lines = bench_device(preset, torch.device("cuda"))
         print("\n".join(lines), flush=True)
     else:
         print("\nno GPU here: its table is left out", flush=True)

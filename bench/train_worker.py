@@ -60,8 +60,6 @@ class Case:
     steps : int
         Timed steps, on the same notes again.
     device : str
-    compiled : bool
-        The package with its generator compiled.
     processor_time : bool
         Count the process's own seconds of the CPU for `Result.seconds`, not those of the clock.
     """
@@ -74,7 +72,6 @@ class Case:
     warm_ups: int = 1
     steps: int = 1
     device: str = "cpu"
-    compiled: bool = False
     processor_time: bool = False
 
 
@@ -150,8 +147,6 @@ def progress_at(config: Config, stage: int) -> float:
 
 def measure(case: Case) -> Result:
     """Make everything, then warm up, then time the steps."""
-    if case.compiled:
-        torch.compiler.reset()  # it gives up after too many networks in one process
     config = configs.preset(case.preset)
     processes = Processes(torch.device(case.device))
     device = processes.device
@@ -159,7 +154,7 @@ def measure(case: Case) -> Result:
         torch.cuda.reset_peak_memory_stats(device)
     trainer = AdversarialTrainer(
         config, len(PITCHES), make_normalizer(config), processes,
-        dtype=getattr(torch, case.precision), compiled=case.compiled,
+        dtype=getattr(torch, case.precision),
     )  # fmt: skip
     trainer.begin_stage(case.stage)
     count = case.batch * max(1, case.warm_ups) * processes.count

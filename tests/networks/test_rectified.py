@@ -20,7 +20,8 @@ from gansynth.networks.rectified import (
     conv_rectified,
     input_gradients_only,
 )
-from gansynth.networks.statistics import pixel_norm
+from gansynth.networks.rectified import plain_conv_rectified as plain
+from gansynth.networks.statistics import pixel_norm, plain_pixel_norm
 
 GEOMETRIES = [
     Geometry((1, 1)),
@@ -37,16 +38,6 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 def tensors(at: Geometry) -> list[Tensor]:
     weight = random(3, 5, 4, 3, seed=1) if at.transposed else random(5, 3, 3, 3, seed=1)
     return [t.requires_grad_() for t in (random(2, 3, 5, 6), weight, random(5, seed=2))]
-
-
-def plain(x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: None = None) -> Tensor:
-    if weight.dim() == 2:
-        y = F.linear(x, weight, bias)
-    elif at.transposed:
-        y = F.conv_transpose2d(x, weight, bias, at.stride, at.padding, at.output_padding)
-    else:
-        y = F.conv2d(x, weight, bias, at.stride, at.padding)
-    return F.leaky_relu(y, 0.2)
 
 
 @pytest.mark.parametrize("at", GEOMETRIES)
@@ -151,6 +142,7 @@ def test_a_weight_gradient_by_one_product_is_the_usual_operators(
 def test_pixel_norm_gradient_is_that_of_its_formula() -> None:
     x = random(2, 5, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(pixel_norm, (x,))
+    torch.testing.assert_close(pixel_norm(x), plain_pixel_norm(x))
 
 
 @pytest.mark.parametrize("group", [1, 2, 4])

@@ -50,7 +50,6 @@ Examples:
 @click.option("--seed", type=click.IntRange(min=0), help="[default: 0]")
 @click.option("--precision", help="float32, bfloat16, or auto: the faster one.  [default: auto]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--compile", is_flag=True, help="Compile the generator's passes; no gain on CPUs.")
 @click.option("--max-minutes", type=float, help="Save and stop after this time.")
 @click.option("--max-images", type=int, help="Save and stop after this many more images.")
 @click.option("--save-minutes", type=float, default=10.0, show_default=True,
@@ -79,7 +78,6 @@ def train(
     seed: int | None,
     precision: str | None,
     device: str,
-    compile: bool,
     max_minutes: float | None,
     max_images: int | None,
     save_minutes: float,
@@ -104,7 +102,7 @@ def train(
         if value is not None
     }  # fmt: skip
     options = TrainOptions(
-        **lasting, device=device, compile=compile, save_minutes=save_minutes, keep=keep,
+        **lasting, device=device, save_minutes=save_minutes, keep=keep,
         max_minutes=max_minutes, max_images=max_images, cache_gigabytes=cache_gigabytes,
     )  # fmt: skip
     values = parse_changes(changes)

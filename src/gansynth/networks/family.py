@@ -92,8 +92,6 @@ class NetworkFamily:
         Whether the generator is told velocities, and the flow families of instruments.
     anneals : bool
         Whether the learning rate falls until the training ends, so that its end must be known.
-    compiles : bool
-        Whether training can compile `blocks`.
     notes_at_once : int
         Notes that are computed together on a CPU; a fixed number, since a note's numbers never
         depend on how many are asked for.
@@ -118,7 +116,6 @@ class NetworkFamily:
     options: tuple[str, ...] = ()
     conditioned: bool = False
     anneals: bool = False
-    compiles: bool = False
     notes_at_once: int = 1
     kept_images: str = "float32"
 
@@ -171,7 +168,6 @@ register(
         trainer=part("gansynth.training.adversarial:AdversarialTrainer"),
         fit_pitches=part("gansynth.networks.progressive:fit_pitches"),
         grows=True,
-        compiles=True,
     )
 )
 

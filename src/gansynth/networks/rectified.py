@@ -5,6 +5,9 @@ So its gradient with respect to the input depends on the output's signs and the 
 the second derivative that a gradient penalty asks for has no part through the input. Automatic
 differentiation does not know this: it sends zeros through the whole network once more.
 
+This is a fast path for CPUs: `plain_conv_rectified` is the same by plain operators, and what the tests
+and `python -m bench kernels` compare it with.
+
     forward       y  = rectify(conv(x, w) + b)
     backward      gz = gy * slope(y),  gx = conv_T(gz, w),  gw = corr(x, gz),  gb = sum(gz)
     twice         of gx only: for a direction v,  d gy = slope(y) * conv(v, w),  d w = corr(v, gz)
@@ -325,6 +328,14 @@ class _ConvRectifiedBackward(torch.autograd.Function):
         return d_gy, None, d_weight, None, None, None, None
 
 
+def plain_conv_rectified(
+    x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: Held | None = None
+) -> Tensor:
+    """`conv_rectified` by plain operators, differentiable as often as you like; `held` is unused."""
+    weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+    return F.leaky_relu(_convolution(x, weight, bias, at), SLOPE)
+
+
 def conv_rectified(
     x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: Held | None = None
 ) -> Tensor:
@@ -344,10 +355,6 @@ def conv_rectified(
     -------
     float [batch, out, time', freq'] or [batch, out] of x's type
     """
-    if torch.compiler.is_compiling():
-        # Where weights learn; the compiler fuses for itself, and differentiates once.
-        y = _convolution(x, weight.to(x.dtype), bias.to(x.dtype), at)
-        return F.leaky_relu(y, SLOPE)
     return _ConvRectified.apply(x, weight.to(x.dtype), bias.to(x.dtype), at, held)
 
 
@@ -369,6 +376,4 @@ class _MatrixProduct(torch.autograd.Function):
 
 def matrix_product(a: Tensor, b: Tensor) -> Tensor:
     """`a @ b` of two matrices, differentiable once."""
-    if torch.compiler.is_compiling():
-        return a @ b
     return _MatrixProduct.apply(a, b)

@@ -1,4 +1,4 @@
-"""Adam as the original's framework computes it."""
+"""Adam as the original's framework computes it: PyTorch's fused kernel on memory as it lies."""
 
 from __future__ import annotations
 

@@ -39,8 +39,6 @@ class AdversarialTrainer(Trainer):
         Of the initial weights.
     group : int or None
         Notes that share a minibatch deviation; None takes each process's batch.
-    compiled : bool
-        Compile the generator's blocks, each at its first use.
     """
 
     def __init__(
@@ -53,7 +51,6 @@ class AdversarialTrainer(Trainer):
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
         group: int | None = None,
-        compiled: bool = False,
     ) -> None:
         self.group = group
         family = family_of(config)
@@ -62,10 +59,6 @@ class AdversarialTrainer(Trainer):
             generator = family.generator(config, num_pitches, None)
         networks = {"generator": generator, family.partner_name: self.discriminator}
         super().__init__(config, networks, normalizer, processes, dtype)
-        if compiled:
-            # One by one: a new stage then compiles its new block alone, and blends stay outside.
-            for block in self.generator.blocks:
-                block.compile(dynamic=False)
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         """Adam for each network's blocks that exist, and for what belongs to no block."""

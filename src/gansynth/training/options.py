@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from gansynth.config import Config
 from gansynth.errors import InputError
-from gansynth.networks.family import family_of
 from gansynth.precision import check_precision
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,6 @@ class TrainOptions:
         Train on notes of a single instrument.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
-    compile : bool
-        Let PyTorch's compiler make the generator's passes; the discriminator, whose gradient is
-        differentiated, stays as it is.
     save_minutes : float
         Minutes between checkpoints.
     keep : int
@@ -53,7 +49,6 @@ class TrainOptions:
     allow_one_instrument: bool = False
     # Of this process alone.
     device: str = "auto"
-    compile: bool = False
     save_minutes: float = 10.0
     keep: int = 3
     max_minutes: float | None = None
@@ -75,11 +70,6 @@ class TrainOptions:
 
     def check(self, config: Config) -> None:
         """Check that they fit a configuration; raises `InputError`."""
-        if self.compile and not family_of(config).compiles:
-            raise InputError(
-                f"compile=true: networks of g_fn={config.g_fn} have nothing to compile; leave out "
-                "--compile."
-            )
         group = self.stddev_group or 1
         for size in config.batch_size_schedule:
             if size % group:
@@ -92,18 +82,3 @@ class TrainOptions:
         """What a run must keep from its beginning to its end."""
         values = asdict(self)
         return {n: values[n] for n in ("seed", "precision", "stddev_group", "allow_one_instrument")}
-
-
-def check_compiler(device: torch.device) -> None:
-    """Check that PyTorch can compile for a device; raises `InputError`."""
-    import torch
-
-    try:
-        torch.compile(lambda x: x.sin() + 1, dynamic=False)(torch.ones(8, device=device))
-    except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        needed = "Triton" if device.type == "cuda" else "a C++ compiler"
-        raise InputError(
-            f"compile=true: PyTorch can't compile here ({reason}); install {needed}, or leave out "
-            "--compile."
-        ) from None

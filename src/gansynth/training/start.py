@@ -27,7 +27,7 @@ from gansynth.training.dataset import ImageDataset, default_cache_bytes
 from gansynth.training.export import NORMALIZER, begin_from, check_sound
 from gansynth.training.loop import Training, run_training
 from gansynth.training.notes import TrainingNotes, choose_notes, measured_range
-from gansynth.training.options import TrainOptions, check_compiler
+from gansynth.training.options import TrainOptions
 from gansynth.training.processes import Processes
 from gansynth.training.run_folder import CHECKPOINTS, RunFolder, RunSettings, read_settings
 from gansynth.training.sampling import BatchSampler
@@ -231,8 +231,6 @@ class _Setup(ExitStack):
         return precision
 
     def _prepare_device(self) -> None:
-        if self.options.compile:
-            check_compiler(self.device)
         if self.device.type == "cpu":
             keep_freed_memory(large_pages=True)
             self._warn(slow_precision(self.settings.training["precision"], self.device))
@@ -332,7 +330,6 @@ class _Setup(ExitStack):
             dtype=self.dtype,
             seed=self.options.seed,
             group=self.options.stddev_group,
-            compiled=self.options.compile,
         )
         return trainer
 
