@@ -120,7 +120,8 @@ def bench_frames(model: Model, runs: int = 7) -> list[str]:
     synths = {name: Synth(model, "cpu", name) for name in precisions()}
     z, pitches = synths["float32"].sample_latents(BATCH), synths["float32"].sample_pitches(BATCH)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.build_generator()(torch.from_numpy(z[:1]), torch.zeros(1, dtype=torch.int64))
+        label, velocity = torch.zeros(1, dtype=torch.int64), torch.full((1,), 100.0)
+        model.build_generator()(torch.from_numpy(z[:1]), label, model.progress, velocity)
     operations = counter.get_total_flops()
     floor = operations / matmul_rate(torch.float32)
     work: dict[str, tuple[Callable[[], object], int]] = {}

@@ -5,8 +5,8 @@ So its gradient with respect to the input depends on the output's signs and the 
 the second derivative that a gradient penalty asks for has no part through the input. Automatic
 differentiation does not know this: it sends zeros through the whole network once more.
 
-This is a fast path for CPUs: `plain_conv_rectified` is the same by plain operators, and what the tests
-and `python -m bench kernels` compare it with.
+This is a fast path for CPUs: `plain_conv_rectified` is the same by plain operators, and what the
+tests and `python -m bench kernels` compare it with.
 
     forward       y  = rectify(conv(x, w) + b)
     backward      gz = gy * slope(y),  gx = conv_T(gz, w),  gw = corr(x, gz),  gb = sum(gz)
@@ -331,7 +331,7 @@ class _ConvRectifiedBackward(torch.autograd.Function):
 def plain_conv_rectified(
     x: Tensor, weight: Tensor, bias: Tensor, at: Geometry, held: Held | None = None
 ) -> Tensor:
-    """`conv_rectified` by plain operators, differentiable as often as you like; `held` is unused."""
+    """`conv_rectified` by plain operators, differentiable at will; `held` is unused."""
     weight, bias = weight.to(x.dtype), bias.to(x.dtype)
     return F.leaky_relu(_convolution(x, weight, bias, at), SLOPE)
 
