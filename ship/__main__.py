@@ -1,7 +1,8 @@
 """From a SoundFont to the model in the package: `make ship-model`.
 
     SoundFont ── build ──> WORK/notes ── train --preset fast ──> WORK/run ──┬─> package's model
-                package's model + encoder (if told to go on) ───────^       ├─> ship/encoder
+                package's model + encoder (if told to go on) ───────^       ├─> its page's sliders
+                                                                            ├─> ship/encoder
                                                                             └─> ship/log.json
 
 Stopped at any moment, the same command goes on. The model (float16) has the averaged weights that
@@ -12,6 +13,7 @@ on from the two (`--go-on`) rather than begin again.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -30,6 +32,8 @@ from gansynth.files import atomic_path
 from gansynth.model.file import Model, read_model, save_model
 from gansynth.model.half import save_half
 from gansynth.model.load import SHIPPED
+from gansynth.model.synth import Synth
+from gansynth.serve import directions
 from gansynth.training.checkpoint import Checkpoints
 from gansynth.training.export import model_of_run
 from gansynth.training.run_folder import CHECKPOINTS, is_run, read_settings
@@ -41,9 +45,10 @@ VELOCITIES = "32,64,100,127"
 
 @dataclass(frozen=True)
 class Places:
-    """Where everything lies: the model, the encoder and the log that are kept, and the work."""
+    """Where everything lies: the model, its directions, encoder and log, and the work."""
 
     model: Path
+    directions: Path
     encoder: Path
     log: Path
     work: Path
@@ -135,11 +140,17 @@ def kept_state(places: Places) -> Model:
 
 
 def put_in_place(places: Places, source: str) -> dict[str, Any]:
-    """Write model, encoder and log."""
+    """Write model, directions, encoder and log."""
     model, _ = model_of_run(places.run, with_discriminator=True)
     assert model.partner is not None
     slim = replace(model, last_generator=None, partner=None)
-    shipped = save_half(places.model, slim, overwrite=True)
+    # Before anything is replaced, so that a stop leaves the old model with its own sliders.
+    shipped = save_half(places.work / "model.safetensors", slim, overwrite=True)
+    click.echo("measuring the directions of the page's sliders")
+    directions.measure_to_file(Synth(shipped, "cpu"), places.work / "directions.json")
+    for name, kept in (("model.safetensors", places.model), ("directions.json", places.directions)):
+        with atomic_path(kept, overwrite=True) as temporary:
+            shutil.copyfile(places.work / name, temporary)
     with atomic_path(places.encoder, overwrite=True) as temporary:
         save_file({n: t.half().contiguous() for n, t in model.partner.items()}, temporary)
     entries = json.loads(places.log.read_text("utf-8")) if places.log.exists() else []
@@ -189,7 +200,9 @@ def main(
     export_only: bool,
 ) -> None:
     """Train the model that ships with the package; stopped, the same command goes on."""
-    places = Places(SHIPPED, HERE / "encoder.safetensors", HERE / "log.json", Path(work))
+    places = Places(
+        SHIPPED, directions.SHIPPED, HERE / "encoder.safetensors", HERE / "log.json", Path(work)
+    )
     if not export_only:
         options = [
             "--set", f"train_time_limit={60 * minutes}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import soundfile
 from gansynth.errors import InputError
 from gansynth.model.file import initial_model, read_model, save_model
 from gansynth.model.synth import Synth
+from gansynth.serve import directions
+from gansynth.serve.directions import measure_directions, read_directions
 from ship.__main__ import Places, kept_state, put_in_place, ship
 
 SMALL = [
@@ -34,12 +37,16 @@ def write_sounds(folder: Path) -> Path:
 
 def places(tmp_path: Path, work: str) -> Places:
     return Places(
-        tmp_path / "m.safetensors", tmp_path / "e.safetensors", tmp_path / "log.json",
-        tmp_path / work,
+        tmp_path / "m.safetensors", tmp_path / "d.json", tmp_path / "e.safetensors",
+        tmp_path / "log.json", tmp_path / work,
     )  # fmt: skip
 
 
-def test_from_sounds_to_the_model_and_on_from_there(tmp_path: Path) -> None:
+def test_from_sounds_to_the_model_and_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = partial(measure_directions, count=10, probes=1)
+    monkeypatch.setattr(directions, "measure_directions", few)
     source = str(write_sounds(tmp_path / "sounds"))
     here = places(tmp_path, "first")
     ship(source, here, [*SMALL, "--set", "fmap_max=16", "--set", "latent_vector_size=8"])
@@ -48,6 +55,7 @@ def test_from_sounds_to_the_model_and_on_from_there(tmp_path: Path) -> None:
     assert entry["images"] >= 2
     synth = Synth(read_model(here.model), "cpu")
     assert np.abs(synth.notes(synth.sample_latents(1), [62])).max() > 0
+    assert read_directions(here.directions, synth.model.digest(), 8)
     ship(source, here, [])  # its time is over: nothing is left to do
     with pytest.raises(InputError) as caught:
         ship(source, here, [], go_on=True)
@@ -59,6 +67,7 @@ def test_from_sounds_to_the_model_and_on_from_there(tmp_path: Path) -> None:
     log = json.loads(here.log.read_text("utf-8"))
     assert log == [entry, second]
     assert second["from"]
+    assert read_directions(here.directions, second["model_sha256"], 8)
     assert second["model_sha256"] == read_model(here.model).digest() != entry["model_sha256"]
 
 

@@ -42,7 +42,7 @@ FOLLOWS = 0.6
 AUDIBLE = {"brightness": 0.2, "attack": 0.15, "sustain": 2.0, "noisiness": 2.0}
 _SEED = 20_190_226
 _LARGEST_FILE = 1 << 22
-# Of the model that ships: `python -m gansynth.serve.directions` makes it anew.
+# Of the model that ships. `make ship-model` writes it, or `python -m gansynth.serve.directions`.
 SHIPPED = Path(__file__).with_name("shipped_directions.json")
 
 
@@ -254,17 +254,21 @@ def read_directions(path: Path, digest: str, size: int) -> list[Direction] | Non
     return found if whole and all(np.isfinite(one.vector).all() for one in found) else None
 
 
-def main() -> None:
-    """Measure the model that ships, and put its directions into the package."""
+def measure_to_file(synth: Synth, path: Path) -> list[Direction]:
+    """Measure a model, with a bar that shows how far it is, and keep the directions in a file."""
     from tqdm import tqdm
 
-    from gansynth import load
-
-    synth = load(None, "cpu")
     with tqdm(total=1.0, unit="", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
         found = measure_directions(synth, report=lambda share: bar.update(share - bar.n))
-    write_directions(SHIPPED, synth.model.digest(), found)
-    for one in found:
+    write_directions(path, synth.model.digest(), found)
+    return found
+
+
+def main() -> None:
+    """Measure the model that ships, and put its directions into the package."""
+    from gansynth import load
+
+    for one in measure_to_file(load(None, "cpu"), SHIPPED):
         print(f"{one.name:10}  correlation {one.correlation:.2f}  change {one.change:.2f}")
 
 
