@@ -235,6 +235,17 @@ def test_a_folder_without_pitches_says_what_to_do(run_cli: RunCli, samples: Path
     assert "manifest.csv" in result.err
 
 
+def test_where_no_pitch_is_heard_drums_are_named(run_cli: RunCli, samples: Path) -> None:
+    noise = np.random.default_rng(0).normal(size=RATE).astype(np.float32) / 10
+    result = build(run_cli, put(samples, {"kick.wav": wav(noise)}), "--estimate-pitch")
+    assert result.code == 2
+    assert (
+        "because of 'pitch not certain' (such as kick.wav: none is heard); accept more with a "
+        "smaller --min-confidence, or put pitches into the names (piano_C4.wav, piano_060.wav); "
+        "drums and noises have none, and aren't notes to train on.\n"
+    ) in result.err
+
+
 # Layers, round robins, formats
 
 

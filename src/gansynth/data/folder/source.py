@@ -43,6 +43,10 @@ SAY_PITCHES = (
     "listen for pitches with --estimate-pitch / estimate_pitch=True, put them into the names "
     "(piano_C4.wav, piano_060.wav), or list them in a manifest.csv with the columns file,pitch"
 )
+SAY_UNCERTAIN = (
+    "accept more with a smaller --min-confidence / min_confidence=…, or put pitches into the names "
+    "(piano_C4.wav, piano_060.wav); drums and noises have none, and aren't notes to train on"
+)
 
 _CHUNK = 32
 _OFF_KEY = 0.35  # semitones from a key beyond which an estimate is none
@@ -282,9 +286,9 @@ class FolderSource:
 
         heard, confidence = estimate_pitch(sound.samples, sound.sample_rate)
         if math.isnan(heard):
-            return Dropped(note.origin, UNCERTAIN, "none is heard")
+            return Dropped(note.origin, UNCERTAIN, "none is heard", SAY_UNCERTAIN)
         pitch = round(heard)
         shown = f"{heard:.2f} with confidence {confidence:.2f}"
         if confidence < self.min_confidence or abs(heard - pitch) > _OFF_KEY:
-            return Dropped(note.origin, UNCERTAIN, shown)
+            return Dropped(note.origin, UNCERTAIN, shown, SAY_UNCERTAIN)
         return Sound(sound.samples, sound.sample_rate, pitch)
