@@ -187,7 +187,7 @@ def bench_process(path: Path, runs: int = 5) -> list[str]:
 
 
 def bench_performance(model: Model, count: int) -> list[str]:
-    """A MIDI file against the same notes alone: what mixing and files cost."""
+    """A MIDI file against the same notes alone, and mido: what reading, mixing and files cost."""
     import mido
 
     from gansynth.performance.midi import read_midi
@@ -203,9 +203,13 @@ def bench_performance(model: Model, count: int) -> list[str]:
             track.append(mido.Message("note_off", note=pitch, velocity=0, time=240))
         file = mido.MidiFile()
         file.tracks.append(track)
-        file.save(Path(folder) / "notes.mid")
+        path = Path(folder) / "notes.mid"
+        file.save(path)
+        reading = medians(
+            {"gansynth": lambda: read_midi(path), "mido": lambda: list(mido.MidiFile(path))}, runs=5
+        )
         start = time.perf_counter()
-        plan = make_plan(read_midi(Path(folder) / "notes.mid"), synth)
+        plan = make_plan(read_midi(path), synth)
         record_clip(synth, plan, Path(folder), stem="clip", form=Format(), origin={})
         whole = time.perf_counter() - start
     alone = max(8, min(count, 64))
@@ -214,10 +218,13 @@ def bench_performance(model: Model, count: int) -> list[str]:
         "notes"
     ]
     ratio = (whole / count) / (notes / alone)
+    read, by_mido = reading["gansynth"], reading["mido"]
     return [
         "",
         f"MIDI file of {count} notes to a WAV: {count / whole:.1f} notes/s; notes() alone: "
         f"{alone / notes:.1f} notes/s; time per note {ratio:.2f} x that of notes() alone",
+        f"reading it: {read * 1e3:.1f} ms, {100 * read / whole:.2f} % of the whole and "
+        f"{read / by_mido:.2f} x mido's {by_mido * 1e3:.1f} ms",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -67,7 +68,9 @@ def test_every_table_is_made(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "\n| tiny |" in text
     assert "left out" not in text
     model = load_model(tiny_model)[0]
-    assert "MIDI file of 8 notes to a WAV" in "\n".join(generate.bench_performance(model, 8))
+    *_, mixing, reading = generate.bench_performance(model, 8)
+    assert mixing.startswith("MIDI file of 8 notes to a WAV: ")
+    assert re.fullmatch(r"reading it: .* ms, .* % of the whole and .* x mido's .* ms", reading)
     assert "generate --count 1" in "\n".join(generate.bench_process(tiny_model, runs=1))
 
 

@@ -55,6 +55,15 @@ def test_a_flac_from_a_pipe_is_read_to_its_end(tmp_path: Path, count: int) -> No
     assert np.array_equal(sound.samples, whole)
 
 
+def test_a_flac_from_a_pipe_behind_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "has_pyav", lambda: False)
+    tags = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
+    for data in (flac_without_length(tone()), encoded(tone(), "FLAC", subtype="PCM_16")):
+        path = put(tmp_path, "a.flac", tags + data)
+        assert sound_form(path) == (RATE, len(tone()))
+        assert np.allclose(shown(read_audio(path).samples), tone(), atol=1e-4)
+
+
 @pytest.mark.parametrize("rate", [44_100, 22_050])
 @pytest.mark.parametrize("tags", [False, True])
 def test_an_mp3_of_variable_rate_without_a_table_is_read_to_its_end(

@@ -223,7 +223,7 @@ BAD: dict[str, tuple[Callable[[], Any], str, str]] = {
     "sounds of too low a rate": (
         lambda: wavs(rate=4000), "--wavs w", "wavs='w': has 4000 Hz; 8000 Hz or more are needed.",
     ),
-    "sounds that can't be read": (spoiled_wavs, "--wavs w", "-100.wav: can't be read ("),
+    "sounds that can't be read": (spoiled_wavs, "--wavs w", "-100.wav: can't be read"),
     "sounds without pitch": (
         wavs_without_pitch, "--wavs w",
         "wavs='w': strange.wav: no pitch in name, manifest or file; name files as piano_060.wav or",

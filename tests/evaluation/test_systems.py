@@ -41,6 +41,7 @@ from gansynth.evaluation.systems.wavs import WavFolder
 from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
 from gansynth.networks.family import family_of
+from sound_writer import encoded, flac_without_length, wav_with_sizes
 
 SECONDS = SAMPLES / RATE
 DATA_TYPES = ("linear", "mel", "phase", "wave")
@@ -276,6 +277,40 @@ def test_a_folder_is_read_in_batches(tmp_path: Path) -> None:
     assert [len(waves) for waves, _ in system.batches()] == [16, 16, 8]
 
 
+def test_sounds_from_pipes_are_heard_to_their_end(tmp_path: Path) -> None:
+    """And one recording in several formats once."""
+    waves = instrument(0, (50, 51))
+    piped = {
+        "piano_050.wav": wav_with_sizes(waves[0], 0, 0),
+        "piano_051.flac": flac_without_length(waves[1]),
+        "piano_051.ogg": encoded(waves[1], "OGG"),
+    }
+    for name, data in piped.items():
+        (tmp_path / name).write_bytes(data)
+    system = WavFolder(tmp_path, SECONDS, PITCHES)
+    assert (system.notes, system.sample_rate, system.unequal) == (2, RATE, 0)
+    ((heard, pitches),) = system.batches()
+    assert np.allclose(heard, waves[pitches - 50], atol=1e-4)
+
+
+def test_formats_that_pyav_reads_are_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it they are named, with what to do."""
+    av = pytest.importorskip("av")
+    (wave,) = instrument(0, (50,))
+    with av.open(str(tmp_path / "piano_050.m4a"), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    system = WavFolder(tmp_path, SECONDS, PITCHES)
+    ((heard, _),) = system.batches()
+    assert (system.notes, system.sample_rate) == (1, RATE)
+    assert np.corrcoef(np.abs(np.fft.rfft(heard[0])), np.abs(np.fft.rfft(wave)))[0, 1] > 0.9
+    monkeypatch.setattr("gansynth.audio.reading.has_pyav", lambda: False)
+    with pytest.raises(InputError, match=r"m4a: can't be read here; convert it to WAV, or .pip"):
+        WavFolder(tmp_path, SECONDS, PITCHES)
+
+
 def spoil(folder: Path, how: str) -> None:
     """Make one fault in a folder of sounds."""
     victim = sorted(folder.iterdir())[1]
@@ -293,7 +328,7 @@ def spoil(folder: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "text"),
     [
-        ("unreadable", "keyboard_acoustic_001-051-100.wav: can't be read ("),
+        ("unreadable", "keyboard_acoustic_001-051-100.wav: can't be read"),
         (
             "no pitch",
             "strange.wav: no pitch in name, manifest or file; name files as piano_060.wav or list "

@@ -101,6 +101,26 @@ def test_a_type_2_file_of_one_track_is_a_piece(read: Read) -> None:
     assert (spans(score), score.repairs) == ([(60, 0.0, 0.5)], ())
 
 
+def test_patterns_of_a_type_2_file_follow_each_other(read: Read) -> None:
+    """Each begins where the one before ends, silence at that end included, at the tempo so far."""
+    rest = meta(BEAT, 0x2F)  # a beat behind the last note
+    first = tempo(0, 250_000) + FIRST + rest
+    score = read(smf(first, on(0, 64) + off(BEAT, 64), on(BEAT, 67) + off(BEAT, 67), kind=2))
+    assert spans(score) == [(60, 0.0, 0.25), (64, 0.5, 0.75), (67, 1.0, 1.25)]
+    assert score.repairs == ("type 2: its 3 patterns played one after the other",)
+
+
+def test_one_track_is_counted_in_the_singular(read: Read) -> None:
+    assert read(smf(FIRST, count=3)).repairs == ("1 track in place of the header's 3",)
+
+
+@pytest.mark.parametrize(("division", "said"), [(0, "0"), (0xE200, "-30/0"), (0x8001, "-128/1")])
+def test_a_time_division_that_there_is_not(read: Read, division: int, said: str) -> None:
+    score = read(smf(FIRST, SECOND, division=division))
+    words = f"time division {said}, which there isn't: 480 ticks a quarter note taken"
+    assert (spans(score), score.repairs) == (BOTH, (words,))
+
+
 def test_a_type_that_is_none_is_taken_for_1(read: Read) -> None:
     score = read(smf(FIRST, SECOND, kind=7))
     assert (spans(score), score.repairs) == (BOTH, ("type 7, which there isn't, taken for 1",))
@@ -172,6 +192,35 @@ def test_a_tempo_of_0_is_left_out(read: Read) -> None:
 )
 def test_riff_midi_is_the_file_inside(read: Read, chunks: tuple[tuple[bytes, bytes], ...]) -> None:
     assert spans(read(riff(b"RMID", *chunks))) == BOTH
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"RIFF\0\0\0\0RMIDLIST\5\0\0\0INFOxdata\0\0\0\0",  # odd, and not padded
+        b"RIFF\0\0\0\0rmiddata\0\0\0\0",
+    ],
+)
+def test_a_damaged_riff_file_plays_the_file_inside(read: Read, damaged: bytes) -> None:
+    score = read(damaged + smf(FIRST, SECOND))
+    words = f"{len(damaged)} bytes before the header skipped"
+    assert (spans(score), score.repairs) == (BOTH, (words,))
+
+
+def test_a_header_length_that_is_too_small(read: Read) -> None:
+    data = smf(FIRST, SECOND).replace(b"MThd\0\0\0\6", b"MThd\0\0\0\2")
+    score = read(data)
+    assert (spans(score), score.repairs) == (BOTH, ("a header length of 2 taken for 6",))
+
+
+def test_devices_by_name_are_ports(read: Read) -> None:
+    """A pedal of one doesn't hold the notes of another; the same name is the same port."""
+    first = meta(0, 9, b"Piano") + control(0, 64, 127) + FIRST + control(2 * BEAT, 64, 0)
+    other = meta(0, 9, b"Strings") + on(0, 64) + off(BEAT, 64)
+    again = meta(0, 9, b"Piano") + on(0, 67) + off(BEAT, 67)
+    score = read(smf(first, other, again))
+    assert spans(score) == [(60, 0.0, 1.5), (64, 0.0, 0.5), (67, 0.0, 1.5)]
+    assert [note.port for note in score.notes] == [0, 1, 0]
 
 
 def test_a_few_bytes_before_the_header_are_skipped(read: Read) -> None:

@@ -33,10 +33,14 @@ def with_length(file: BinaryIO) -> bytes | None:
     file.seek(0)
     if head[:4] == b"fLaC":
         start = file.read(26)
-        unknown = len(start) == 26 and not int.from_bytes(start[18:26], "big") % _MOST_FLAC
-        return _flac(start + file.read()) if unknown else None
+        return _flac(start + file.read()) if _is_unknown(start) else None
     if head[:3] == b"ID3" or _mpeg_frame(head, 0):
-        return _mp3(file.read())
+        data = file.read()
+        begin = _after_tags(data)
+        if data[begin : begin + 4] != b"fLaC":
+            return _mp3(data, begin)
+        # Without its tags, for what is put in lies at fixed places of a FLAC.
+        return _flac(data[begin:]) if _is_unknown(data[begin : begin + 26]) else None
     return None
 
 
@@ -72,6 +76,11 @@ def _are_chunks(file: BinaryIO, place: int, size: int) -> bool:
         length = int.from_bytes(head[4:], "little")
         place += 8 + length + length % 2
     return place - size in (0, 1)
+
+
+def _is_unknown(start: bytes) -> bool:
+    """Whether the first 26 bytes of a FLAC count no samples."""
+    return len(start) == 26 and not int.from_bytes(start[18:26], "big") % _MOST_FLAC
 
 
 def _flac(data: bytes) -> bytes:
@@ -124,12 +133,17 @@ def _mpeg_frame(data: bytes, place: int) -> int:
     return (144 if first else 72) * 1000 * _BITRATES[first][bits] // hertz + (head[2] >> 1 & 1)
 
 
-def _mp3(data: bytes) -> bytes | None:
+def _after_tags(data: bytes) -> int:
+    """Where the sound begins behind ID3 tags."""
     start = 0
     while data[start : start + 3] == b"ID3":
         sizes = data[start + 6 : start + 10]
         start += 10 + sum((byte & 0x7F) << 7 * (3 - at) for at, byte in enumerate(sizes))
         start += 10 if data[start : start + 3] == b"3DI" else 0
+    return start
+
+
+def _mp3(data: bytes, start: int) -> bytes | None:
     while not (size := _mpeg_frame(data, start)):
         start = data.find(b"\xff", start + 1)
         if start < 0:

@@ -90,7 +90,7 @@ class Score:
 
 
 def read_midi(path: str | os.PathLike, *, per_track: bool = False) -> Score:
-    """Read a standard MIDI file of type 0 or 1, or one in a RIFF file (.rmi).
+    """Read a standard MIDI file, or one in a RIFF file (.rmi).
 
     A note-off ends the oldest open note of its track, channel and pitch. A note released under
     the sustain pedal, or held by the sostenuto pedal, lasts until the pedal comes up, its pitch is
@@ -109,8 +109,8 @@ def read_midi(path: str | os.PathLike, *, per_track: bool = False) -> Score:
     InputError
         `path` isn't a path.
     MidiError
-        The file is missing, unreadable, over 8 MiB, not a MIDI file, of type 2 with several
-        tracks, or without notes (drums aside).
+        The file is missing, unreadable, over 8 MiB, not a MIDI file, or without notes (drums
+        aside).
     """
     try:
         name = os.fsdecode(path)

@@ -18,9 +18,10 @@ from gansynth.files import open_regular
 
 MAX_BYTES = 8 * 2**20  # far above any played piece; bounds the time and memory a file can cost
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note until a file says otherwise
+DEFAULT_DIVISION = 480  # ticks a quarter note where a file says none: most sequencers'
 
 # Kinds of events besides the status bytes of channel messages: system exclusive, and meta events.
-SYSEX, TEMPO, END, _PORT = 0xF0, 0xFF51, 0xFF2F, 0xFF21
+SYSEX, TEMPO, END, _PORT, _DEVICE = 0xF0, 0xFF51, 0xFF2F, 0xFF21, 0xFF09
 
 # Data bytes after each status byte: channel messages by their high nibble, system ones whole.
 _CHANNEL_LENGTHS = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
@@ -28,6 +29,8 @@ _SYSTEM_LENGTHS = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 _META = 0xFF
 _NAMED_FIRST = (0x8, 0x9, 0xA, 0xB, 0xC)  # whose first data byte names a key, controller or program
 _JUNK = 1024  # bytes before the header that are skipped
+# Frames a second of SMPTE time; 29 names the 30 frames of NTSC drop-frame, which take 1.001 s.
+_FRAME_RATES = {24: (24, 1), 25: (25, 1), 29: (30_000, 1001), 30: (30, 1)}
 
 _DAMAGED = "the file is damaged, export it anew"
 _TRUNCATED = "the file is truncated, fetch or export it anew"
@@ -64,7 +67,9 @@ class MidiFile:
     def __init__(self, data: bytes) -> None:
         self.repairs: list[str] = []
         self._clamped: set[int] = set()
+        self._devices: dict[bytes, int] = {}  # ports by the names of devices
         self._data = self._without_wrapping(data)
+        self._one_by_one = False  # tracks are patterns that follow each other
         self.division, self._spans = self._split()
 
     @property
@@ -74,7 +79,18 @@ class MidiFile:
 
     def events(self) -> Iterator[Event]:
         """All events that matter, in playing order; each track is closed by one END."""
+        if self._one_by_one:
+            return self._patterns()
         return heapq.merge(*(self.track_events(track) for track in range(self.tracks)))
+
+    def _patterns(self) -> Iterator[Event]:
+        """The events of all tracks, each beginning where the one before ends."""
+        begin = end = 0
+        for track in range(self.tracks):
+            for tick, rank, _, index, port, kind, data in self.track_events(track):
+                end = begin + tick
+                yield end, rank, track, index, port, kind, data
+            begin = end
 
     def finish(self) -> tuple[str, ...]:
         """What was repaired, once all events were read."""
@@ -84,16 +100,19 @@ class MidiFile:
 
     def _without_wrapping(self, data: bytes) -> bytes:
         """The MIDI file inside a RIFF file, or behind a few bytes that don't belong to it."""
-        if data.startswith(b"RIFF") and data[8:12] == b"RMID":
-            at = 12
+        if data.startswith(b"RIFF"):
+            at = 12 if data[8:12] == b"RMID" else len(data)
             while at + 8 <= len(data):
                 name, size = struct.unpack_from("<4sI", data, at)
                 if name == b"data":
                     return data[at + 8 :]  # MIDI's own lengths say where it ends
                 at += 8 + size + size % 2
-            raise MidiError(f"a RIFF file without a chunk named data: {_DAMAGED}")
-        start = data.find(b"MThd", 0, _JUNK)
-        if start > 0 and not data.startswith(b"RIFF"):
+            start = data.find(b"MThd")  # a wrong length leads past it
+            if start < 0 and data[8:12] == b"RMID":
+                raise MidiError(f"a RIFF file without a MIDI file inside: {_DAMAGED}")
+        else:
+            start = data.find(b"MThd", 0, _JUNK)
+        if start > 0:
             self.repairs.append(f"{start} bytes before the header skipped")
             return data[start:]
         return data
@@ -111,7 +130,8 @@ class MidiFile:
             raise MidiError(f"bytes={len(data)} end inside the header: {_TRUNCATED}")
         length, kind, count, division = struct.unpack_from(">IHHH", data, 4)
         if length < 6:
-            raise MidiError(f"header length={length}: must be at least 6 bytes: {_DAMAGED}")
+            self.repairs.append(f"a header length of {length} taken for 6")
+            length = 6
         spans: list[tuple[int, int, int]] = []
         at = 8 + length if self._chunk_at(8 + length) else self._find_track(8)
         while at + 8 <= len(data):
@@ -123,12 +143,19 @@ class MidiFile:
             if name == b"MTrk":  # the standard asks readers to skip chunks they don't know
                 spans.append((start, stop, at))
         if len(spans) != count:
-            self.repairs.append(f"{len(spans)} tracks in place of the header's {count}")
+            tracks = f"{len(spans)} track{'s'[: len(spans) != 1]}"
+            self.repairs.append(f"{tracks} in place of the header's {count}")
         if kind == 2 and len(spans) > 1:
-            rule = "holds independent patterns, not one piece: save it as type 0 or 1"
-            raise MidiError(f"type=2 {rule}")
+            self._one_by_one = True
+            self.repairs.append(f"type 2: its {len(spans)} patterns played one after the other")
         if kind > 2:
             self.repairs.append(f"type {kind}, which there isn't, taken for 1")
+        frames, ticks = 256 - (division >> 8), division & 0xFF
+        if not division or (division >= 0x8000 and not (ticks and frames in _FRAME_RATES)):
+            said = f"-{frames}/{ticks}" if division else "0"
+            use = f"{DEFAULT_DIVISION} ticks a quarter note taken"
+            self.repairs.append(f"time division {said}, which there isn't: {use}")
+            division = DEFAULT_DIVISION
         return division, spans
 
     def _chunk_at(self, at: int) -> bool:
@@ -167,6 +194,8 @@ class MidiFile:
                         break
                     if kind == _PORT and body:
                         port = body[0]
+                    elif kind == _DEVICE:
+                        port = self._devices.setdefault(body, len(self._devices))
                     tempo = kind == TEMPO and len(body) >= 3
                     if tempo and not any(body[:3]):
                         self.repairs.append("a tempo of 0 left out")
@@ -235,22 +264,18 @@ def _system_event(cursor: _Cursor, status: int) -> tuple[int, bytes]:
 
 
 class Clock:
-    """Turns rising ticks into seconds; sums in integers, so long pieces don't drift."""
+    """Turns rising ticks into seconds; sums in integers, so long pieces don't drift.
+
+    `division` is that of a `MidiFile`.
+    """
 
     def __init__(self, division: int) -> None:
         self.smpte = division >= 0x8000
         if self.smpte:
             frames, ticks = 256 - (division >> 8), division & 0xFF
-            # 29 names the 30 frames of NTSC drop-frame time, which take 1.001 s.
-            rates = {24: (24, 1), 25: (25, 1), 29: (30_000, 1001), 30: (30, 1)}
-            if frames not in rates or not ticks:
-                rule = "must have 24, 25, 29 or 30 frames a second and 1 or more ticks a frame"
-                raise MidiError(f"division=-{frames}/{ticks}: {rule}: {_DAMAGED}")
-            numerator, self.rate = rates[frames]
+            numerator, self.rate = _FRAME_RATES[frames]
             self.scale = numerator * ticks
         else:
-            if not division:
-                raise MidiError(f"division=0: must be 1 or more ticks a quarter note: {_DAMAGED}")
             self.rate, self.scale = DEFAULT_TEMPO, 1_000_000 * division
         self.tick = self.elapsed = 0
 

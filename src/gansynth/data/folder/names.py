@@ -59,6 +59,8 @@ _NEGATIVE = re.compile(rf"(?<![^\W_])([A-Ha-h]{_ACCIDENTAL}?)-([12])(?![^\W_]|[-
 # A note name in pieces: "C 4", "C sharp 4", "C_sharp_4".
 _APART = re.compile(r"(?<![^\W_])([A-G](?:#|\u266f|b|\u266d)?) (\d)(?![^\W_]|[-.]\d)", re.ASCII)
 _SPELLED = re.compile(r"(?<![^\W_])([A-Ga-g])[ _-]?(sharp|flat)[ _-]?(\d)(?![^\W_])", re.IGNORECASE)
+# Where a token goes on with what samplers count: "C4rr1", "RR1v2", "piano60v3".
+_COUNTED = re.compile(r"(?<=\d)(?=(?:rr|v|vl|vel|lay|layer|mic|take)\d)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{2,3}", re.ASCII)
 _GLUED = re.compile(r"([^\W\d_]{3,})(\d+)")
 _LEVEL = re.compile(r"(v|vl|vel|velocity|layer|lay|dyn)(\d{1,3})", re.ASCII | re.IGNORECASE)
@@ -209,6 +211,7 @@ def _tokens(text: str) -> list[str]:
     text = _SPELLED.sub(r"\1\2\3", text)
     text = _NEGATIVE.sub(rf"\1{_MINUS}\2", text)
     text = _APART.sub(r"\1\2", text)
+    text = _COUNTED.sub("_", text)
     return [token for token in _SEPARATORS.split(text) if token]
 
 

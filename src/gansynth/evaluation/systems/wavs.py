@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gansynth.data.folder.source import FolderSource, open_folder
-from gansynth.data.note import Note, Sound
+from gansynth.audio.reading import sound_form
+from gansynth.data.folder.source import OTHER_FORMAT, FolderSource, open_folder
+from gansynth.data.note import Broken, Dropped, Note, Sound
 from gansynth.errors import InputError
 from gansynth.evaluation.listeners.note_features import LOWEST_RATE
 from gansynth.evaluation.metrics.timbre import TimbreScale
@@ -63,6 +64,10 @@ class WavFolder:
         found: list[Note] = []
         for chunk in self._source.chunks():
             for note in chunk:
+                if isinstance(note, Dropped) and note.reason == OTHER_FORMAT:
+                    continue
+                if isinstance(note, Broken):
+                    raise InputError(f"{self._option}: {note.origin}: {note.reason}.")
                 if not isinstance(note, Note):
                     raise InputError(
                         f"{self._option}: {note.origin}: {note.reason}; name files as "
@@ -114,15 +119,13 @@ class WavFolder:
 
     def _info(self, note: Note) -> tuple[int, int]:
         """Rate and length of a file, by its header: what is wrong is told before the long work."""
-        import soundfile
-
         try:
-            info = soundfile.info(os.path.join(self._source.folder, note.payload))
-        except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-            raise InputError(f"{self._option}: {note.origin}: can't be read ({error}).") from None
-        if not info.frames:
+            rate, length = sound_form(os.path.join(self._source.folder, note.payload))
+        except InputError as error:
+            raise InputError(f"{self._option}: {note.origin}: {error}.") from None
+        if not length:
             raise InputError(f"{self._option}: {note.origin}: is empty; leave it out.")
-        return info.samplerate, info.frames
+        return rate, length
 
     def _check_rates(self, rates: Sequence[int]) -> int:
         for note, rate in zip(self._found, rates, strict=True):
