@@ -308,7 +308,7 @@ def test_a_clip_is_what_perform_gives(
     np.testing.assert_array_equal(samples(Path("clip.wav")), perform(song, tiny_synth, seed=2))
     summary = make_plan(read_midi(song), tiny_synth, seed=2).summary()
     assert out.splitlines() == [f"{song}: {summary}, seed 2", "clip.wav  4.0 s"]
-    assert "1 moved by octaves into range, 1 drum notes left out" in summary
+    assert "1 moved by octaves into range, 1 drum note left out" in summary
     side = sidecar(Path("clip.wav"))
     assert (len(side["latents"]), len(side["times"])) == (2, 2)
     assert side["pitches"] == [60, 64, 76]
@@ -359,7 +359,7 @@ def test_stereo_and_modulation_are_played_and_recalled(
     (tmp_path / "song.mid").write_bytes(smf(track))
     words = ["--model", tiny_model, "--midi", "song.mid", "--seed", 1]
     out = generate(*words, "-o", "plain.wav")
-    assert "1 pan changes left out, 1 modulation changes left out" in out
+    assert "1 pan change left out, 1 modulation change left out" in out
     out = generate(*words, "--stereo", "--modulation", "vibrato", "-o", "clip.wav", "--plot")
     assert "left out" not in out
     assert soundfile.info("clip.wav").channels == 2
@@ -382,10 +382,10 @@ def test_one_warning_says_what_was_repaired(
         assert result.code == 0
         assert result.err.count("warning: ") == 1
         assert (
-            f"={str(song)!r}: damaged, and repaired: 1 tracks in place of the header's 3; "
+            f"={str(song)!r}: damaged, and repaired: 1 track in place of the header's 3; "
             "2 events with a data byte over 127 clamped or left out.\n"
         ) in result.err
-    with pytest.warns(UserWarning, match="damaged, and repaired: 1 tracks in place of"):
+    with pytest.warns(UserWarning, match="damaged, and repaired: 1 track in place of"):
         perform(song, load(toy_model))
 
 

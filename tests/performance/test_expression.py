@@ -296,11 +296,10 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     score = read_midi(tmp_path / "song.mid")
     summary = make_plan(score, PartialsSynth()).summary()
     assert summary.endswith(
-        ", 1 pan changes left out, 1 modulation changes left out, "
-        "1 other controller changes left out"
+        ", 1 pan change left out, 1 modulation change left out, 1 other controller change left out"
     )
     told = make_plan(score, PartialsSynth(), stereo=True, modulation="vibrato").summary()
-    assert told.endswith("instruments, 1 other controller changes left out")
+    assert told.endswith("instruments, 1 other controller change left out")
 
 
 def test_a_piece_without_controllers_is_the_same_to_the_bit(play: Play) -> None:

@@ -459,7 +459,7 @@ BARE = header(1, kind=0)
         (riff(b"RMID", (b"LIST", b"none")), r"a RIFF file without a MIDI file inside: the file is"),
         (smf(b""), r"notes=0: holds no notes at all: give a piece with at least one pitched note$"),
         (smf(count=0), r"notes=0: holds no notes at all"),
-        (smf(on(0, 36, channel=9)), r"notes=0: holds only drums \(1 notes\): give a piece"),
+        (smf(on(0, 36, channel=9)), r"notes=0: holds only drums \(1 note\): give a piece"),
         (chunk(b"MThd", b"\0\0"), r"bytes=10 end inside the header: the file is truncated"),
         (BARE + chunk(b"MTrk", b"\0\x90\x3c"), r"up to byte 24, an event runs past the end of its"),
         (BARE + chunk(b"MTrk", b"\0\x3c\x40"), r"byte 23, data must follow a status byte\)$"),

@@ -273,7 +273,7 @@ def test_a_file_may_be_dropped_anywhere(page: Page, make_midi: Any, address: str
     song = list(make_midi([(60, 0, 0.5)]).read_bytes())
     page.evaluate(DROP, [["noname", song]])
     assert page.evaluate("window.shown") == "grid"
-    expect(page.locator("#clip p")).to_contain_text("1 notes", timeout=30_000)
+    expect(page.locator("#clip p")).to_contain_text("1 note over", timeout=30_000)
     sidecar = page.request.get(f"{address}/api/sidecars/{latent(page)}?name=dropped").body()
     page.evaluate(DROP, [["dropped.json", list(sidecar)]])
     expect(page.locator("#name")).to_have_value("dropped")

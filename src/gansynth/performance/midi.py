@@ -212,7 +212,7 @@ class _Player:
         drums = sum(port.drums for port in self.ports.values())
         repairs = self.file.finish()
         if not notes:
-            found = f"only drums ({drums} notes)" if drums else "no notes at all"
+            found = f"only drums ({drums} note{'s'[: drums != 1]})" if drums else "no notes at all"
             rule = "give a piece with at least one pitched note"
             if repairs:
                 rule += f"; the file is damaged ({'; '.join(repairs)})"

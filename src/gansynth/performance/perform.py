@@ -112,8 +112,9 @@ class Plan:
 
     def summary(self) -> str:
         """What will be played, and what was changed, in one line."""
-        parts = [f"{len(self.notes)} notes over {self.duration:.1f} s"]
-        parts.append(f"{len(self.instruments)} instrument{'s'[: len(self.instruments) != 1]}")
+        notes, instruments = len(self.notes), len(self.instruments)
+        parts = [f"{notes} note{'s'[: notes != 1]} over {self.duration:.1f} s"]
+        parts.append(f"{instruments} instrument{'s'[: instruments != 1]}")
         changes = {
             "moved by octaves into range": self.moved,
             "out of range and dropped": self.dropped,
@@ -125,7 +126,10 @@ class Plan:
             "modulation changes left out": self.modulations * (self.modulation == "ignore"),
             "other controller changes left out": self.others,
         }
-        parts += [f"{count} {words}" for words, count in changes.items() if count]
+        for words, count in changes.items():
+            if count == 1:
+                words = words.replace("notes", "note").replace("changes", "change")
+            parts += [f"{count} {words}"] if count else []
         return ", ".join(parts)
 
 
