@@ -234,9 +234,9 @@ def test_fits_its_own_notes_and_longer_ones(shipped: PitchClassifier) -> None:
     ("rate", "samples", "pitches", "text"),
     [
         (
-            44100, 176400, PITCHES,
+            8000, 32000, PITCHES,
             "classifier='pitch_classifier.safetensors': judges 24-84 at 16000 Hz; these notes have "
-            "44100 Hz; train one with gansynth evaluate train-classifier.",
+            "8000 Hz; train one with gansynth evaluate train-classifier.",
         ),
         (
             RATE, SAMPLES, [21, 22, 60, 90],
