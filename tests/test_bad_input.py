@@ -247,7 +247,8 @@ CHECKPOINT = {
 
 MODEL = {
     "no file": (nothing, "info no", "model='no': there is no such file or folder."),
-    "empty": (bytes_of(TOY, b""), TOY_INFO, "is damaged or no safetensors file"),
+    "empty": (bytes_of(TOY, b""), TOY_INFO, "is cut short: download it again."),
+    "first bytes": (cut(TOY, 5), TOY_INFO, "is cut short: download it again."),
     "cut": (cut(TOY, 3000), TOY_INFO, "is cut short: download it again."),
     "cut late": (cut(TOY, -1), TOY_INFO, "is cut short: download it again."),
     "cut header": (cut(TOY, 100), TOY_INFO, "is cut short: download it again."),

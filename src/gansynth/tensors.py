@@ -76,6 +76,8 @@ def is_cut_short(path: PathLike) -> bool:
         with open_regular(path) as file:
             size = int.from_bytes(file.read(8), "little")
             text = file.read(min(size, _LONGEST_HEADER))
+        if total <= 8:
+            return True
         if not text.startswith(b"{") or size > _LONGEST_HEADER:
             return False
         if 8 + size > total:

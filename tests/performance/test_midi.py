@@ -298,6 +298,13 @@ def gs_part(block: int, mode: int) -> bytes:
     return sysex(0, 0x41, 0x10, 0x42, 0x12, 0x40, 0x10 | block, 0x15, mode, 0x00)
 
 
+def in_packets(event: bytes) -> bytes:
+    """The same system exclusive message in three packets."""
+    body = event[3:]  # behind delta, status and length
+    parts = ((0xF0, body[:4]), (0xF7, body[4:7]), (0xF7, body[7:]))
+    return b"".join(ev(0, status) + vlq(len(part)) + part for status, part in parts)
+
+
 def bank(number: int, channel: int) -> bytes:
     return control(0, 0, number, channel) + program(0, 0, channel)
 
@@ -329,6 +336,7 @@ def bank(number: int, channel: int) -> bytes:
         (sysex(0, 0x43, 0x10, 0x4C, 0x08, 0x03, 0x07, 0x02), 3, True),
         (sysex(0, 0x43, 0x10, 0x4C, 0x08, 0x09, 0x07, 0x00), 9, False),
         (control(0, 0, 120, 3), 3, False),  # a bank alone chooses nothing
+        (in_packets(gs_part(4, 1)), 3, True),
     ],
 )
 def test_drums_of_every_standard_are_left_out_and_counted(

@@ -22,6 +22,7 @@ DEFAULT_DIVISION = 480  # ticks a quarter note where a file says none: most sequ
 
 # Kinds of events besides the status bytes of channel messages: system exclusive, and meta events.
 SYSEX, TEMPO, END, _PORT, _DEVICE = 0xF0, 0xFF51, 0xFF2F, 0xFF21, 0xFF09
+_PACKET = 0xF7  # goes on with a system exclusive message, which the same byte ends
 
 # Data bytes after each status byte: channel messages by their high nibble, system ones whole.
 _CHANNEL_LENGTHS = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
@@ -178,7 +179,7 @@ class MidiFile:
         start, stop, limit = self._spans[track]
         cursor = _Cursor(self._data, start, limit)
         tick = rank = index = running = port = 0
-        ended = False
+        ended, exclusive = False, b""
         try:
             while cursor.at < limit:
                 delta = cursor.number()
@@ -189,6 +190,10 @@ class MidiFile:
                     status, cursor.at = running, cursor.at - 1
                 if status >= 0xF0:
                     kind, body = _system_event(cursor, status)
+                    if kind in (SYSEX, _PACKET):
+                        exclusive = body if kind == SYSEX else exclusive + body
+                        whole = kind == SYSEX or exclusive.endswith(b"\xf7")
+                        kind, body = (SYSEX if whole else _PACKET), exclusive
                     if kind == END:
                         ended = True
                         break
