@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from gansynth.threads import wait_asleep
+from gansynth.threads import set_wait_policy
 
-wait_asleep()  # as all commands do, before PyTorch is loaded; baselines have it too
+set_wait_policy()  # as all commands do, before PyTorch is loaded; baselines have it too
 
 from bench import evaluate, generate, kernels, ladder, neighbours, train  # noqa: E402
 from gansynth import config as configs  # noqa: E402

@@ -210,7 +210,7 @@ def test_two_processes_are_compared_with_one() -> None:
 def test_settings_are_compared_beside_neighbours(capsys: pytest.CaptureFixture[str]) -> None:
     neighbours.bench(quick=True)
     lines = capsys.readouterr().out.splitlines()
-    assert "| threads spin (OpenMP's default) | threads sleep (as commands set it) |" in lines[-4]
+    assert "| sleep (commands beside busy programs) | one thread |" in lines[-4]
     for count, line in enumerate(lines[-2:]):
         assert line.startswith(f"| a note, tiny | {count} | ")
         assert "ms (x 1.00) |" in line

@@ -1,21 +1,24 @@
-"""How a process's threads wait for each other: asleep, so that other programs can go on."""
+"""How a process's threads wait for each other: awake, or asleep where other programs are busy."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-_VARIABLE = "OMP_WAIT_POLICY"
+ASLEEP = {"OMP_WAIT_POLICY": "passive"}
+
 # What a user may have said on the subject, to GNU's OpenMP and to LLVM's or Intel's.
-_USERS = (_VARIABLE, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+_USERS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+_BUSY = 0.7  # processes that wanted a core, on average over the last minute
 
 
-def wait_asleep() -> bool:
-    """Let OpenMP's threads sleep while they wait for work; whether it will take effect.
+def set_wait_policy() -> bool:
+    """Choose how OpenMP's threads wait for work; whether the default is changed.
 
-    By default a thread that has done its share spins, to be quick when the next share comes. Where
+    By default a thread that has done its share spins, which is quickest on a quiet machine. Where
     another program wants the core, it spins in place of the very thread that it waits for, and
-    everything takes many times as long.
+    everything takes many times as long. So where other programs were busy in the last minute,
+    threads sleep while they wait.
 
     It holds for the whole process and those that it starts, so commands call it and
     `import gansynth` doesn't. OpenMP reads the setting when PyTorch is loaded, so call it before.
@@ -23,5 +26,14 @@ def wait_asleep() -> bool:
     """
     if any(name in os.environ for name in _USERS) or "torch" in sys.modules:
         return False
-    os.environ[_VARIABLE] = "passive"
+    if not _others_are_busy():
+        return False
+    os.environ.update(ASLEEP)
     return True
+
+
+def _others_are_busy() -> bool:
+    try:
+        return os.getloadavg()[0] > _BUSY
+    except (AttributeError, OSError):  # Windows has no such number
+        return False

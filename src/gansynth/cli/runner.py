@@ -12,7 +12,7 @@ import click
 
 from gansynth.errors import GansynthError
 from gansynth.memory import keep_freed_memory
-from gansynth.threads import wait_asleep
+from gansynth.threads import set_wait_policy
 
 # Files of one call; more are made by a script with a folder for each seed.
 MAX_NOTES = 100_000
@@ -22,7 +22,7 @@ _PYTHON = re.compile(r"(--[a-z][a-z-]*) / [a-z_]+=[\w…]*")
 
 def run(command: click.Command) -> NoReturn:
     """Run a command with the process's arguments, and exit."""
-    wait_asleep()
+    set_wait_policy()
     keep_freed_memory()
     # Being told to end cleans up just as Ctrl-C does; what `nohup` or `&` ignores stays ignored.
     for name in ("SIGTERM", "SIGHUP"):
