@@ -141,5 +141,5 @@ def wait_for(folder: Path, name: str) -> None:
 
 def assert_stopped(process: subprocess.Popen[str]) -> None:
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.strip().splitlines()[-1] == "stopped; nothing was written"
