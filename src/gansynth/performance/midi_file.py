@@ -23,6 +23,7 @@ DEFAULT_DIVISION = 480  # ticks a quarter note where a file says none: most sequ
 # Kinds of events besides the status bytes of channel messages: system exclusive, and meta events.
 SYSEX, TEMPO, END, _PORT, _DEVICE = 0xF0, 0xFF51, 0xFF2F, 0xFF21, 0xFF09
 _PACKET = 0xF7  # goes on with a system exclusive message, which the same byte ends
+_LONGEST_JOINED = 256  # bytes; settings of parts are shorter, and endless packets must not add up
 
 # Data bytes after each status byte: channel messages by their high nibble, system ones whole.
 _CHANNEL_LENGTHS = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
@@ -191,7 +192,7 @@ class MidiFile:
                 if status >= 0xF0:
                     kind, body = _system_event(cursor, status)
                     if kind in (SYSEX, _PACKET):
-                        exclusive = body if kind == SYSEX else exclusive + body
+                        exclusive = body if kind == SYSEX else (exclusive + body)[:_LONGEST_JOINED]
                         whole = kind == SYSEX or exclusive.endswith(b"\xf7")
                         kind, body = (SYSEX if whole else _PACKET), exclusive
                     if kind == END:
