@@ -41,7 +41,7 @@ from gansynth.evaluation.comparison import Comparison
 from gansynth.evaluation.listeners.features import CREPE_NOTES, MUSIC_NOTES, FeatureExtractor
 from gansynth.evaluation.listeners.log_mel import PooledLogMel
 from gansynth.evaluation.listeners.music_embedding import MusicEmbedding, music_embedding_available
-from gansynth.evaluation.listeners.note_features import SHORTEST
+from gansynth.evaluation.listeners.note_features import SHORTEST_NOTE
 from gansynth.evaluation.listeners.note_features import features as note_features
 from gansynth.evaluation.listeners.pitch_estimators import Crepe, crepe_available, yin_pitches
 from gansynth.evaluation.listeners.steadiness import steps
@@ -118,7 +118,7 @@ def bench_judges(config: Config, notes: int, runs: int) -> list[str]:
         "steadiness": partial(steps, sound, log_mel.n_fft),
         "faults": partial(note_facts, waves),
     }
-    if samples >= SHORTEST * rate:
+    if samples >= SHORTEST_NOTE * rate:
         work["two-sample features"] = partial(note_features, waves, rate)
     if crepe_available():
         work[f"CREPE (hears {CREPE_NOTES} notes of a row)"] = partial(Crepe().pitches, waves, rate)

@@ -201,7 +201,11 @@ def main(
 ) -> None:
     """Train the model that ships with the package; stopped, the same command goes on."""
     places = Places(
-        SHIPPED, directions.SHIPPED, HERE / "encoder.safetensors", HERE / "log.json", Path(work)
+        SHIPPED,
+        directions.BUNDLED_DIRECTIONS,
+        HERE / "encoder.safetensors",
+        HERE / "log.json",
+        Path(work),
     )
     if not export_only:
         options = [

@@ -24,7 +24,7 @@ from gansynth.data.soundfont.engines import Player, find_engine
 from gansynth.data.soundfont.structure import read_soundfont
 from gansynth.errors import InputError, OutputError
 from gansynth.export.folder import Exported, export_instrument, safe_stem
-from gansynth.export.samples import PEAK, key_ranges, make_samples
+from gansynth.export.samples import SAMPLE_PEAK, key_ranges, make_samples
 from gansynth.export.sfz import VOLUME
 from gansynth.performance.instrument import read_instruments
 
@@ -166,7 +166,9 @@ def test_wav_files_hold_their_key_and_loop(tmp_path: Path) -> None:
 
 def test_samples_are_as_loud_as_files_allow() -> None:
     samples = make_samples(TonesSynth([60, 64]), np.zeros(3, np.float32))
-    assert [float(np.abs(s.wave).max()) for s in samples] == pytest.approx([PEAK, PEAK])
+    assert [float(np.abs(s.wave).max()) for s in samples] == pytest.approx(
+        [SAMPLE_PEAK, SAMPLE_PEAK]
+    )
 
 
 def test_an_instrument_that_dies_away_plays_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gansynth.config import Config
 from gansynth.errors import ModelError
-from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure
+from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure_constants
 
 SIMPLE, FREQ = "specgrams_simple_normalizer", "specgrams_freq_normalizer"
 FIXED = "specgrams_prespecified_normalizer"
@@ -38,7 +38,7 @@ def random_specgrams(notes: int = 5, seed: int = 0) -> np.ndarray:
 
 
 def constants(kind: str, specgrams: np.ndarray) -> np.ndarray | None:
-    return measure(kind, specgrams, 0.8) if kind in MEASURED_FILES else None
+    return measure_constants(kind, specgrams, 0.8) if kind in MEASURED_FILES else None
 
 
 @pytest.mark.parametrize("kind", ["none", FIXED, SIMPLE, FREQ])
@@ -88,7 +88,7 @@ def test_the_prespecified_normalizer_takes_the_constants_of_the_configuration() 
 )
 def test_measured_extremes_reach_the_margin(margin: float, seed: int, kind: str) -> None:
     specgrams = random_specgrams(3, seed)
-    normalizer = make_normalizer(small(kind), measure(kind, specgrams, margin))
+    normalizer = make_normalizer(small(kind), measure_constants(kind, specgrams, margin))
     images = normalizer.normalize(torch.tensor(specgrams)).numpy()
     axes = (0, 1, 2) if kind == SIMPLE else (0, 1)
     np.testing.assert_allclose(images.max(axes), margin, atol=1e-6)
@@ -100,8 +100,8 @@ def test_measured_constants_are_laid_out_magnitude_first_slope_first() -> None:
     specgrams[0, 0, :, 0], specgrams[1, 3, :, 0] = -4.0, 12.0  # magnitude -4 … 12
     specgrams[0, 1, :, 1], specgrams[1, 0, :, 1] = -0.5, 0.5  # phase -0.5 … 0.5
     expected = [0.1, -0.4, 1.6, 0.0]
-    np.testing.assert_allclose(measure(SIMPLE, specgrams, 0.8), expected, atol=1e-12)
-    by_frequency = measure(FREQ, specgrams, 0.8)
+    np.testing.assert_allclose(measure_constants(SIMPLE, specgrams, 0.8), expected, atol=1e-12)
+    by_frequency = measure_constants(FREQ, specgrams, 0.8)
     assert by_frequency.dtype == np.float64
     np.testing.assert_allclose(by_frequency, np.tile(expected, (BINS, 1)), atol=1e-12)
 
@@ -112,7 +112,7 @@ def test_constant_values_survive(kind: str) -> None:
     specgrams[..., 1] = -7.25
     if kind == FREQ:
         specgrams[:, :, 2, 0] = 3.5
-    normalizer = make_normalizer(small(kind), measure(kind, specgrams, 0.8))
+    normalizer = make_normalizer(small(kind), measure_constants(kind, specgrams, 0.8))
     images = normalizer.normalize(torch.tensor(specgrams))
     assert (images[..., 1] == 0).all()
     back = normalizer.denormalize(images)

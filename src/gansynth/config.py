@@ -255,7 +255,7 @@ class Config:
             value = getattr(self, field.name)
             if not field.metadata["check"](value):
                 choices = field.metadata.get("choices", ())
-                hint = nearest(value, choices) if isinstance(value, str) else ""
+                hint = did_you_mean(value, choices) if isinstance(value, str) else ""
                 raise ConfigError(
                     f"{field.name}={value!r}: {field.metadata['rule'].strip()}.{hint}"
                 )
@@ -370,7 +370,7 @@ def options() -> list[Option]:
     ]
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The hint at the end of an "unknown name" message; empty when nothing is near."""
     found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" Did you mean {found[0]}?" if found else ""
@@ -397,7 +397,7 @@ def from_dict(values: Mapping[str, Any], base: Config | None = None) -> Config:
             continue
         if name not in names:
             raise ConfigError(
-                f"{name}={value!r}: there is no such hyperparameter.{nearest(name, names)}"
+                f"{name}={value!r}: there is no such hyperparameter.{did_you_mean(name, names)}"
             )
         known[name] = tuple(value) if isinstance(value, list) else value
     return dataclasses.replace(base, **known) if base is not None else Config(**known)
@@ -535,6 +535,6 @@ def preset(name: str) -> Config:
     """A named configuration: `mel_prog_hires` as published, `fast`, `quick_test` or `tiny`."""
     if name not in _PRESETS:
         raise ConfigError(
-            f"preset={name!r}: must be one of {', '.join(_PRESETS)}.{nearest(name, _PRESETS)}"
+            f"preset={name!r}: must be one of {', '.join(_PRESETS)}.{did_you_mean(name, _PRESETS)}"
         )
     return Config(**_PRESETS[name])

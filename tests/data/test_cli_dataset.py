@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gansynth.data.sources import kind_of
+from gansynth.data.sources import source_kind
 from gansynth.data.store import open_notes
 from gansynth.errors import InputError
 
@@ -233,7 +233,7 @@ def test_options_that_no_source_needs_are_refused(
 
 def test_a_data_set_is_no_source(data: Path) -> None:
     with pytest.raises(InputError, match="is a data set already; `gansynth dataset info` shows it"):
-        kind_of(data)
+        source_kind(data)
 
 
 # --- info and check -----------------------------------------------------------------------------

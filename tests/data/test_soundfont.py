@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gansynth.data.soundfont.general_midi import EXPRESSION, NO_PITCH, Kind, kind_of
+from gansynth.data.soundfont.general_midi import (
+    EXPRESSION,
+    NOT_PITCHED,
+    InstrumentKind,
+    instrument_kind,
+)
 from gansynth.data.soundfont.structure import SoundFont, is_soundfont, read_soundfont
 from gansynth.errors import InputError
 from soundfont_writer import KEYS, Font, Preset, Zone, tone
@@ -214,17 +219,17 @@ def test_hostile_bytes_are_read_or_refused(
 
 
 def test_families_of_general_midi() -> None:
-    assert kind_of(0, 0, "Grand") == Kind("keyboard", "acoustic")
-    assert kind_of(0, 4, "Rhodes") == Kind("keyboard", "electronic")
-    assert kind_of(8, 40, "Slow Violin") == Kind("string", "acoustic")
-    assert kind_of(0, 81, "Saw") == Kind("synth_lead", "synthetic")
-    assert kind_of(0, 114, "Steel Drums") == Kind("mallet", "acoustic")
-    assert kind_of(0, 47, "Timpani") == NO_PITCH
-    assert kind_of(128, 0, "Standard") == NO_PITCH
-    assert kind_of(17, 40, "Violin Expr.") == EXPRESSION
+    assert instrument_kind(0, 0, "Grand") == InstrumentKind("keyboard", "acoustic")
+    assert instrument_kind(0, 4, "Rhodes") == InstrumentKind("keyboard", "electronic")
+    assert instrument_kind(8, 40, "Slow Violin") == InstrumentKind("string", "acoustic")
+    assert instrument_kind(0, 81, "Saw") == InstrumentKind("synth_lead", "synthetic")
+    assert instrument_kind(0, 114, "Steel Drums") == InstrumentKind("mallet", "acoustic")
+    assert instrument_kind(0, 47, "Timpani") == NOT_PITCHED
+    assert instrument_kind(128, 0, "Standard") == NOT_PITCHED
+    assert instrument_kind(17, 40, "Violin Expr.") == EXPRESSION
 
 
 @given(PROGRAMS, PROGRAMS)
 def test_every_program_has_a_family_or_a_reason(bank: int, program: int) -> None:
-    kind = kind_of(bank, program, "any")
-    assert kind == NO_PITCH or (isinstance(kind, Kind) and kind.family and kind.source)
+    kind = instrument_kind(bank, program, "any")
+    assert kind == NOT_PITCHED or (isinstance(kind, InstrumentKind) and kind.family and kind.source)

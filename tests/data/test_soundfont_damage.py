@@ -16,11 +16,11 @@ import pytest
 from gansynth.data.note import Broken, Note
 from gansynth.data.soundfont.engines import find_engine
 from gansynth.data.soundfont.general_midi import (
-    NO_PITCH,
-    Kind,
+    NOT_PITCHED,
+    InstrumentKind,
     family_of_name,
     follows_standard,
-    kind_of,
+    instrument_kind,
 )
 from gansynth.data.soundfont.source import open_soundfont
 from gansynth.data.soundfont.structure import read_soundfont
@@ -279,33 +279,35 @@ def test_notes_bear_readable_names(
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("Solo Violin", Kind("string", "acoustic")),
-        ("SoloViolin", Kind("string", "acoustic")),
-        ("KBH Steinway Grand", Kind("keyboard", "acoustic")),
-        ("Bass Clarinet", Kind("reed", "acoustic")),
-        ("French Horns f", Kind("brass", "acoustic")),
-        ("English Horn", Kind("reed", "acoustic")),
-        ("Pipe Organ 8'", Kind("organ", "acoustic")),
-        ("Electric Guitar", Kind("guitar", "electronic")),
-        ("Synth Brass", Kind("brass", "synthetic")),
-        ("Warm Pad", Kind("synth_lead", "synthetic")),
-        ("Steel Drums", Kind("mallet", "acoustic")),
-        ("Zorblax", Kind("unknown", "unknown")),
-        ("", Kind("unknown", "unknown")),
-        ("Drum Kit", NO_PITCH),
-        ("Timpani", NO_PITCH),
+        ("Solo Violin", InstrumentKind("string", "acoustic")),
+        ("SoloViolin", InstrumentKind("string", "acoustic")),
+        ("KBH Steinway Grand", InstrumentKind("keyboard", "acoustic")),
+        ("Bass Clarinet", InstrumentKind("reed", "acoustic")),
+        ("French Horns f", InstrumentKind("brass", "acoustic")),
+        ("English Horn", InstrumentKind("reed", "acoustic")),
+        ("Pipe Organ 8'", InstrumentKind("organ", "acoustic")),
+        ("Electric Guitar", InstrumentKind("guitar", "electronic")),
+        ("Synth Brass", InstrumentKind("brass", "synthetic")),
+        ("Warm Pad", InstrumentKind("synth_lead", "synthetic")),
+        ("Steel Drums", InstrumentKind("mallet", "acoustic")),
+        ("Zorblax", InstrumentKind("unknown", "unknown")),
+        ("", InstrumentKind("unknown", "unknown")),
+        ("Drum Kit", NOT_PITCHED),
+        ("Timpani", NOT_PITCHED),
     ],
 )
 @pytest.mark.parametrize("program", [0, 47, 120])
-def test_the_name_says_the_family_at_any_program(name: str, kind: Kind, program: int) -> None:
-    assert kind_of(0, program, name, standard=False) == kind
+def test_the_name_says_the_family_at_any_program(
+    name: str, kind: InstrumentKind, program: int
+) -> None:
+    assert instrument_kind(0, program, name, standard=False) == kind
 
 
 def test_in_fonts_of_the_standard_the_program_says_what_names_leave_open() -> None:
-    assert kind_of(0, 88, "Fantasia") == Kind("synth_lead", "synthetic")
-    assert kind_of(0, 0, "Solo Violin") == Kind("string", "acoustic")
-    assert kind_of(0, 120, "Guitar Fret Noise") == NO_PITCH
-    assert kind_of(0, 62, "Synth Brass 1") == Kind("brass", "synthetic")
+    assert instrument_kind(0, 88, "Fantasia") == InstrumentKind("synth_lead", "synthetic")
+    assert instrument_kind(0, 0, "Solo Violin") == InstrumentKind("string", "acoustic")
+    assert instrument_kind(0, 120, "Guitar Fret Noise") == NOT_PITCHED
+    assert instrument_kind(0, 62, "Synth Brass 1") == InstrumentKind("brass", "synthetic")
     assert family_of_name("Violin and Flute") is None
 
 

@@ -26,9 +26,9 @@ from gansynth.data.store import NoteRecord, open_notes
 from gansynth.data.writer import NotesWriter
 from gansynth.evaluation.comparison import Comparison, Numbers
 from gansynth.evaluation.listeners.classifier import load_classifier
-from gansynth.evaluation.listeners.features import FIELDS, FeatureExtractor, Features
+from gansynth.evaluation.listeners.features import FEATURE_NAMES, FeatureExtractor, Features
 from gansynth.evaluation.metrics.timbre import path_numbers
-from gansynth.evaluation.systems.base import Batch
+from gansynth.evaluation.systems.base import WaveBatch
 from gansynth.evaluation.systems.dataset import DatasetNotes
 from gansynth.progress import notes_bar
 
@@ -41,7 +41,7 @@ def ears() -> FeatureExtractor:
     return FeatureExtractor(load_classifier(), SAMPLES / RATE)
 
 
-def batches(waves: Waves, pitches: Pitches, size: int = 16) -> Iterator[Batch]:
+def batches(waves: Waves, pitches: Pitches, size: int = 16) -> Iterator[WaveBatch]:
     for start in range(0, len(waves), size):
         yield waves[start : start + size], pitches[start : start + size]
 
@@ -208,7 +208,7 @@ def test_sets_are_compared_by_as_many_notes() -> None:
 def test_near_duplicates_are_sought_among_as_many_notes() -> None:
     """Twins that come after these aren't counted."""
     features = held_out()
-    twice = Features(*(np.concatenate([getattr(features, name)] * 2) for name in FIELDS))
+    twice = Features(*(np.concatenate([getattr(features, name)] * 2) for name in FEATURE_NAMES))
     assert comparison().numbers(twice)["near_duplicates"] == 0
     both = dataclasses.replace(comparison(), count=2 * COUNT)
     assert both.numbers(twice)["near_duplicates"] == 1
@@ -232,7 +232,7 @@ def test_a_row_of_high_notes_has_no_lowest_octave() -> None:
 def test_endlessly_many_notes_are_an_option() -> None:
     """Whose distance is lower than that of so few."""
     features = held_out()
-    twice = Features(*(np.concatenate([getattr(features, name)] * 2) for name in FIELDS))
+    twice = Features(*(np.concatenate([getattr(features, name)] * 2) for name in FEATURE_NAMES))
     assert "frechet_distance_infinite" not in real()
     numbers = dataclasses.replace(comparison(), extrapolate=True).numbers(twice)
     assert numbers["frechet_distance_infinite"] < numbers["frechet_distance"]
@@ -251,7 +251,7 @@ def test_hearing_in_batches_is_hearing_at_once() -> None:
     waves, pitches = instruments(TRAINING, 1)
     together = hear(waves, pitches)
     parts = ears().hear(batches(waves, pitches, 3), notes_bar(None, False))
-    for name in FIELDS:
+    for name in FEATURE_NAMES:
         np.testing.assert_allclose(
             getattr(parts, name), getattr(together, name), rtol=1e-3, atol=1e-3, err_msg=name
         )
@@ -277,7 +277,7 @@ def test_memory_grows_by_few_kilobytes_a_note() -> None:
     waves, pitches = instruments(TRAINING, 1)
     waves, pitches = waves[:8], pitches[:8]
 
-    def again(times: int) -> Iterator[Batch]:
+    def again(times: int) -> Iterator[WaveBatch]:
         for _ in range(times):
             yield waves.copy(), pitches.copy()
 
@@ -287,7 +287,7 @@ def test_memory_grows_by_few_kilobytes_a_note() -> None:
         features = ears().hear(again(times), notes_bar(None, False))
         peaks[times] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        kept = sum(getattr(features, name).nbytes for name in FIELDS)
+        kept = sum(getattr(features, name).nbytes for name in FEATURE_NAMES)
         assert kept < 8192 * len(features)
     # All parts are there twice while they are joined.
     assert peaks[24] - peaks[4] < 2 * 8192 * 8 * 20

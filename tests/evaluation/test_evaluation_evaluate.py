@@ -34,7 +34,7 @@ from gansynth.evaluation.listeners import pitch_estimators
 from gansynth.evaluation.listeners.features import resample
 from gansynth.evaluation.plan import EvaluateOptions
 from gansynth.evaluation.report.document import Report, Row
-from gansynth.evaluation.report.json_format import from_json
+from gansynth.evaluation.report.json_format import report_from_json
 from gansynth.evaluation.report.measures import KEYS
 from gansynth.files import PathLike
 from gansynth.model.synth import Synth
@@ -228,7 +228,7 @@ def test_all_files_are_there(whole: SimpleNamespace) -> None:
 
 
 def test_report_on_disk_is_the_one_returned(whole: SimpleNamespace) -> None:
-    read = from_json((whole.place / "out" / "report.json").read_bytes())
+    read = report_from_json((whole.place / "out" / "report.json").read_bytes())
     assert numbers(read) == numbers(whole.report)
     assert read.settings == whole.report.settings
 
@@ -373,7 +373,7 @@ def test_a_report_may_be_replaced(
     for name in ("report.json", "notes.txt"):
         (tmp_path / name).write_text("mine")
     report = quick(data, tmp_path, {}, cache=whole.place / "cache", overwrite=True)
-    read = from_json((tmp_path / "report.json").read_bytes())
+    read = report_from_json((tmp_path / "report.json").read_bytes())
     assert numbers(read) == numbers(report)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

@@ -24,7 +24,7 @@ from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.adversarial import AdversarialTrainer
 from gansynth.training.checkpoint import Checkpoints, load_checkpoint
 from gansynth.training.dataset import ImageDataset
-from gansynth.training.notes import choose_notes
+from gansynth.training.notes import choose_training_notes
 from gansynth.training.options import TrainOptions
 from gansynth.training.processes import Processes
 from gansynth.training.start import resume, train
@@ -104,7 +104,7 @@ def write_notes(
 def dataset_of(notes: PreparedNotes, cache: int = ENOUGH, **changes: Any) -> ImageDataset:
     """Real notes of the training split."""
     config = small(**changes)
-    chosen = choose_notes(notes, config)
+    chosen = choose_training_notes(notes, config)
     return ImageDataset(config, notes.waveforms, chosen.rows, chosen.labels, CPU, cache)
 
 

@@ -14,7 +14,7 @@ from gansynth.evaluation.systems.model import ModelSystem
 from gansynth.export.onnx import TOLERANCE, export_onnx
 from gansynth.model.file import read_model, save_model
 from gansynth.model.synth import Synth
-from gansynth.performance.midi import Note, Score
+from gansynth.performance.midi import Score, ScoreNote
 from gansynth.performance.perform import make_plan, render
 from gansynth.training.notes import TrainingNotes
 
@@ -108,7 +108,7 @@ def test_a_piece_is_played_as_hard_as_it_is_written(synth: Synth) -> None:
         asked.extend(struck or [])
         return original(latents, pitches, struck)
 
-    notes = tuple(Note(60, v, t, t + 0.2, 0, 0, 0) for t, v in enumerate((20, 90, 127)))
+    notes = tuple(ScoreNote(60, v, t, t + 0.2, 0, 0, 0) for t, v in enumerate((20, 90, 127)))
     score = Score(notes, 0, 0)
     plan = make_plan(score, synth, arrangement="single")
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gansynth.audio.pitch import estimate_pitch
 from gansynth.model.synth import Synth
-from gansynth.performance.midi import Note, read_midi
+from gansynth.performance.midi import ScoreNote, read_midi
 from gansynth.performance.perform import make_plan, perform
 from midi_bytes import BEAT, bend, control, ev, off, on, rpn, smf
 
@@ -170,10 +170,10 @@ def test_notes_are_made_on_the_pitch_where_they_begin() -> None:
     """So that a note that begins high has the sound of a high one, and a wheel reaches further."""
     from gansynth.performance.controls import Controls
 
-    def note(pitch: int, semitones: float) -> Note:
+    def note(pitch: int, semitones: float) -> ScoreNote:
         controls = Controls()
         controls.bend.set(0.0, semitones)
-        return Note(pitch, 90, 0.0, 1.0, 0, 0, 0, controls=(controls,))
+        return ScoreNote(pitch, 90, 0.0, 1.0, 0, 0, 0, controls=(controls,))
 
     from gansynth.performance.midi import Score
 

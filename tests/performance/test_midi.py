@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gansynth.errors import InputError, MidiError
 from gansynth.performance import midi_file
 from gansynth.performance.controls import bend_at
-from gansynth.performance.midi import Note, Score, read_midi
+from gansynth.performance.midi import Score, ScoreNote, read_midi
 from midi_bytes import (
     BEAT,
     bend,
@@ -65,7 +65,7 @@ PLAIN = on(0, 60) + off(BEAT, 60)
 def test_one_note_has_every_field(read: Read) -> None:
     track = ev(0, 0xC3, 40) + on(BEAT, 60, 77, channel=3) + off(BEAT, 60, channel=3)
     score = read(smf(b"", track))
-    assert score.notes == (Note(60, 77, 0.5, 1.0, track=1, channel=3, program=40),)
+    assert score.notes == (ScoreNote(60, 77, 0.5, 1.0, track=1, channel=3, program=40),)
     assert (score.drums, score.unfinished, score.duration) == (0, 0, 1.0)
 
 

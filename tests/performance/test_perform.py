@@ -22,7 +22,7 @@ from gansynth.performance.instruments import (
     slerp,
     spaced_count,
 )
-from gansynth.performance.midi import Note, Score, read_midi
+from gansynth.performance.midi import Score, ScoreNote, read_midi
 from gansynth.performance.perform import Plan, make_plan, perform, render
 
 MakeMidi = Callable[..., Path]
@@ -46,7 +46,7 @@ class ToneSynth(Synth):
 
 
 def score(*spans: tuple[int, float, float], velocity: int = 100) -> Score:
-    return Score(tuple(Note(pitch, velocity, a, b, 0, 0, 0) for pitch, a, b in spans))
+    return Score(tuple(ScoreNote(pitch, velocity, a, b, 0, 0, 0) for pitch, a, b in spans))
 
 
 # --- instruments over time ----------------------------------------------------------------------
@@ -128,14 +128,16 @@ def test_single_plays_all_notes_with_one_latent() -> None:
 
 def test_per_track_gives_each_track_its_latent() -> None:
     tracks = (3, 1, 3, 7)
-    notes = tuple(Note(60, 90, i, i + 1.0, track, 0, 0) for i, track in enumerate(tracks))
+    notes = tuple(ScoreNote(60, 90, i, i + 1.0, track, 0, 0) for i, track in enumerate(tracks))
     plan = make_plan(Score(notes), ToneSynth(), arrangement="per-track")
     assert plan.instruments.shape == (3, 4)
     np.testing.assert_array_equal(plan.latents(), plan.instruments[[1, 0, 1, 2]])
 
 
 def test_per_track_takes_programs_where_there_is_one_track() -> None:
-    notes = tuple(Note(60, 90, i, i + 1.0, 0, 0, program) for i, program in enumerate((9, 40, 9)))
+    notes = tuple(
+        ScoreNote(60, 90, i, i + 1.0, 0, 0, program) for i, program in enumerate((9, 40, 9))
+    )
     plan = make_plan(Score(notes), ToneSynth(), arrangement="per-track")
     np.testing.assert_array_equal(plan.latents(), plan.instruments[[0, 1, 0]])
 
@@ -173,7 +175,7 @@ def test_tempo_moves_notes_and_their_controllers() -> None:
 
     controls = Controls()
     controls.bend.set(2.0, 1.0)
-    note = Note(60, 90, 1.0, 4.0, 0, 0, 0, controls=(controls,))
+    note = ScoreNote(60, 90, 1.0, 4.0, 0, 0, 0, controls=(controls,))
     (slow,) = Score((note,)).at_tempo(0.5).notes
     assert (slow.start, slow.end) == (2.0, 8.0)
     assert [slow.controls[0].bend.at(t) for t in (3.9, 4.0)] == [0.0, 1.0]
@@ -255,7 +257,7 @@ def test_an_argument_out_of_its_rule_is_told(options: dict[str, Any], message: s
 
 
 def test_more_tracks_than_latents_are_told() -> None:
-    notes = tuple(Note(60, 90, 0.0, 1.0, track, 0, 0) for track in range(3))
+    notes = tuple(ScoreNote(60, 90, 0.0, 1.0, track, 0, 0) for track in range(3))
     with pytest.raises(InputError, match=r"latents: 2 given, but the piece has 3 tracks\."):
         make_plan(Score(notes), ToneSynth(), arrangement="per-track", latents=np.ones((2, 4)))
 

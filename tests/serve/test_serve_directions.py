@@ -184,13 +184,15 @@ def test_directions_are_measured_once_for_a_model(
 def test_the_shipped_models_directions_come_with_the_package() -> None:
     synth = load(None, "cpu")
     digest = synth.model.digest()
-    shipped = read_directions(directions.SHIPPED, digest, synth.latent_size)
+    shipped = read_directions(directions.BUNDLED_DIRECTIONS, digest, synth.latent_size)
     # After another model has been put there: `python -m gansynth.serve.directions`.
     assert shipped is not None, "measured of another model: python -m gansynth.serve.directions"
     at_once = Directions(synth, digest, fail, None)
     at_once.start()
     assert (at_once.progress, list(at_once.vectors())) == (1.0, list(DESCRIPTORS))
-    assert read_directions(directions.SHIPPED, "0" * 64, synth.latent_size) is None  # stale
+    assert (
+        read_directions(directions.BUNDLED_DIRECTIONS, "0" * 64, synth.latent_size) is None
+    )  # stale
     # The file is what it says it is: its brightness makes notes brighter.
     z = along(synth.sample_latents(1, seed=5)[0], {"brightness": 1.0}, at_once.vectors())
     waves = synth.notes(np.stack([synth.sample_latents(1, seed=5)[0], z]), [60, 60])

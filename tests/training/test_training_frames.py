@@ -24,7 +24,7 @@ from gansynth.spectral.normalizers import make_normalizer
 from gansynth.training.autoencoder import AutoencoderTrainer, kl_divergence, reconstruction_losses
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import model_of_state
-from gansynth.training.notes import choose_notes
+from gansynth.training.notes import choose_training_notes
 from gansynth.training.processes import Processes
 from gansynth.training.sampling import BatchSampler
 from gansynth.training.sinkhorn import sinkhorn_assignment
@@ -56,7 +56,7 @@ def frames(**changes: Any) -> Config:
 def parts(notes: Path, **changes: Any) -> tuple[AutoencoderTrainer, ImageDataset]:
     config = frames(**changes)
     prepared = open_notes(notes)
-    chosen = choose_notes(prepared, config)
+    chosen = choose_training_notes(prepared, config)
     dataset = ImageDataset(
         config, prepared.waveforms, chosen.rows, chosen.labels, CPU, 1 << 26,
         instruments=chosen.instruments, velocities=chosen.velocities,

@@ -175,7 +175,7 @@ def test_a_share_of_the_free_memory_is_taken() -> None:
 
 
 def test_the_training_split_of_the_chosen_pitches_is_taken(notes: PreparedNotes) -> None:
-    chosen = training_notes.choose_notes(notes, small(), pitches=[64, 62])
+    chosen = training_notes.choose_training_notes(notes, small(), pitches=[64, 62])
     assert chosen.pitch_counts == {62: 10, 64: 5}
     assert {notes.records[row].pitch for row in chosen.rows} == {62, 64}
     assert {notes.records[row].split for row in chosen.rows} == {"train"}
@@ -183,7 +183,7 @@ def test_the_training_split_of_the_chosen_pitches_is_taken(notes: PreparedNotes)
 
 
 def test_all_pitches_are_taken_where_none_are_named(notes: PreparedNotes) -> None:
-    chosen = training_notes.choose_notes(notes, small())
+    chosen = training_notes.choose_training_notes(notes, small())
     assert chosen.pitch_counts == {60: 5, 62: 10, 64: 5}
     assert len(chosen.rows) == 5 * len(NOTE_PITCHES)
 
@@ -198,16 +198,16 @@ def test_all_pitches_are_taken_where_none_are_named(notes: PreparedNotes) -> Non
 )  # fmt: skip
 def test_missing_pitches_are_named(notes: PreparedNotes, pitches: list[int], text: str) -> None:
     with pytest.raises(InputError, match=text):
-        training_notes.choose_notes(notes, small(), pitches=pitches)
+        training_notes.choose_training_notes(notes, small(), pitches=pitches)
 
 
 def test_fewer_notes_than_a_batch_are_refused(notes: PreparedNotes) -> None:
     text = r"data='.*': has 20 training notes, fewer than a batch of 21; add notes, build with a"
     with pytest.raises(InputError, match=text):
-        training_notes.choose_notes(notes, small(batch_size_schedule=[21, 4]))
+        training_notes.choose_training_notes(notes, small(batch_size_schedule=[21, 4]))
     # Without growing resolutions only the last one's batch counts.
     config = small(batch_size_schedule=[21, 4], train_progressive=False)
-    assert len(training_notes.choose_notes(notes, config).rows) == 20
+    assert len(training_notes.choose_training_notes(notes, config).rows) == 20
 
 
 @pytest.mark.parametrize(("name", "ours", "theirs"), [
@@ -221,7 +221,7 @@ def test_notes_of_another_form_are_refused(
         rf"again with {ours}\."
     )
     with pytest.raises(ConfigError, match=text):
-        training_notes.choose_notes(notes, small(**{name: ours}))
+        training_notes.choose_training_notes(notes, small(**{name: ours}))
 
 
 def test_one_instrument_is_refused_unless_allowed(tmp_path: Path) -> None:
@@ -231,8 +231,11 @@ def test_one_instrument_is_refused_unless_allowed(tmp_path: Path) -> None:
         r"would mean the same; add others, or say --allow-one-instrument\."
     )
     with pytest.raises(InputError, match=text):
-        training_notes.choose_notes(notes, small())
-    assert len(training_notes.choose_notes(notes, small(), allow_one_instrument=True).rows) == 4
+        training_notes.choose_training_notes(notes, small())
+    assert (
+        len(training_notes.choose_training_notes(notes, small(), allow_one_instrument=True).rows)
+        == 4
+    )
 
 
 def test_the_range_of_specgrams_is_measured_over_all_notes(notes: PreparedNotes) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gansynth.convert.magenta import read_magenta
-from gansynth.convert.names import Source, discriminator_sources, generator_sources
+from gansynth.convert.names import VariableSource, discriminator_sources, generator_sources
 from gansynth.networks import schedule
 from gansynth.networks.layers import downscale
 from gansynth.networks.progressive import Discriminator, Generator
@@ -93,7 +93,7 @@ class Case:
         return {name: loss.detach() for name, loss in losses.items()}, gradients
 
 
-def _gradients(network: nn.Module, table: dict[str, Source]) -> Arrays:
+def _gradients(network: nn.Module, table: dict[str, VariableSource]) -> Arrays:
     """Gradients under the original's names."""
     return {
         table[name].variable: (torch.zeros_like(p) if p.grad is None else p.grad).numpy()
@@ -101,7 +101,7 @@ def _gradients(network: nn.Module, table: dict[str, Source]) -> Arrays:
     }
 
 
-def _turns(table: dict[str, Source]) -> dict[str, Any]:
+def _turns(table: dict[str, VariableSource]) -> dict[str, Any]:
     return {source.variable: source.turn for source in table.values()}
 
 

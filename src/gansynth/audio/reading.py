@@ -43,7 +43,7 @@ Samples = NDArray[np.int16] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Recording:
+class DecodedSound:
     """One channel of a sound file.
 
     Attributes
@@ -58,7 +58,7 @@ class Recording:
     sample_rate: int
 
 
-def read_audio(path: PathLike, seconds: float | None = None) -> Recording:
+def read_audio(path: PathLike, seconds: float | None = None) -> DecodedSound:
     """Read a sound file's first `seconds`, or all of it.
 
     Raises `InputError` if it can't be read, is cut short, or holds no samples or samples that
@@ -86,7 +86,7 @@ def read_audio(path: PathLike, seconds: float | None = None) -> Recording:
         raise InputError("holds no samples")
     if samples.dtype == np.float32 and not np.isfinite(samples).all():
         raise InputError("has samples that aren't finite numbers")
-    return Recording(mono(samples), rate)
+    return DecodedSound(mono(samples), rate)
 
 
 def sound_form(path: PathLike) -> tuple[int, int]:

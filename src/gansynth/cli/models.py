@@ -66,7 +66,7 @@ def convert(
     else:
         save_model(output, model, overwrite=force)
     click.echo(f"{output}  {Path(output).stat().st_size / 1e6:.1f} MB")
-    click.echo(_table(describe(model)))
+    click.echo(_table(describe_model(model)))
 
 
 def _read_source(
@@ -112,7 +112,7 @@ def info(model: str | None, as_json: bool) -> None:
 
     loaded, warnings = load_model(model)
     warn(warnings)
-    facts = describe(loaded)
+    facts = describe_model(loaded)
     if as_json:
         facts |= {
             "config": loaded.config.to_dict(),
@@ -161,7 +161,7 @@ def _check_model_name(output: str) -> None:
         raise InputError(f"output={output!r}: a model file's name ends in .safetensors.")
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe_model(model: Model) -> dict[str, Any]:
     """What a user wants to know about a model, in words and numbers."""
     from gansynth.networks import schedule
 

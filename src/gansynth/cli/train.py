@@ -130,7 +130,7 @@ def _begin(
     from gansynth.data.store import open_notes
     from gansynth.networks.family import family_of
     from gansynth.pitches import parse_pitches
-    from gansynth.training.notes import choose_notes
+    from gansynth.training.notes import choose_training_notes
     from gansynth.training.run_folder import is_run
     from gansynth.training.start import train as begin
 
@@ -153,7 +153,7 @@ def _begin(
         )
     if dry_run:
         options.check(config)
-        chosen = choose_notes(
+        chosen = choose_training_notes(
             notes, config, pitches=wanted, allow_one_instrument=options.allow_one_instrument
         )
         click.echo(plan(config, len(chosen.rows), list(chosen.pitch_counts)))

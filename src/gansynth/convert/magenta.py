@@ -16,7 +16,7 @@ from gansynth import config as configs
 from gansynth.config import Config
 from gansynth.convert.names import (
     AVERAGE_SUFFIX,
-    Source,
+    VariableSource,
     discriminator_sources,
     generator_sources,
 )
@@ -221,7 +221,11 @@ class _Reader:
         return self._take(table, shapes, "Discriminator/", "")
 
     def _take(
-        self, table: dict[str, Source], shapes: dict[str, tuple[int, ...]], scope: str, suffix: str
+        self,
+        table: dict[str, VariableSource],
+        shapes: dict[str, tuple[int, ...]],
+        scope: str,
+        suffix: str,
     ) -> State:
         entries = self.checkpoint.entries
         used = [source.variable for source in table.values()]

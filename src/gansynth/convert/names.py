@@ -17,7 +17,7 @@ AVERAGE_SUFFIX = "/ExponentialMovingAverage"
 Array = NDArray[np.float32]
 
 
-class Source(NamedTuple):
+class VariableSource(NamedTuple):
     """A TensorFlow variable and the axes turn that makes it ours."""
 
     variable: str
@@ -50,7 +50,9 @@ def _layer(name: str, kind: str, *, simple: bool) -> tuple[str, Callable[[Array]
     return (f"{name}/kernel" if simple else f"{name}/conv2d/kernel"), _conv
 
 
-def generator_sources(names: list[str], *, simple: bool, averaged: bool) -> dict[str, Source]:
+def generator_sources(
+    names: list[str], *, simple: bool, averaged: bool
+) -> dict[str, VariableSource]:
     """The table of a generator.
 
     Parameters
@@ -73,11 +75,13 @@ def generator_sources(names: list[str], *, simple: bool, averaged: bool) -> dict
         if layer == "conv0" and index == "0":
             turn = _latent_to_image
         variable = weight if part == "weight" else f"{layer}/bias"
-        table[name] = Source(f"{block}/{variable}{suffix}", turn if part == "weight" else _same)
+        table[name] = VariableSource(
+            f"{block}/{variable}{suffix}", turn if part == "weight" else _same
+        )
     return table
 
 
-def discriminator_sources(names: list[str], *, simple: bool) -> dict[str, Source]:
+def discriminator_sources(names: list[str], *, simple: bool) -> dict[str, VariableSource]:
     """The table of a discriminator; arguments as for `generator_sources`."""
     table = {}
     for name in names:
@@ -94,5 +98,5 @@ def discriminator_sources(names: list[str], *, simple: bool) -> dict[str, Source
             layer = "last_conv" if layer == "dense" else layer
             weight, turn = _layer(layer, kind, simple=simple)
         variable = weight if part == "weight" else f"{layer}/bias"
-        table[name] = Source(f"{scope}/{variable}", turn if part == "weight" else _same)
+        table[name] = VariableSource(f"{scope}/{variable}", turn if part == "weight" else _same)
     return table

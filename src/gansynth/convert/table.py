@@ -28,7 +28,7 @@ def damaged(what: str) -> ModelError:
     return ModelError(f"is damaged: {what}; download or copy it again")
 
 
-def varint(data: bytes, position: int) -> tuple[int, int]:
+def checked_varint(data: bytes, position: int) -> tuple[int, int]:
     """`protobuf.varint`; what it can't read is a ModelError."""
     try:
         return protobuf.varint(data, position)
@@ -68,7 +68,7 @@ def _varints(data: bytes, position: int, count: int) -> list[int]:
     """`count` numbers, and the position after them."""
     numbers = []
     for _ in range(count):
-        number, position = varint(data, position)
+        number, position = checked_varint(data, position)
         numbers.append(number)
     return [*numbers, position]
 
@@ -95,7 +95,7 @@ def _decompress_snappy(packed: bytes) -> bytes:
         raise ModelError(
             f"is compressed with Snappy, which needs cramjam; run {how_to_install('snappy')}"
         ) from None
-    claimed, _ = varint(packed, 0)
+    claimed, _ = checked_varint(packed, 0)
     # Before decompressing, which sets that much memory aside.
     if claimed > min(MAX_TABLE_BYTES, SNAPPY_RATIO * len(packed)):
         raise damaged(f"a Snappy block of {len(packed)} bytes claims to hold {claimed}")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from gansynth.data.note import SOURCES, UNKNOWN, Note
-from gansynth.data.splits import KINDS
+from gansynth.data.splits import SPLIT_KINDS
 from gansynth.data.waveform import PADS
 from gansynth.errors import InputError
 from gansynth.pitches import describe_pitches
@@ -74,7 +74,7 @@ class BuildOptions:
             ("test_share", 0 <= self.test_share <= 0.9, "must be a number in 0..0.9"),
             ("max_bad", 0 <= self.max_bad <= 1, "must be a share in 0..1 (0 %..100 %)"),
             ("pad", self.pad in PADS, f"must be one of {', '.join(PADS)}"),
-            ("split", self.split in KINDS, f"must be one of {', '.join(KINDS)}"),
+            ("split", self.split in SPLIT_KINDS, f"must be one of {', '.join(SPLIT_KINDS)}"),
             ("pitches", bool(self.pitches), "must name one pitch or more"),
             ("pitches", all(0 <= p <= 127 for p in self.pitches), "must be in 0..127"),
             ("velocity", all(1 <= v <= 127 for v in self.velocity), "must be in 1..127"),

@@ -24,7 +24,7 @@ _QUANTILES = {"lowest": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "highest": 1
 
 
 @dataclass(frozen=True)
-class NoteFacts:
+class DatasetFacts:
     """What is in a data set.
 
     Attributes
@@ -104,7 +104,7 @@ class NoteFacts:
         return [*lines, "", *(f"{name:{wide}}  {text}" for name, text in rest.items())]
 
 
-def describe_notes(notes: PreparedNotes, *, progress: bool = False) -> NoteFacts:
+def describe_notes(notes: PreparedNotes, *, progress: bool = False) -> DatasetFacts:
     """Count what is in a data set and measure its levels; reads all waveforms once, in blocks."""
     peaks, levels = [], []
     with notes_bar(len(notes), progress) as bar:
@@ -123,11 +123,13 @@ def describe_notes(notes: PreparedNotes, *, progress: bool = False) -> NoteFacts
     rows = {name: row for row, name in enumerate(families)}
     for record in notes.records:
         counts[places[record.split], rows[record.family], record.pitch] += 1
-    return NoteFacts(notes, splits, families, counts, np.concatenate(peaks), np.concatenate(levels))
+    return DatasetFacts(
+        notes, splits, families, counts, np.concatenate(peaks), np.concatenate(levels)
+    )
 
 
 def save_picture(
-    path: PathLike, facts: NoteFacts, *, title: str | None = None, overwrite: bool = False
+    path: PathLike, facts: DatasetFacts, *, title: str | None = None, overwrite: bool = False
 ) -> None:
     """Draw pitch against family for every split, and the spread of peaks, to a PNG file.
 
@@ -158,7 +160,7 @@ def save_picture(
         figure.savefig(temporary, format="png")
 
 
-def _drawn_rows(facts: NoteFacts) -> tuple[list[str], NDArray[np.int64]]:
+def _drawn_rows(facts: DatasetFacts) -> tuple[list[str], NDArray[np.int64]]:
     """Names of the rows and their counts `[splits, rows, 128]`; small families share the last."""
     if len(facts.families) <= _ROWS:
         return facts.families, facts.counts

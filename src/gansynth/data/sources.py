@@ -13,7 +13,7 @@ from gansynth.data.store import is_prepared
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path
 
-KINDS = ("NSynth", "SoundFont", "folder")
+SOURCE_KINDS = ("NSynth", "SoundFont", "folder")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SourceOptions:
     middle_c: str | None = None
 
 
-def kind_of(path: PathLike) -> str:
+def source_kind(path: PathLike) -> str:
     """Return "NSynth", "SoundFont" or "folder" by looking at `path`.
 
     Raises `InputError` for a path that is missing or none of them.
@@ -87,7 +87,7 @@ def open_sources(
     for number, place in enumerate(places):
         if place.resolve() in [other.resolve() for other in places[:number]]:
             raise InputError(f"source={str(place)!r}: is given twice; leave one out")
-    kinds = [kind_of(place) for place in places]
+    kinds = [source_kind(place) for place in places]
     _check_needed(kinds, extra)
     sources = []
     for place, kind in zip(places, kinds, strict=True):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from gansynth.errors import InputError
 
-KINDS = ("group", "random", "published", "none")
+SPLIT_KINDS = ("group", "random", "published", "none")
 
 
 class Splittable(Protocol):
@@ -57,8 +57,8 @@ def assign_splits(
         For an option out of range, a note without a published split, and notes that can't be
         divided because they are one group (or one note).
     """
-    if kind not in KINDS:
-        raise InputError(f"split={kind!r}: must be one of {', '.join(KINDS)}")
+    if kind not in SPLIT_KINDS:
+        raise InputError(f"split={kind!r}: must be one of {', '.join(SPLIT_KINDS)}")
     if not 0 <= test_share <= 0.9:
         raise InputError(f"test_share={test_share!r}: must be a number in 0..0.9")
     if kind == "published":

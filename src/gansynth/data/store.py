@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path
 
-FORMAT_VERSION = 1
+DATASET_FORMAT = 1
 NOTES, WAVEFORMS, SUMMARY = "notes.jsonl", "waveforms.npy", "summary.json"
 SPLITS = ("train", "valid", "test")
 NPY_MAGIC = b"\x93NUMPY\x01\x00"  # .npy, version 1.0
@@ -69,8 +69,8 @@ class NoteRecord:
     origin: str
 
 
-FIELDS = tuple(field.name for field in fields(NoteRecord))
-_WORDS = FIELDS[2:]
+NOTE_FIELDS = tuple(field.name for field in fields(NoteRecord))
+_WORDS = NOTE_FIELDS[2:]
 
 
 class PreparedNotes:
@@ -211,8 +211,8 @@ def _read_summary(folder: Path) -> dict[str, Any]:
         _refuse(folder, f"{SUMMARY} can't be read ({error.strerror})")
     if not isinstance(summary, dict):
         _refuse(folder, f"{SUMMARY} is damaged (no JSON object)")
-    if (version := summary.get("format_version")) != FORMAT_VERSION:
-        _refuse(folder, f"format_version={version!r}: this program reads {FORMAT_VERSION}")
+    if (version := summary.get("format_version")) != DATASET_FORMAT:
+        _refuse(folder, f"format_version={version!r}: this program reads {DATASET_FORMAT}")
     for name in ("sample_rate", "samples", "notes"):
         value = summary.get(name)
         if type(value) is not int or value < 1:
@@ -226,7 +226,7 @@ def _read_records(folder: Path) -> list[NoteRecord]:
     except OSError as error:
         _refuse(folder, f"{NOTES} can't be read ({error.strerror})")
     try:  # one call of the parser is several times as fast as one a line
-        rows = list(map(itemgetter(*FIELDS), json.loads(b"[" + b",".join(lines) + b"]")))
+        rows = list(map(itemgetter(*NOTE_FIELDS), json.loads(b"[" + b",".join(lines) + b"]")))
         if len(rows) == len(lines) and _columns_hold(rows):
             return [NoteRecord(*row) for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -242,7 +242,7 @@ def _columns_hold(rows: list[tuple[Any, ...]]) -> bool:
     if not rows:
         return True
     columns = list(zip(*rows, strict=True))
-    numbers, words, splits = columns[:2], columns[2:], columns[FIELDS.index("split")]
+    numbers, words, splits = columns[:2], columns[2:], columns[NOTE_FIELDS.index("split")]
     return (
         set(map(type, chain(*numbers))) == {int}
         and set(map(type, chain(*words))) == {str}
@@ -259,7 +259,7 @@ def _fault(line: bytes) -> str | None:
         return f"is no JSON ({error})"
     if not isinstance(record, dict):
         return "is no JSON object"
-    for name in FIELDS:
+    for name in NOTE_FIELDS:
         if name not in record:
             return f"{name} is missing"
         value = record[name]

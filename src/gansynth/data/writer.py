@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.data.store import (
-    FIELDS,
-    FORMAT_VERSION,
+    DATASET_FORMAT,
+    NOTE_FIELDS,
     NOTES,
     NPY_MAGIC,
     SUMMARY,
@@ -111,7 +111,7 @@ class NotesWriter:
         if self._file is None or not self.records:
             raise OutputError(f"folder={str(self.folder)!r}: there are no notes to publish")
         known = {
-            "format_version": FORMAT_VERSION,
+            "format_version": DATASET_FORMAT,
             "sample_rate": self.sample_rate,
             "samples": self.samples,
             "notes": len(self.records),
@@ -234,7 +234,7 @@ def _record_lines(
 ) -> Iterator[bytes]:
     own = [record.split for record in records]
     for record, more, split in zip(records, facts, own if splits is None else splits, strict=True):
-        values = more | {name: getattr(record, name) for name in FIELDS} | {"split": split}
+        values = more | {name: getattr(record, name) for name in NOTE_FIELDS} | {"split": split}
         yield json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 

@@ -21,7 +21,7 @@ from gansynth.evaluation.listeners.features import Features
 from gansynth.evaluation.listeners.pitch_estimators import within_cents
 from gansynth.evaluation.metrics import frechet, scores
 from gansynth.evaluation.metrics.kernel_distance import kernel_distance, mean_kernel
-from gansynth.evaluation.metrics.kmeans import kmeans, nearest
+from gansynth.evaluation.metrics.kmeans import kmeans, nearest_centroids
 from gansynth.evaluation.metrics.manifold import manifold_metrics
 from gansynth.evaluation.metrics.ndb import NdbResult, bin_counts, ndb
 from gansynth.evaluation.metrics.sanity import COPY_DB, nearest_distances
@@ -77,7 +77,7 @@ class Comparison:
         counts = torch.zeros(self.bins, dtype=torch.int64)
         for start in range(0, len(features), _BLOCK):  # float32 of all would fill the memory
             points = features.log_mel[start : start + _BLOCK]
-            counts += bin_counts(nearest(points, self.centroids), self.bins)
+            counts += bin_counts(nearest_centroids(points, self.centroids), self.bins)
         return counts
 
     def ndb(self, features: Features) -> NdbResult:

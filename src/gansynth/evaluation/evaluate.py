@@ -30,7 +30,7 @@ from gansynth.evaluation.plan import EvaluateOptions, EvaluationPlan
 from gansynth.evaluation.report import gallery
 from gansynth.evaluation.report.document import Report, Row
 from gansynth.evaluation.report.folder import check_report, write_report
-from gansynth.evaluation.systems.base import Batch, System
+from gansynth.evaluation.systems.base import System, WaveBatch
 from gansynth.evaluation.told_apart import told_apart
 from gansynth.files import PathLike
 from gansynth.model.synth import Synth
@@ -171,7 +171,7 @@ class _Studio:
             self._remark(f"{system.name}: has too few instruments for the two-sample test.")
         return numbers
 
-    def _timbre_of(self, system: System, batches: Iterator[Batch]) -> NDArray[np.floating]:
+    def _timbre_of(self, system: System, batches: Iterator[WaveBatch]) -> NDArray[np.floating]:
         return self._hear(f"{system.name}, timbre", system, batches, None, thoroughly=False).timbre
 
     def _highest(self, system: System) -> float | None:
@@ -204,7 +204,7 @@ class _Studio:
         self,
         label: str,
         system: System,
-        batches: Iterator[Batch],
+        batches: Iterator[WaveBatch],
         total: int | None,
         *,
         thoroughly: bool = True,

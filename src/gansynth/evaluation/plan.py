@@ -24,7 +24,7 @@ from gansynth.files import PathLike
 from gansynth.model.synth import Synth
 from gansynth.pitches import describe_pitches
 
-NOTES = 10_000
+DEFAULT_NOTES = 10_000
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class EvaluationPlan:
         self._hearing = classifier.config.sample_rate
         self.training = DatasetNotes("training notes", notes, self._rows("train"))
         held = self._rows(self.split)
-        count = min(len(held), options.notes or NOTES)
+        count = min(len(held), options.notes or DEFAULT_NOTES)
         self.held = DatasetNotes(f"held out ({self.split})", notes, held[:count])
         counts = notes.pitch_counts("train")
         seeds = tuple(range(options.seed, options.seed + options.seeds))
@@ -246,7 +246,7 @@ class EvaluationPlan:
             raise InputError(
                 f"bins={self.options.bins}: there are only {self.training.notes} training notes."
             )
-        wanted = self.options.notes or NOTES
+        wanted = self.options.notes or DEFAULT_NOTES
         if self.count < wanted:
             self.remarks.append(
                 f"Distances, coverage, NDB and inception score are taken from {self.count:,} notes "

@@ -17,7 +17,7 @@ from gansynth.pitches import pitch_name
 from gansynth.progress import counted
 
 # As loud as a 16-bit file lets each note be; `generate --midi` scales notes to their peaks too.
-PEAK = 0.9
+SAMPLE_PEAK = 0.9
 # dB a second. An instrument whose notes fall faster in the middle dies away, as plucked strings do:
 # it gets no loops, so that all of its keys behave alike.
 FASTEST_DECAY = -3.0
@@ -34,7 +34,7 @@ class Sample:
     low_key, high_key : int
         The keys that play it, moved up or down.
     wave : float32 [samples]
-        Its peak is `PEAK`, or it is silent.
+        Its peak is `SAMPLE_PEAK`, or it is silent.
     loop : Loop or None
         What repeats while the key is held; None for a note that plays once.
     """
@@ -123,7 +123,7 @@ def make_samples(
     for (pitch, low, high), wave in zip(ranges, waves, strict=True):
         looped, loop = make_loop(wave, rate, pitch) if held else (wave, None)
         peak = float(np.abs(looped).max(initial=0.0))
-        gain = np.float32(PEAK / peak if peak > 0 else 1.0)
+        gain = np.float32(SAMPLE_PEAK / peak if peak > 0 else 1.0)
         samples.append(Sample(pitch, low, high, looped * gain, loop))
     return samples
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from gansynth.spectral.mel import hertz_to_mel, mel_to_hertz
 
-FLOOR_DB = -40.0  # of a note's mean power, which is some 20 dB under its partials
+_FLOOR_DB = -40.0  # of a note's mean power, which is some 20 dB under its partials
 
 _WINDOWS = ((0.128, 128), (0.032, 64), (0.008, 24))  # seconds, mel bands
 _LOWEST = 20.0  # Hz, where the lowest band begins
@@ -53,7 +53,7 @@ class _Bands(nn.Module):
     def forward(self, power: Tensor) -> Tensor:
         bands = power @ self.matrix
         mean = bands.mean(dim=(1, 2), keepdim=True) + _NOTHING
-        return 10 * torch.log10(bands / mean + 10 ** (FLOOR_DB / 10))
+        return 10 * torch.log10(bands / mean + 10 ** (_FLOOR_DB / 10))
 
 
 class SpectralDistance(nn.Module):

@@ -31,13 +31,13 @@ from gansynth.networks.latent_flow import MOST_FAMILIES
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
 from gansynth.tensors import DamagedTensorsError, is_cut_short, read_tensors, write_tensors
 
-FORMAT_VERSION = 1
+MODEL_FORMAT = 1
 METADATA_KEY = "gansynth"
 CONSTANTS_KEY = "normalizer.constants"
 OPTIONAL_PARTS = ("last_generator", "partner")
 
 State = dict[str, Tensor]
-Kind = Callable[[Config, int, int], Any]
+NetworkType = Callable[[Config, int, int], Any]
 
 
 @dataclass(frozen=True)
@@ -128,20 +128,20 @@ class Model:
             )
         return self._built(family_of(self.config).partner, self.partner)
 
-    def _built(self, kind: Kind, state: State) -> Any:
+    def _built(self, kind: NetworkType, state: State) -> Any:
         network = _skeleton(kind, self.config, len(self.pitch_counts), self.num_blocks)
         network.load_state_dict(state, assign=True)
         return network.requires_grad_(False)
 
 
-def _skeleton(kind: Kind, config: Config, num_pitches: int, num_blocks: int) -> Any:
+def _skeleton(kind: NetworkType, config: Config, num_pitches: int, num_blocks: int) -> Any:
     """A network without memory for its weights."""
     with torch.device("meta"):
         return kind(config, num_pitches, num_blocks)
 
 
 def expected_shapes(
-    kind: Kind, config: Config, num_pitches: int, num_blocks: int
+    kind: NetworkType, config: Config, num_pitches: int, num_blocks: int
 ) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a network's tensors."""
     network = _skeleton(kind, config, num_pitches, num_blocks)
@@ -188,7 +188,7 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
     if model.normalizer is not None:
         tensors[CONSTANTS_KEY] = torch.tensor(model.normalizer)
     metadata = {
-        "format_version": FORMAT_VERSION,
+        "format_version": MODEL_FORMAT,
         "config": model.config.to_dict(),
         "pitch_counts": list(model.pitch_counts.items()),
         "progress": model.progress,
@@ -234,11 +234,11 @@ def _read_metadata(text: str, where: str) -> dict[str, Any]:
     try:
         description = json.loads(text)
         version = description["format_version"]
-        if version != FORMAT_VERSION:
-            newer = isinstance(version, int) and version > FORMAT_VERSION
+        if version != MODEL_FORMAT:
+            newer = isinstance(version, int) and version > MODEL_FORMAT
             remedy = "install a newer gansynth" if newer else "make the file again"
             raise ModelError(
-                f"{where}: format_version={version!r}: this gansynth reads {FORMAT_VERSION}; "
+                f"{where}: format_version={version!r}: this gansynth reads {MODEL_FORMAT}; "
                 f"{remedy}."
             )
         counts = {int(pitch): int(count) for pitch, count in description["pitch_counts"]}

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from gansynth.config import nearest
+from gansynth.config import did_you_mean
 from gansynth.errors import InputError
 from gansynth.model.file import Model
 from gansynth.model.load import load_model
@@ -120,7 +120,7 @@ class Synth:
         if family not in self.families:
             raise InputError(
                 f"family={family!r}: must be one of {', '.join(self.families)}."
-                + nearest(str(family), self.families)
+                + did_you_mean(str(family), self.families)
             )
         theirs = torch.full((1,), 1 + self.families.index(family), device=self.device)
         moved = np.empty_like(z)

@@ -18,7 +18,7 @@ from gansynth.performance.controls import (
     modulation_line,
     pan_gains,
 )
-from gansynth.performance.midi import Note
+from gansynth.performance.midi import ScoreNote
 from gansynth.spectral.bend import Bend
 
 MODULATIONS = ("ignore", "vibrato", "brightness")
@@ -29,7 +29,7 @@ BRIGHT_ABOVE, BRIGHT_GAIN = 1000.0, 3.0  # Hz; full modulation adds so much of w
 _FILTER_TAPS = 0.004  # seconds, of the filter that parts them
 
 
-def nearest_pitch(note: Note, known: set[int]) -> Note | None:
+def nearest_pitch(note: ScoreNote, known: set[int]) -> ScoreNote | None:
     """The note on the model's pitch nearest to where its bend begins; None if there is none near.
 
     A note that begins two semitones up is better made there than shifted there.
@@ -43,7 +43,7 @@ def nearest_pitch(note: Note, known: set[int]) -> Note | None:
     return note if wanted == note.pitch else replace(note, pitch=wanted, tuned=wanted - note.pitch)
 
 
-def course_of(note: Note, seconds: float, modulation: str) -> Bend | None:
+def course_of(note: ScoreNote, seconds: float, modulation: str) -> Bend | None:
     """The bend of a note that is held for so long; None where it is played as it is."""
     if not note.controls:
         return None
@@ -68,7 +68,7 @@ def _with_vibrato(line: Line | None, depth: Line, seconds: float) -> Line:
     return Line(times, values)
 
 
-def brightened(wave: NDArray[np.float32], note: Note, sample_rate: int) -> NDArray[np.float32]:
+def brightened(wave: NDArray[np.float32], note: ScoreNote, sample_rate: int) -> NDArray[np.float32]:
     """The wave with more of its upper partials, as much as the note's modulation says."""
     depth = modulation_line(note.controls, note.start, note.end)
     if depth is None:
@@ -82,7 +82,7 @@ def brightened(wave: NDArray[np.float32], note: Note, sample_rate: int) -> NDArr
 
 
 def gain_of(
-    note: Note, samples: int, sample_rate: int, *, stereo: bool
+    note: ScoreNote, samples: int, sample_rate: int, *, stereo: bool
 ) -> NDArray[np.float64] | float:
     """Amplitudes over a note: 1.0, [samples], or for stereo [2] or [samples, 2]."""
     gain: NDArray[np.float64] | float = 1.0

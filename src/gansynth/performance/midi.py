@@ -13,7 +13,7 @@ MAX_SECONDS = 24 * 3600  # beyond a day it's a damaged delta time, not music
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ScoreNote:
     """One note: MIDI pitch 0-127, velocity 1-127, start and end in seconds (end > start).
 
     `track` counts from 0, `channel` is 0-15 (of a note in an MPE zone, its manager channel), and
@@ -52,7 +52,7 @@ class Score:
         What was wrong with the file, and what was made of it.
     """
 
-    notes: tuple[Note, ...]
+    notes: tuple[ScoreNote, ...]
     drums: int = 0
     unfinished: int = 0
     modulations: int = 0
@@ -195,7 +195,7 @@ class _Player:
 
     def _score(self, unfinished: int) -> Score:
         notes = [
-            Note(
+            ScoreNote(
                 strike.pitch,
                 strike.velocity,
                 strike.start,

@@ -21,7 +21,7 @@ from gansynth.performance.expression import (
     nearest_pitch,
 )
 from gansynth.performance.instruments import instrument_times, latents_at, spaced_count
-from gansynth.performance.midi import Note, Score, read_midi
+from gansynth.performance.midi import Score, ScoreNote, read_midi
 from gansynth.performance.mix import (
     ATTACK,
     RELEASE,
@@ -81,7 +81,7 @@ class Plan:
         Seconds of each note's envelope.
     """
 
-    notes: tuple[Note, ...]
+    notes: tuple[ScoreNote, ...]
     duration: float
     arrangement: str
     instruments: NDArray[np.float32]
@@ -390,14 +390,16 @@ def _with_release(plan: Plan, synth: Synth, seconds: list[float]) -> list[float]
     return [each + more for each in seconds]
 
 
-def _seconds_read(note: Note, longest: float, modulation: str) -> float:
+def _seconds_read(note: ScoreNote, longest: float, modulation: str) -> float:
     """How much of its wave a note goes through while it is held."""
     seconds = note.end - note.start
     course = course_of(note, min(seconds, longest), modulation)
     return seconds if course is None else float(course.place(seconds))
 
 
-def _expressed(plan: Plan, note: Note, wave: NDArray[np.float32], sample_rate: int) -> PlayedNote:
+def _expressed(
+    plan: Plan, note: ScoreNote, wave: NDArray[np.float32], sample_rate: int
+) -> PlayedNote:
     """A note with what its controllers do to it."""
     seconds = min(note.end - note.start, plan.longest)
     course = course_of(note, seconds, plan.modulation)
@@ -424,12 +426,12 @@ def _checked_count(duration: float, secs_per_instrument: float) -> int:
 
 
 def _fit_pitches(
-    notes: Sequence[Note], pitches: Sequence[int], rule: str
-) -> tuple[list[Note], int, int]:
+    notes: Sequence[ScoreNote], pitches: Sequence[int], rule: str
+) -> tuple[list[ScoreNote], int, int]:
     """Notes with pitches that the model knows, and how many were moved and dropped."""
     known = set(pitches)
-    kept: list[Note] = []
-    outside: list[Note] = []
+    kept: list[ScoreNote] = []
+    outside: list[ScoreNote] = []
     moved = 0
     for note in notes:
         if (near := nearest_pitch(note, known)) is not None:
@@ -455,7 +457,7 @@ def _fit_pitches(
     return kept, moved, len(notes) - len(kept)
 
 
-def _parts(notes: Sequence[Note]) -> list[int]:
+def _parts(notes: Sequence[ScoreNote]) -> list[int]:
     """The number of each note's part, from 0: of its track, or of its channel and program in a
     lone track.
     """

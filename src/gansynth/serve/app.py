@@ -47,7 +47,7 @@ from gansynth.serve.guard import Guard
 from gansynth.serve.jobs import Job, Jobs
 from gansynth.serve.latents import Latent, along, between, decode_latent, encode_latent, near
 from gansynth.serve.notes import LONGEST, SHORTEST, Notes
-from gansynth.serve.renders import check_piece, download_stem, export_sfz, render_piece
+from gansynth.serve.renders import check_piece, download_stem, render_piece, render_sfz
 from gansynth.serve.routes import (
     Upload,
     file_answer,
@@ -378,7 +378,7 @@ class Server:
     )
     async def export(self, request: Request, latent: Latent, name: str) -> Response:
         instrument = self._instrument(name, latent)
-        return self._job(request, partial(export_sfz, instrument, self.synth, self.worker))
+        return self._job(request, partial(render_sfz, instrument, self.synth, self.worker))
 
     @operation(
         "GET", "/api/downloads/{key}", "A finished file.", file_answer("application/octet-stream")

@@ -30,9 +30,9 @@ from gansynth.serve.latents import along
 from gansynth.serve.worker import StoppedError
 
 Floats = NDArray[np.float64]
-Notes = Callable[[NDArray[np.float32], list[int]], NDArray[np.float32]]
+PlayNotes = Callable[[NDArray[np.float32], list[int]], NDArray[np.float32]]
 
-VERSION = 1  # of what is measured and how; another one measures anew
+DIRECTIONS_VERSION = 1  # of what is measured and how; another one measures anew
 LATENTS = 320
 PROBES = 8
 POSITIONS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -43,7 +43,7 @@ AUDIBLE = {"brightness": 0.2, "attack": 0.15, "sustain": 2.0, "noisiness": 2.0}
 _SEED = 20_190_226
 _LARGEST_FILE = 1 << 22
 # Of the model that ships. `make ship-model` writes it, or `python -m gansynth.serve.directions`.
-SHIPPED = Path(__file__).with_name("shipped_directions.json")
+BUNDLED_DIRECTIONS = Path(__file__).with_name("shipped_directions.json")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Direction:
 
 def measure_directions(
     synth: Synth,
-    notes: Notes | None = None,
+    notes: PlayNotes | None = None,
     report: Callable[[float], None] | None = None,
     *,
     count: int = LATENTS,
@@ -181,9 +181,9 @@ class Directions:
         Where they are kept, one file a model; None keeps nothing.
     """
 
-    def __init__(self, synth: Synth, digest: str, notes: Notes, folder: Path | None) -> None:
+    def __init__(self, synth: Synth, digest: str, notes: PlayNotes, folder: Path | None) -> None:
         self._synth, self._digest, self._notes = synth, digest, notes
-        key = hashlib.sha256(f"{VERSION} {digest}".encode()).hexdigest()[:32]
+        key = hashlib.sha256(f"{DIRECTIONS_VERSION} {digest}".encode()).hexdigest()[:32]
         self._path = None if folder is None else folder / f"directions-{key}.json"
         self.progress = 0.0
         self.found: list[Direction] | None = None
@@ -191,7 +191,7 @@ class Directions:
 
     def start(self) -> None:
         """Read them, or begin to measure."""
-        for path in (SHIPPED, self._path):
+        for path in (BUNDLED_DIRECTIONS, self._path):
             if self.found is None and path is not None:
                 self.found = read_directions(path, self._digest, self._synth.latent_size)
         if self.found is None:
@@ -224,7 +224,7 @@ class Directions:
 def write_directions(path: Path, digest: str, directions: list[Direction]) -> None:
     """Keep what was measured of the model with that digest; replaces an older file."""
     record = {
-        "version": VERSION,
+        "version": DIRECTIONS_VERSION,
         "model_sha256": digest,
         "directions": [{**vars(one), "vector": one.vector.tolist()} for one in directions],
     }
@@ -236,7 +236,7 @@ def read_directions(path: Path, digest: str, size: int) -> list[Direction] | Non
     try:
         with open_regular(path) as file:
             record: Any = json.loads(file.read(_LARGEST_FILE))
-        if (record["version"], record["model_sha256"]) != (VERSION, digest):
+        if (record["version"], record["model_sha256"]) != (DIRECTIONS_VERSION, digest):
             return None
         found = [
             Direction(
@@ -268,7 +268,7 @@ def main() -> None:
     """Measure the model that ships, and put its directions into the package."""
     from gansynth import load
 
-    for one in measure_to_file(load(None, "cpu"), SHIPPED):
+    for one in measure_to_file(load(None, "cpu"), BUNDLED_DIRECTIONS):
         print(f"{one.name:10}  correlation {one.correlation:.2f}  change {one.change:.2f}")
 
 

@@ -31,7 +31,7 @@ from gansynth.spectral.sustain import can_extend, extend
 # Seconds that a note is made to last at least and at most.
 SHORTEST, LONGEST = 0.1, 60.0
 # Bytes of finished notes: some 50 instruments with all their keys.
-REMEMBERED = 256 << 20
+CACHE_BYTES = 256 << 20
 # Waves of late, which a longer note or a picture begins with.
 _WAVES = 64
 
@@ -68,7 +68,7 @@ class Notes:
         Bytes of finished files to keep; the longest unused go first.
     """
 
-    def __init__(self, synth: Synth, worker: Worker, remembered: int = REMEMBERED) -> None:
+    def __init__(self, synth: Synth, worker: Worker, remembered: int = CACHE_BYTES) -> None:
         self._synth, self._worker, self._limit = synth, worker, remembered
         self._finished: OrderedDict[Key, bytes] = OrderedDict()
         self._size = 0

@@ -146,7 +146,7 @@ def _wanted(
         yield block
 
 
-def export_sfz(
+def render_sfz(
     instrument: Instrument, synth: Synth, worker: Worker, folder: Path, progress: Progress
 ) -> tuple[list[Download], dict[str, Any]]:
     """A job: the instrument for samplers, as one zip."""

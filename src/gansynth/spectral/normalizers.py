@@ -62,7 +62,7 @@ def _range_constants(low: NDArray, high: NDArray, margin: float) -> tuple[NDArra
     return slope, offset
 
 
-def measure(name: str, specgrams: NDArray, margin: float) -> NDArray[np.float64]:
+def measure_constants(name: str, specgrams: NDArray, margin: float) -> NDArray[np.float64]:
     """Measure a normalizer's constants, laid out as the original stores them.
 
     Parameters
@@ -90,7 +90,7 @@ def make_normalizer(config: Config, measured: NDArray | None = None) -> Normaliz
     ----------
     config : Config
     measured : array [4] or [freq, 4], or None
-        Constants of a measured normalizer, as `measure` returns them.
+        Constants of a measured normalizer, as `measure_constants` returns them.
 
     Raises
     ------

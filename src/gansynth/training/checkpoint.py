@@ -29,7 +29,7 @@ from gansynth.errors import InputError, ModelError
 from gansynth.files import PathLike, as_path, remove_leftovers
 from gansynth.tensors import DamagedTensorsError, read_metadata, read_tensors, write_tensors
 
-FORMAT_VERSION = 1
+CHECKPOINT_FORMAT = 1
 DAMAGED = ".damaged"  # added to the names of checkpoints that were found damaged
 
 _NAME = re.compile(r"images_(\d{9,})\.safetensors")
@@ -68,7 +68,7 @@ def save_checkpoint(
     text = _facts_text(facts)
     copies = {_checked_name(name): _plain_copy(tensor) for name, tensor in tensors.items()}
     metadata = {
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(CHECKPOINT_FORMAT),
         "facts": text,
         "sha256": _digest(copies, text),
     }
@@ -264,11 +264,11 @@ def _read_metadata(path: PathLike, where: str) -> dict[str, str]:
     if missing := {"format_version", "facts", "sha256"} - set(metadata):
         raise _DamagedError(f"{where}: is damaged or no checkpoint (no {min(missing)}).")
     version = metadata["format_version"]
-    if version != str(FORMAT_VERSION):
-        newer = version.isdigit() and int(version) > FORMAT_VERSION
+    if version != str(CHECKPOINT_FORMAT):
+        newer = version.isdigit() and int(version) > CHECKPOINT_FORMAT
         kind = ModelError if newer else _DamagedError
         raise kind(
-            f"{where}: format_version={version!r}: this gansynth reads {FORMAT_VERSION}; "
+            f"{where}: format_version={version!r}: this gansynth reads {CHECKPOINT_FORMAT}; "
             f"{'install a newer gansynth' if newer else 'the file is damaged'}."
         )
     return metadata

@@ -56,7 +56,7 @@ class TrainingNotes:
         }
 
 
-def choose_notes(
+def choose_training_notes(
     notes: PreparedNotes,
     config: Config,
     *,

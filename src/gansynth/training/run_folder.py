@@ -26,11 +26,11 @@ from gansynth.locks import BusyError, Lock
 from gansynth.model.load import RUN_MODEL
 from gansynth.pitches import describe_pitches
 
-FORMAT_VERSION = 1
+RUN_FORMAT = 1
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
 LOCK = "lock"
-NOTES = "notes"  # prepared notes may lie in the run's own folder
+NOTES_FOLDER = "notes"  # prepared notes may lie in the run's own folder
 
 _SHOWN_DIFFERENCES = 3
 
@@ -58,7 +58,7 @@ class RunSettings:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": RUN_FORMAT,
             "config": self.config.to_dict(),
             "training": self.training,
             "data": self.data,
@@ -99,12 +99,12 @@ def read_settings(path: PathLike) -> RunSettings:
     try:
         values = json.loads((folder / CONFIG).read_bytes())
         version = values["format_version"]
-        if isinstance(version, int) and version > FORMAT_VERSION:
+        if isinstance(version, int) and version > RUN_FORMAT:
             raise InputError(
-                f"{where}: format_version={version}: this gansynth reads {FORMAT_VERSION}; install "
+                f"{where}: format_version={version}: this gansynth reads {RUN_FORMAT}; install "
                 "a newer gansynth."
             )
-        if version != FORMAT_VERSION:
+        if version != RUN_FORMAT:
             raise ValueError(f"format_version={version!r}")
         return RunSettings(
             from_dict(values["config"]),
@@ -321,7 +321,7 @@ def _check_free(folder: Path) -> None:
     others = [
         name
         for name in found
-        if name not in (LOCK, CHECKPOINTS, NOTES) and not name.endswith(".part")
+        if name not in (LOCK, CHECKPOINTS, NOTES_FOLDER) and not name.endswith(".part")
     ]
     if others:
         raise OutputError(

@@ -21,12 +21,12 @@ from gansynth.model.synth import choose_device
 from gansynth.networks.family import family_of
 from gansynth.networks.latent_flow import ANY
 from gansynth.precision import faster_precision, slow_precision
-from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure
+from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure_constants
 from gansynth.training.checkpoint import Checkpoints, State, load_checkpoint
 from gansynth.training.dataset import ImageDataset, default_cache_bytes
 from gansynth.training.export import NORMALIZER, begin_from, check_sound
 from gansynth.training.loop import Training, run_training
-from gansynth.training.notes import TrainingNotes, choose_notes, measured_range
+from gansynth.training.notes import TrainingNotes, choose_training_notes, measured_range
 from gansynth.training.options import TrainOptions
 from gansynth.training.processes import Processes
 from gansynth.training.run_folder import CHECKPOINTS, RunFolder, RunSettings, read_settings
@@ -85,7 +85,7 @@ def train(
     options = options or TrainOptions()
     options.check(config)
     notes = open_notes(data)
-    chosen = choose_notes(
+    chosen = choose_training_notes(
         notes, config, pitches=pitches, allow_one_instrument=options.allow_one_instrument
     )
     if model is not None:
@@ -149,7 +149,7 @@ def resume(
         changed = {name: getattr(config, name) for name in MAY_CHANGE}
         settings = dataclasses.replace(settings, config=settings.config.replace(**changed))
     options.check(settings.config)
-    chosen = choose_notes(
+    chosen = choose_training_notes(
         notes, settings.config, pitches=list(settings.pitch_counts),
         allow_one_instrument=options.allow_one_instrument,
     )  # fmt: skip
@@ -314,7 +314,9 @@ class _Setup(ExitStack):
         count = min(self.config.normalizer_num_examples, len(self.dataset))
         self.say(f"measuring {kind} on {count} notes")
         order = self._draws().notes(0, count)
-        values = measure(kind, measured_range(self.dataset, order), self.config.normalizer_margin)
+        values = measure_constants(
+            kind, measured_range(self.dataset, order), self.config.normalizer_margin
+        )
         self.constants = torch.tensor(np.asarray(values, np.float64))
 
     def make_trainer(self, tensors: State | None = None) -> Trainer:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gansynth.evaluation.listeners.cache import FeatureCache, default_folder
-from gansynth.evaluation.listeners.features import FIELDS, Features
+from gansynth.evaluation.listeners.features import FEATURE_NAMES, Features
 
 FACTS = {"data": "abc", "rows": "def", "crepe": False, "samples": 8000}
 
@@ -21,7 +21,7 @@ class Computer:
     def __init__(self, seed: int = 0) -> None:
         self.calls = 0
         random = np.random.default_rng(seed)
-        self.features = Features(*(random.uniform(size=(3, 4)) for _ in FIELDS))
+        self.features = Features(*(random.uniform(size=(3, 4)) for _ in FEATURE_NAMES))
 
     def __call__(self) -> Features:
         self.calls += 1
@@ -29,7 +29,7 @@ class Computer:
 
 
 def assert_same(left: Features, right: Features) -> None:
-    for name in FIELDS:
+    for name in FEATURE_NAMES:
         assert np.array_equal(getattr(left, name), getattr(right, name)), name
 
 
@@ -77,7 +77,7 @@ def replace(file: Path) -> None:
 
 
 def pickle(file: Path) -> None:
-    arrays = {name: np.array([{}], dtype=object) for name in FIELDS}
+    arrays = {name: np.array([{}], dtype=object) for name in FEATURE_NAMES}
     np.savez(file, **arrays)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gansynth.errors import InputError, ModelError, OutputError
 from gansynth.evaluation.listeners.classifier import (
-    METADATA_KEY,
+    CLASSIFIER_KEY,
     ClassifierConfig,
     PitchClassifier,
     check_fits,
@@ -305,7 +305,7 @@ def rewritten(path: Path, change: Any) -> None:
         "record": {},
     }
     change(tensors, description)
-    save_file(tensors, path, {METADATA_KEY: json.dumps(description)})
+    save_file(tensors, path, {CLASSIFIER_KEY: json.dumps(description)})
 
 
 @pytest.mark.parametrize(

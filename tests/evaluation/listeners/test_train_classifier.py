@@ -15,7 +15,7 @@ from gansynth.errors import InputError, ModelError, OutputError
 from gansynth.evaluation.listeners import train_classifier as module
 from gansynth.evaluation.listeners.classifier import load_classifier
 from gansynth.evaluation.listeners.degraded import degraded
-from gansynth.evaluation.listeners.train_classifier import measure, train_classifier
+from gansynth.evaluation.listeners.train_classifier import measure_accuracy, train_classifier
 from training_data import write_notes
 
 PITCHES = (50, 55, 62, 67)
@@ -72,7 +72,7 @@ def test_record_says_what_it_was_trained_on(notes: PreparedNotes, tmp_path: Path
     assert chosen == {"data": "notes", "notes": 20, "instruments": 5, "epochs": 3, "seed": 3}
     assert record["held_out"]["notes"] == 4
     assert record["held_out"]["timbre"] is None
-    assert measure(classifier, notes, notes.rows("test")) == record["held_out"]
+    assert measure_accuracy(classifier, notes, notes.rows("test")) == record["held_out"]
     assert classifier.config.pitches == PITCHES
     assert [path.name for path in tmp_path.iterdir()] == ["c.safetensors"]
 
@@ -80,7 +80,9 @@ def test_record_says_what_it_was_trained_on(notes: PreparedNotes, tmp_path: Path
 def test_measure_compares_octaves_of_instruments(notes: PreparedNotes, tmp_path: Path) -> None:
     """A probability where several instruments have octaves; the lowest octave on its own."""
     train(notes, tmp_path / "c.safetensors")
-    found = measure(load_classifier(tmp_path / "c.safetensors"), notes, notes.rows("train"))
+    found = measure_accuracy(
+        load_classifier(tmp_path / "c.safetensors"), notes, notes.rows("train")
+    )
     assert found["notes"] == 20
     assert 0 <= found["timbre"] <= 1
     assert 0 <= found["lowest_octave_accuracy"] <= 1

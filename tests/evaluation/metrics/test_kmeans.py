@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gansynth.errors import InputError
-from gansynth.evaluation.metrics.kmeans import kmeans, nearest
+from gansynth.evaluation.metrics.kmeans import kmeans, nearest_centroids
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -22,7 +22,7 @@ def clusters(n: int, d: int, count: int, spread: float, seed: int = 0) -> tuple[
 
 
 def inertia(points: Tensor, centroids: Tensor) -> float:
-    differences = points.double() - centroids.double()[nearest(points, centroids)]
+    differences = points.double() - centroids.double()[nearest_centroids(points, centroids)]
     return float(differences.square().sum())
 
 
@@ -43,7 +43,7 @@ def test_inertia_is_scikit_learns(count: int, spread: float) -> None:
 def test_one_start_finds_clear_clusters(seed: int) -> None:
     points, which = clusters(600, 8, 12, 0.1)
     centroids = kmeans(points, 12, seed, restarts=1)
-    cells = nearest(points, centroids)
+    cells = nearest_centroids(points, centroids)
     assert is_one_to_one(which, cells)
     means = torch.stack([points[cells == cell].mean(0) for cell in range(12)])
     torch.testing.assert_close(centroids, means, rtol=1e-5, atol=1e-5)
@@ -65,7 +65,7 @@ def test_restarts_help() -> None:
 def test_a_cell_is_of_the_nearest_centroid() -> None:
     points, centroids = normal(500, 5), normal(7, 5, seed=1)
     expected = (points[:, None] - centroids).square().sum(2).argmin(1)
-    cells = nearest(points, centroids)
+    cells = nearest_centroids(points, centroids)
     assert cells.dtype == torch.int64
     assert torch.equal(cells, expected)
 
@@ -73,7 +73,7 @@ def test_a_cell_is_of_the_nearest_centroid() -> None:
 def test_blocks_leave_no_seam() -> None:
     """More distances than one block holds, each block beginning anew."""
     points = torch.arange(120_000, dtype=torch.float32)[:, None] % 100
-    cells = nearest(points, torch.arange(100, dtype=torch.float32)[:, None])
+    cells = nearest_centroids(points, torch.arange(100, dtype=torch.float32)[:, None])
     assert torch.equal(cells, torch.arange(120_000) % 100)
 
 
@@ -84,7 +84,7 @@ def test_repeated_points_leave_no_cell_empty(seed: int, k: int, copies: int) -> 
     different = normal(k, 3, seed=seed)
     points = torch.cat([different, different[:1].repeat(copies, 1)])
     centroids = kmeans(points, k, seed=seed, restarts=1)
-    assert len(nearest(points, centroids).unique()) == k
+    assert len(nearest_centroids(points, centroids).unique()) == k
     assert inertia(points, centroids) < 1e-6
 
 
@@ -99,7 +99,7 @@ def test_a_large_offset_does_no_harm() -> None:
     """Products of the raw points, in 32 bits, would lose the differences."""
     points, which = clusters(300, 6, 5, 0.01)
     points = 0.1 * points - 3000
-    cells = nearest(points, kmeans(points, 5))
+    cells = nearest_centroids(points, kmeans(points, 5))
     assert is_one_to_one(which, cells)
 
 
@@ -127,6 +127,6 @@ def test_an_impossible_number_of_cells_is_told(k: int, message: str) -> None:
 
 def test_points_that_do_not_fit_are_told() -> None:
     with pytest.raises(InputError, match=r"^points=\[3, 2\]: the shape must be \[n, 4\], as of"):
-        nearest(normal(3, 2), normal(3, 4))
+        nearest_centroids(normal(3, 2), normal(3, 4))
     with pytest.raises(InputError, match=r"^points: hold NaN or infinite values;"):
         kmeans(torch.tensor([[0.0], [torch.inf]]), 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gansynth.errors import InputError
-from gansynth.evaluation.metrics.kmeans import kmeans, nearest
+from gansynth.evaluation.metrics.kmeans import kmeans, nearest_centroids
 from gansynth.evaluation.metrics.ndb import bin_counts, ndb
 
 COUNTS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=30)
@@ -109,8 +109,10 @@ def test_held_out_points_of_clusters_seldom_differ() -> None:
             for n in (1000, 400)
         )
         centroids = kmeans(points, 20, seed, restarts=1)
-        reference = bin_counts(nearest(points, centroids), 20)
-        different += ndb(reference, bin_counts(nearest(held_out, centroids), 20)).different
+        reference = bin_counts(nearest_centroids(points, centroids), 20)
+        different += ndb(
+            reference, bin_counts(nearest_centroids(held_out, centroids), 20)
+        ).different
     assert 0.01 < different / 400 < 0.1
 
 
@@ -119,8 +121,8 @@ def test_lost_modes_are_counted() -> None:
     points = mixture(torch.arange(2000) % 20, seed=1)
     made = mixture(5 + torch.arange(150) % 15, seed=2)
     centroids = kmeans(points, 20)
-    counts = bin_counts(nearest(made, centroids), 20)
-    found = ndb(bin_counts(nearest(points, centroids), 20), counts)
+    counts = bin_counts(nearest_centroids(made, centroids), 20)
+    found = ndb(bin_counts(nearest_centroids(points, centroids), 20), counts)
     assert torch.equal(found.p_values < 0.05, counts == 0)
     assert (found.different, found.share) == (5, 0.25)
     assert (found.z[counts == 0] < 0).all()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gansynth.errors import InputError, OutputError
 from gansynth.evaluation.report.document import Report, Row, mean_and_spread
 from gansynth.evaluation.report.folder import Picture, check_report, write_report
-from gansynth.evaluation.report.json_format import from_json, to_json
+from gansynth.evaluation.report.json_format import report_from_json, report_to_json
 from gansynth.evaluation.report.measures import ABSENT, ARROWS, KEYS, MEASURES
 from gansynth.evaluation.report.page import Clip
 from gansynth.evaluation.report.text import plain, shorten, to_markdown, to_table
@@ -228,28 +228,28 @@ def test_names_cannot_break_the_markdown() -> None:
 @settings(max_examples=100, deadline=None)
 @given(reports)
 def test_json_comes_back_as_it_went(report: Report) -> None:
-    text = to_json(report)
-    assert same(from_json(text), report)
+    text = report_to_json(report)
+    assert same(report_from_json(text), report)
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
 def test_not_a_number_is_null_in_json() -> None:
     row = Row("a", "model", 5, (0, 1), {"yin": (math.nan, 0.5), "ndb": (math.inf,)})
-    text = to_json(Report((row,)))
+    text = report_to_json(Report((row,)))
     assert json.loads(text)["rows"][0]["values"] == {"yin": [None, 0.5], "ndb": [None]}
-    back = from_json(text).rows[0].values
+    back = report_from_json(text).rows[0].values
     assert math.isnan(back["yin"][0])
     assert math.isnan(back["ndb"][0])
 
 
 def changed(**changes: Any) -> str:
     """The JSON of a report with other values; None removes a key."""
-    data = {**json.loads(to_json(three_rows())), **changes}
+    data = {**json.loads(report_to_json(three_rows())), **changes}
     return json.dumps({key: value for key, value in data.items() if value is not None})
 
 
 def row_with(**changes: Any) -> list[dict[str, Any]]:
-    return [{**json.loads(to_json(three_rows()))["rows"][0], **changes}]
+    return [{**json.loads(report_to_json(three_rows()))["rows"][0], **changes}]
 
 
 @pytest.mark.parametrize(
@@ -281,13 +281,13 @@ def row_with(**changes: Any) -> list[dict[str, Any]]:
 )
 def test_other_json_is_refused(text: str | bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        from_json(text)
+        report_from_json(text)
 
 
 @pytest.mark.parametrize("value", [math.nan, {1, 2}, np.float32(1)])
 def test_settings_that_json_cannot_hold_are_refused(value: object) -> None:
     with pytest.raises(InputError, match=r"^report: JSON can't hold it \(.*\); use plain, finite"):
-        to_json(Report((), settings={"a": value}))
+        report_to_json(Report((), settings={"a": value}))
 
 
 # On disk
@@ -309,7 +309,7 @@ def test_a_report_is_written_with_its_page_and_pictures(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "ndb.png", "report.html", "report.json", "report.md",
     ]  # fmt: skip
-    assert same(from_json((folder / "report.json").read_bytes()), report)
+    assert same(report_from_json((folder / "report.json").read_bytes()), report)
     assert (folder / "report.md").read_text("utf-8") == to_markdown(
         report, {"ndb.png": "Kinds of sound"}
     )

@@ -38,7 +38,7 @@ _SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "va
 _LARGEST = 1 << 28  # bytes
 
 # A row's number as a spreadsheet shows it, and what it says, by lower-case column.
-Row = tuple[int, dict[str, Any]]
+ManifestRow = tuple[int, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _read_text(place: Path) -> str:
         _refuse(place, None, f"isn't text in UTF-8 (byte {error.start}); save it as CSV in UTF-8")
 
 
-def _csv_rows(place: Path, text: str) -> Iterator[Row]:
+def _csv_rows(place: Path, text: str) -> Iterator[ManifestRow]:
     header = text.lstrip("\r\n").split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -161,7 +161,7 @@ def _check_columns(place: Path, columns: list[str]) -> None:
             _refuse(place, 1, f"column={column!r}: is there twice; rename or remove one")
 
 
-def _json_rows(place: Path, text: str) -> Iterator[Row]:
+def _json_rows(place: Path, text: str) -> Iterator[ManifestRow]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue

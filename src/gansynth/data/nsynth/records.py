@@ -22,7 +22,7 @@ from gansynth.data.nsynth.notes import (
     NUMBERS,
     SAMPLE_RATE,
     WORDS,
-    describe,
+    describe_note,
     split_of,
 )
 from gansynth.data.nsynth.tf_example import Feature, parse_example
@@ -305,7 +305,7 @@ def _listed(file: Path, packed: bool, split: str | None, found: Record | Damage)
     if "audio" not in features:
         return Broken(origin, "audio is missing")
     place = found.data if packed else _Place(file, found.number, found.offset, len(found.data))
-    return describe(facts, origin, split, place)
+    return describe_note(facts, origin, split, place)
 
 
 def _broken(file: Path, damage: Damage) -> Broken:

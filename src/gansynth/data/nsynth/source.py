@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from gansynth.data.note import Source
 from gansynth.data.nsynth.records import RecordSource, find_records
-from gansynth.data.nsynth.wavs import ArchiveSource, JsonWavSource, is_archive, is_jsonwav_folder
+from gansynth.data.nsynth.wavs import (
+    ArchiveSource,
+    JsonWavSource,
+    is_jsonwav_folder,
+    is_tar_archive,
+)
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path
 
@@ -21,7 +26,7 @@ def open_nsynth(path: PathLike) -> Source | None:
     """
     place = as_path(path)
     try:
-        if is_archive(place):
+        if is_tar_archive(place):
             return ArchiveSource(place)
         if is_jsonwav_folder(place):
             return JsonWavSource(place)
@@ -41,7 +46,7 @@ def is_nsynth(path: PathLike) -> bool:
     """
     place = as_path(path)
     try:
-        return is_archive(place) or is_jsonwav_folder(place) or find_records(place) is not None
+        return is_tar_archive(place) or is_jsonwav_folder(place) or find_records(place) is not None
     except InputError:
         raise
     except (OSError, ValueError):

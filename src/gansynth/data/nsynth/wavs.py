@@ -23,7 +23,7 @@ from gansynth.data.nsynth.notes import (
     CHUNK_NOTES,
     NUMBERS,
     WORDS,
-    describe,
+    describe_note,
     split_of,
 )
 from gansynth.errors import InputError
@@ -51,7 +51,7 @@ def is_jsonwav_folder(path: Path) -> bool:
     return bool(_listings(path))
 
 
-def is_archive(path: Path) -> bool:
+def is_tar_archive(path: Path) -> bool:
     """Whether `path` is a tar archive, compressed or not."""
     try:
         return path.is_file() and tarfile.is_tarfile(path)
@@ -235,7 +235,7 @@ def _folder_set(listing: Path) -> _Set:
 
 
 def _entries(data: bytes, shown: str) -> dict[str, Any]:
-    """Notes by name; of each, only what `describe` asks for is kept."""
+    """Notes by name; of each, only what `describe_note` asks for is kept."""
 
     def keep(found: dict[str, Any]) -> dict[str, Any]:
         if any(isinstance(value, dict) for value in found.values()):
@@ -273,7 +273,7 @@ def _note(group: _Set, name: str, payload: Any) -> Note | Broken:
     entry = group.entries[name]
     if not isinstance(entry, dict):
         return Broken(origin, f"its entry in {LISTING} isn't an object")
-    return describe({"note_str": name, **entry}, origin, group.split, payload)
+    return describe_note({"note_str": name, **entry}, origin, group.split, payload)
 
 
 def _origin(group: _Set, name: str) -> str:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 from gansynth.data.note import UNKNOWN
 
 
-class Kind(NamedTuple):
+class InstrumentKind(NamedTuple):
     """NSynth's `instrument_family` and `instrument_source`."""
 
     family: str
     source: str
 
 
-NO_PITCH = "no pitched instrument"
+NOT_PITCHED = "no pitched instrument"
 EXPRESSION = "needs breath control"
 
 # Drum kits: SoundFont's own bank, General MIDI 2's, Yamaha XG's drums and effects.
@@ -117,7 +117,9 @@ def follows_standard(presets: Iterable[tuple[int, int, str]]) -> bool:
     return len(telling) >= _ENOUGH and sum(telling.values()) >= _AGREE * len(telling)
 
 
-def kind_of(bank: int, program: int, name: str, standard: bool = True) -> Kind | str:
+def instrument_kind(
+    bank: int, program: int, name: str, standard: bool = True
+) -> InstrumentKind | str:
     """What a preset is; a short reason instead if it is no pitched instrument.
 
     Timpani, orchestra hits, drums and sound effects have no clear pitch. Presets named "Expr."
@@ -126,7 +128,7 @@ def kind_of(bank: int, program: int, name: str, standard: bool = True) -> Kind |
     """
     named, family = family_of_name(name), _FAMILY_OF.get(program)
     if standard and (bank in _DRUM_BANKS or family is None):
-        return NO_PITCH
+        return NOT_PITCHED
     if "expr." in name.lower() or name.lower().endswith("expr"):
         return EXPRESSION
     if not standard or family is None:
@@ -134,19 +136,19 @@ def kind_of(bank: int, program: int, name: str, standard: bool = True) -> Kind |
     if named not in (None, family) and "synth_lead" not in (named, family):
         return _kind_by_name(bank, name, named)
     if program in _ELECTRONIC:
-        return Kind(family, "electronic")
-    return Kind(family, "synthetic" if program in _SYNTHETIC else "acoustic")
+        return InstrumentKind(family, "electronic")
+    return InstrumentKind(family, "synthetic" if program in _SYNTHETIC else "acoustic")
 
 
-def _kind_by_name(bank: int, name: str, family: str | None) -> Kind | str:
+def _kind_by_name(bank: int, name: str, family: str | None) -> InstrumentKind | str:
     text = _words_of(name)
     if family is None and (bank in _DRUM_BANKS or _PERCUSSION.search(text)):
-        return NO_PITCH
+        return NOT_PITCHED
     if _BY_CIRCUIT.search(text):
-        return Kind(family or "synth_lead", "synthetic")
+        return InstrumentKind(family or "synth_lead", "synthetic")
     if family is None:
-        return Kind(UNKNOWN, UNKNOWN)
-    return Kind(family, "electronic" if _BY_PLUG.search(text) else "acoustic")
+        return InstrumentKind(UNKNOWN, UNKNOWN)
+    return InstrumentKind(family, "electronic" if _BY_PLUG.search(text) else "acoustic")
 
 
 def _words_of(name: str) -> str:

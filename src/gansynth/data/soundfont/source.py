@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gansynth.data.labels import wrong_labels
 from gansynth.data.note import Broken, Dropped, Note, Sound, printable
 from gansynth.data.soundfont.engines import GAIN, Engine, find_engine, whole_blocks
-from gansynth.data.soundfont.general_midi import Kind, follows_standard, kind_of
+from gansynth.data.soundfont.general_midi import InstrumentKind, follows_standard, instrument_kind
 from gansynth.data.soundfont.repair import write_repaired
 from gansynth.data.soundfont.structure import Preset, SoundFont, read_soundfont
 from gansynth.errors import InputError
@@ -121,7 +121,7 @@ class SoundFontSource:
             self._folder = TemporaryDirectory(prefix="gansynth-")
             self._playable = write_repaired(font, Path(self._folder.name) / f"copy{_SUFFIX}")
         standard = follows_standard((p.bank, p.program, p.name) for p in font.presets)
-        self._kinds = [kind_of(p.bank, p.program, p.name, standard) for p in font.presets]
+        self._kinds = [instrument_kind(p.bank, p.program, p.name, standard) for p in font.presets]
         self._groups = self._number_groups()
         self.count: int | None = sum(
             max(len(self._keys_of(preset, velocity)), bool(preset.fault))
@@ -165,7 +165,7 @@ class SoundFontSource:
         for preset, kind in zip(self._font.presets, self._kinds, strict=True):
             for velocity in self._velocities:
                 keys = self._keys_of(preset, velocity)
-                if preset.fault and isinstance(kind, Kind):
+                if preset.fault and isinstance(kind, InstrumentKind):
                     origin = f"{self._name}:{preset.bank}:{preset.program}"
                     lost = max(1, len(keys))
                     yield [Broken(f"{origin} {preset.name}", preset.fault, lost, stops=False)]
@@ -236,7 +236,7 @@ class SoundFontSource:
         return [
             preset
             for preset, kind in zip(self._font.presets, self._kinds, strict=True)
-            if isinstance(kind, Kind)
+            if isinstance(kind, InstrumentKind)
         ]
 
     def _unplayable(self, preset: Preset) -> str:
@@ -265,7 +265,7 @@ class SoundFontSource:
         }
 
     def _note(
-        self, preset: Preset, kind: Kind | str, key: int, velocity: int
+        self, preset: Preset, kind: InstrumentKind | str, key: int, velocity: int
     ) -> Note | Broken | Dropped:
         address = f"{preset.bank}:{preset.program}"
         origin = f"{self._name}:{address}:{key}:{velocity}"

@@ -95,7 +95,7 @@ class Preset:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleHeader:
     """A recording: where it lies in the data (frames; bytes if `vorbis`), its stereo partner.
 
     `fault` says what is damaged of it; empty where nothing is.
@@ -131,7 +131,7 @@ class SoundFont:
 
     path: Path
     presets: tuple[Preset, ...]
-    samples: tuple[Sample, ...]
+    samples: tuple[SampleHeader, ...]
     origins: tuple[int, ...]
     strict: bool = True
 
@@ -273,22 +273,22 @@ def _table(file: BinaryIO, name: str, start: int, end: int) -> Table:
 
 def _samples(
     file: BinaryIO, table: Table, start: int, end: int, text: Callable[[bytes], str]
-) -> tuple[Sample, ...]:
+) -> tuple[SampleHeader, ...]:
     """All samples but the terminal record."""
     count = len(table) - 1
     samples = []
     for row in table[:-1]:
         name, vorbis = text(bytes(row["name"])), bool(row["type"] & _VORBIS)
         if row["type"] & _ROM:  # lies in a sound card, not in the file
-            samples.append(Sample(name, 0, 0, None, False))
+            samples.append(SampleHeader(name, 0, 0, None, False))
             continue
         first, last = int(row["start"]), int(row["end"])
         link = int(row["link"]) if row["type"] & 0xE and row["link"] < count else None
         fault = _sample_fault(file, first, last, vorbis, start, end)
         if fault:
-            samples.append(Sample(name, 0, 0, None, vorbis, f"its sample {name!r} {fault}"))
+            samples.append(SampleHeader(name, 0, 0, None, vorbis, f"its sample {name!r} {fault}"))
         else:
-            samples.append(Sample(name, first, last, link, vorbis))
+            samples.append(SampleHeader(name, first, last, link, vorbis))
     return tuple(samples)
 
 
@@ -304,7 +304,7 @@ def _sample_fault(file: BinaryIO, first: int, last: int, vorbis: bool, start: in
 
 
 def _presets(
-    tables: dict[str, Table], samples: tuple[Sample, ...], text: Callable[[bytes], str]
+    tables: dict[str, Table], samples: tuple[SampleHeader, ...], text: Callable[[bytes], str]
 ) -> tuple[tuple[Preset, ...], bool]:
     """All presets, and whether an index lies beyond its table."""
     instruments, missing = _zones(tables, "inst", "ibag", "igen", _SAMPLE, len(samples))
@@ -389,7 +389,9 @@ def _both(outer: Zone, inner: Zone) -> Zone | None:
     return Zone(low_key, high_key, low_velocity, high_velocity, inner.sample)
 
 
-def _origins(file: BinaryIO, samples: tuple[Sample, ...], start: int, end: int) -> tuple[int, ...]:
+def _origins(
+    file: BinaryIO, samples: tuple[SampleHeader, ...], start: int, end: int
+) -> tuple[int, ...]:
     """For each sample, the first one that shares recorded sound with it."""
     sets = _Sets(len(samples))
     first_with: dict[bytes, int] = {}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gansynth.errors import OutputError
-from gansynth.evaluation.listeners.features import FIELDS, VERSION, Features
+from gansynth.evaluation.listeners.features import FEATURE_NAMES, FEATURES_VERSION, Features
 from gansynth.files import PathLike, as_path, atomic_path
 
 
@@ -45,7 +45,7 @@ class FeatureCache:
         """
         if self.folder is None:
             return compute()
-        text = json.dumps({"version": VERSION, **facts}, sort_keys=True)
+        text = json.dumps({"version": FEATURES_VERSION, **facts}, sort_keys=True)
         path = self.folder / f"features-{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
         found = _read(path)
         if found is None:
@@ -57,7 +57,7 @@ class FeatureCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path, overwrite=True) as temporary, open(temporary, "wb") as file:
-                np.savez(file, **{name: getattr(features, name) for name in FIELDS})
+                np.savez(file, **{name: getattr(features, name) for name in FEATURE_NAMES})
         except (OSError, OutputError) as error:
             self._warn(f"cache={str(self.folder)!r}: can't be written ({error}); nothing is kept.")
             self.folder = None
@@ -66,6 +66,6 @@ class FeatureCache:
 def _read(path: Path) -> Features | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Features(**{name: arrays[name] for name in FIELDS})
+            return Features(**{name: arrays[name] for name in FEATURE_NAMES})
     except Exception:  # missing, cut short, damaged: each kind raises errors of its own
         return None

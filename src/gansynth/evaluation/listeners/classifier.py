@@ -40,16 +40,16 @@ from gansynth.evaluation.listeners.tensor_file import read_tensors, write_tensor
 from gansynth.files import PathLike
 from gansynth.pitches import describe_pitches, pitch_to_hertz
 
-FORMAT_VERSION = 1
-METADATA_KEY = "gansynth_pitch_classifier"
-SHIPPED = "pitch_classifier.safetensors"
+CLASSIFIER_FORMAT = 1
+CLASSIFIER_KEY = "gansynth_pitch_classifier"
+BUNDLED_CLASSIFIER = "pitch_classifier.safetensors"
 
 BINS = 3  # a semitone
 MARGIN = 2  # semitones of the pitch grid beyond the lowest and highest pitch
 RATIOS = (1 / 3, 1 / 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12)  # of the stacked harmonics
 WINDOW = 0.512  # seconds: what it takes to tell 32.7 Hz from 34.6
 RANGE = 80.0  # dB below the loudest band that are looked at
-SHORTEST = 0.25  # seconds
+SHORTEST_INPUT = 0.25  # seconds
 
 _SILENT = 1e-6  # peak, full scale 1
 _BAND = 4  # semitones of a band of the spectral envelope
@@ -306,10 +306,11 @@ def check_fits(
             f"notes have {theirs}{sample_rate} Hz; train one with gansynth evaluate "
             "train-classifier."
         )
-    if samples < SHORTEST * sample_rate:
+    if samples < SHORTEST_INPUT * sample_rate:
         raise InputError(
-            f"samples={samples}: {name} judges notes of {SHORTEST} s or more, which are "
-            f"{math.ceil(SHORTEST * sample_rate)} samples at {sample_rate} Hz; use longer notes."
+            f"samples={samples}: {name} judges notes of {SHORTEST_INPUT} s or more, which are "
+            f"{math.ceil(SHORTEST_INPUT * sample_rate)} samples at {sample_rate} Hz; use longer "
+            "notes."
         )
 
 
@@ -324,11 +325,11 @@ def save_classifier(
         If the file exists (without `overwrite`) or can't be written.
     """
     description = {
-        "format_version": FORMAT_VERSION,
+        "format_version": CLASSIFIER_FORMAT,
         "config": asdict(classifier.config),
         "record": classifier.record,
     }
-    write_tensors(path, classifier._stored(), METADATA_KEY, description, overwrite=overwrite)
+    write_tensors(path, classifier._stored(), CLASSIFIER_KEY, description, overwrite=overwrite)
 
 
 def load_classifier(path: PathLike | None = None) -> PitchClassifier:
@@ -341,17 +342,17 @@ def load_classifier(path: PathLike | None = None) -> PitchClassifier:
         configuration.
     """
     if path is None:
-        with resources.as_file(resources.files(__package__) / SHIPPED) as shipped:
+        with resources.as_file(resources.files(__package__) / BUNDLED_CLASSIFIER) as shipped:
             return load_classifier(shipped)
     where = f"classifier={str(path)!r}"
     remedy = "copy or train it again"
     description, tensors = read_tensors(
-        path, METADATA_KEY, where=where, kind="a pitch classifier", remedy=remedy
+        path, CLASSIFIER_KEY, where=where, kind="a pitch classifier", remedy=remedy
     )
-    if (version := description.get("format_version")) != FORMAT_VERSION:
+    if (version := description.get("format_version")) != CLASSIFIER_FORMAT:
         raise ModelError(
-            f"{where}: format_version={version!r}: this gansynth reads {FORMAT_VERSION}; train it "
-            "again, or install the gansynth that made it."
+            f"{where}: format_version={version!r}: this gansynth reads {CLASSIFIER_FORMAT}; train "
+            "it again, or install the gansynth that made it."
         )
     try:
         options = description["config"]

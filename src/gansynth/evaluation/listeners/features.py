@@ -19,13 +19,13 @@ from torch import Tensor
 from gansynth.evaluation.listeners.classifier import PitchClassifier
 from gansynth.evaluation.listeners.log_mel import PooledLogMel
 from gansynth.evaluation.listeners.music_embedding import MusicEmbedding
-from gansynth.evaluation.listeners.note_features import GROUPS, SHORTEST, features
+from gansynth.evaluation.listeners.note_features import GROUPS, SHORTEST_NOTE, features
 from gansynth.evaluation.listeners.pitch_estimators import Crepe, yin_pitches
 from gansynth.evaluation.listeners.steadiness import steps
 from gansynth.evaluation.metrics.sanity import note_facts
-from gansynth.evaluation.systems.base import Batch
+from gansynth.evaluation.systems.base import WaveBatch
 
-VERSION = 2  # to be raised when a judge changes, so that nothing old is taken from a cache
+FEATURES_VERSION = 2  # to be raised when a judge changes, so that nothing old is taken from a cache
 
 CREPE_NOTES = 100  # a sample: a note takes a tenth of a second
 MUSIC_NOTES = 400  # these too, nearly
@@ -91,10 +91,10 @@ class Features:
 
     def first(self, count: int) -> Features:
         """Those of the first notes."""
-        return Features(*(getattr(self, name)[:count] for name in FIELDS))
+        return Features(*(getattr(self, name)[:count] for name in FEATURE_NAMES))
 
 
-FIELDS = tuple(item.name for item in fields(Features))
+FEATURE_NAMES = tuple(item.name for item in fields(Features))
 
 
 class FeatureExtractor:
@@ -121,7 +121,7 @@ class FeatureExtractor:
         music: MusicEmbedding | None = None,
     ) -> None:
         self.classifier = classifier
-        self.two_sample = two_sample and seconds >= SHORTEST
+        self.two_sample = two_sample and seconds >= SHORTEST_NOTE
         self.sample_rate = classifier.config.sample_rate
         self.crepe, self.music = crepe, music
         self._log_mel = PooledLogMel(self.sample_rate, round(seconds * self.sample_rate))
@@ -129,7 +129,7 @@ class FeatureExtractor:
 
     def hear(
         self,
-        batches: Iterable[Batch],
+        batches: Iterable[WaveBatch],
         bar: Any,
         *,
         sample_rate: int | None = None,
@@ -151,7 +151,7 @@ class FeatureExtractor:
             Up to which frequency the two-sample test hears, in Hz.
         """
         rate = sample_rate or self.sample_rate
-        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in FIELDS}
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in FEATURE_NAMES}
         heard = 0
         for waves, pitches in batches:
             facts = note_facts(waves)

@@ -32,7 +32,7 @@ GROUPS = ("onset", "modulation", "spectrum", "decay", "release", "fine")
 HOLD = 3.0  # seconds that a key is held, as in NSynth
 HIGHEST = 20_000.0  # Hz
 LOWEST_RATE = 8000  # Hz
-SHORTEST = 0.3  # seconds
+SHORTEST_NOTE = 0.3  # seconds
 
 _BANDS, _SPECTRUM_BANDS, _FINE_BANDS = 8, 40, 6
 _LOWEST = 30.0  # Hz
@@ -100,10 +100,10 @@ def _check(notes: NDArray, sample_rate: int, highest: float | None, hold: float)
         raise InputError(f"waves of shape {list(notes.shape)}: must be [notes, samples].")
     if sample_rate < LOWEST_RATE:
         raise InputError(f"sample_rate={sample_rate}: must be {LOWEST_RATE} Hz or more.")
-    if hold < SHORTEST or notes.shape[1] < SHORTEST * sample_rate:
+    if hold < SHORTEST_NOTE or notes.shape[1] < SHORTEST_NOTE * sample_rate:
         raise InputError(
-            f"hold={hold:g}, notes of {notes.shape[1] / sample_rate:.2f} s: must be {SHORTEST} s "
-            "or more."
+            f"hold={hold:g}, notes of {notes.shape[1] / sample_rate:.2f} s: must be "
+            f"{SHORTEST_NOTE} s or more."
         )
     if highest is not None and not 2000 <= highest <= sample_rate / 2:
         raise InputError(
@@ -179,7 +179,7 @@ def _centres(powers: Tensor, matrix: Tensor, bands: Tensor, floor: Tensor) -> Te
 
 
 def _onset(levels: Tensor) -> Tensor:
-    first = levels[:, : round(SHORTEST / _HOP)]
+    first = levels[:, : round(SHORTEST_NOTE / _HOP)]
     return (first - first.mean(dim=1, keepdim=True)).flatten(1)
 
 

@@ -91,8 +91,8 @@ def train_classifier(
     Returns
     -------
     dict or None
-        The classifier's `record`: what it was trained on and what `measure` says of the held-out
-        notes. None if `minutes` were over before the end.
+        The classifier's `record`: what it was trained on and what `measure_accuracy` says of
+        the held-out notes. None if `minutes` were over before the end.
 
     Raises
     ------
@@ -129,14 +129,14 @@ def train_classifier(
         **state.key,
         "notes": len(task.rows),
         "instruments": task.kinds,
-        "held_out": measure(classifier, notes, task.held_out),
+        "held_out": measure_accuracy(classifier, notes, task.held_out),
     }
     save_classifier(path, classifier, overwrite=overwrite)
     state.path.unlink(missing_ok=True)
     return classifier.record
 
 
-def measure(
+def measure_accuracy(
     classifier: PitchClassifier, notes: PreparedNotes, rows: NDArray[np.int64]
 ) -> dict[str, Any]:
     """How well a classifier does on some rows of notes; a number that no notes speak for is None.

@@ -61,7 +61,7 @@ def kmeans(
     return centroids + centre
 
 
-def nearest(points: Tensor | np.ndarray, centroids: Tensor | np.ndarray) -> Tensor:
+def nearest_centroids(points: Tensor | np.ndarray, centroids: Tensor | np.ndarray) -> Tensor:
     """The cluster of each point: its nearest centroid, the first of equally near ones.
 
     Parameters

@@ -80,11 +80,11 @@ def nearest_distances(
     reference_pitches: ArrayLike,
     exclude_self: bool = False,
 ) -> NDArray[np.float64]:
-    """Distance of each point to the nearest reference of its pitch; see `nearest`."""
-    return nearest(points, pitches, reference, reference_pitches, exclude_self).distance
+    """Distance of each point to the nearest reference of its pitch; see `nearest_notes`."""
+    return nearest_notes(points, pitches, reference, reference_pitches, exclude_self).distance
 
 
-def nearest(
+def nearest_notes(
     points: NDArray[np.floating],
     pitches: ArrayLike,
     reference: NDArray[np.floating],

@@ -13,7 +13,7 @@ from gansynth.errors import InputError
 from gansynth.evaluation.report.measures import KEYS, MEASURES, Measure
 from gansynth.evaluation.report.words import plain, words
 
-Kind = Literal["real", "representation", "model", "wavs"]
+SystemKind = Literal["real", "representation", "model", "wavs"]
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,16 @@ class Row:
     """
 
     name: str
-    kind: Kind
+    kind: SystemKind
     notes: int
     seeds: tuple[int, ...] = ()
     values: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise InputError(f"kind={self.kind!r}: must be one of {', '.join(get_args(Kind))}.")
+        if self.kind not in get_args(SystemKind):
+            raise InputError(
+                f"kind={self.kind!r}: must be one of {', '.join(get_args(SystemKind))}."
+            )
         for key, values in self.values.items():
             if key not in KEYS:
                 raise InputError(f"values: {key!r}: there is no such measure; see MEASURES.")

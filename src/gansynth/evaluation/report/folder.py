@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gansynth.errors import InputError, OutputError
 from gansynth.evaluation.report.document import Report
-from gansynth.evaluation.report.json_format import to_json
+from gansynth.evaluation.report.json_format import report_to_json
 from gansynth.evaluation.report.page import Clip, write_page
 from gansynth.evaluation.report.text import to_markdown
 from gansynth.files import (
@@ -87,7 +87,7 @@ def write_report(
     """
     check_report(folder, [picture.name for picture in pictures], overwrite=overwrite)
     with staged_folder(folder, overwrite=overwrite) as stage:
-        write_text(stage / JSON, to_json(report))
+        write_text(stage / JSON, report_to_json(report))
         captions = {f"{picture.name}.png": picture.caption for picture in pictures}
         write_text(stage / MARKDOWN, to_markdown(report, captions))
         for picture in pictures:

@@ -10,15 +10,15 @@ from typing import Any, NoReturn
 from gansynth.errors import InputError
 from gansynth.evaluation.report.document import Report, Row
 
-FORMAT_VERSION = 1
+REPORT_FORMAT = 1
 
 
-def to_json(report: Report) -> str:
+def report_to_json(report: Report) -> str:
     """The report as JSON text; a value that isn't finite is null.
 
     Raises `InputError` where settings or environment hold what JSON can't.
     """
-    data: dict[str, Any] = {"format_version": FORMAT_VERSION} | asdict(report)
+    data: dict[str, Any] = {"format_version": REPORT_FORMAT} | asdict(report)
     for row in data["rows"]:
         for key, values in row["values"].items():
             row["values"][key] = [value if math.isfinite(value) else None for value in values]
@@ -30,8 +30,8 @@ def to_json(report: Report) -> str:
         ) from None
 
 
-def from_json(text: str | bytes) -> Report:
-    """Read what `to_json` wrote; null becomes NaN.
+def report_from_json(text: str | bytes) -> Report:
+    """Read what `report_to_json` wrote; null becomes NaN.
 
     Raises
     ------
@@ -41,12 +41,12 @@ def from_json(text: str | bytes) -> Report:
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
         version = data.pop("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
+        if isinstance(version, int) and version > REPORT_FORMAT:
             raise InputError(
-                f"report: format_version={version}: this gansynth reads {FORMAT_VERSION}; install "
+                f"report: format_version={version}: this gansynth reads {REPORT_FORMAT}; install "
                 "a newer gansynth."
             )
-        if type(version) is not int or version != FORMAT_VERSION:
+        if type(version) is not int or version != REPORT_FORMAT:
             raise ValueError(f"format_version={version!r}")
         _check_keys(data, Report)
         return Report(

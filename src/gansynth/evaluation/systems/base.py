@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.evaluation.metrics.timbre import TimbreScale
-from gansynth.evaluation.report.document import Kind
+from gansynth.evaluation.report.document import SystemKind
 
 if TYPE_CHECKING:
     from gansynth.evaluation.systems.dataset import DatasetNotes
@@ -23,8 +23,8 @@ BATCH = 16
 
 Waves = NDArray[np.float32]
 Pitches = NDArray[np.int64]
-Batch = tuple[Waves, Pitches]
-TimbreOf = Callable[[Iterator[Batch]], NDArray[np.floating]]
+WaveBatch = tuple[Waves, Pitches]
+TimbreOf = Callable[[Iterator[WaveBatch]], NDArray[np.floating]]
 
 
 class System(Protocol):
@@ -46,7 +46,7 @@ class System(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> SystemKind: ...
     @property
     def notes(self) -> int: ...
     @property
@@ -68,7 +68,7 @@ class System(Protocol):
         """What the report's settings say of it."""
         ...
 
-    def batches(self, seed: int) -> Iterator[Batch]:
+    def batches(self, seed: int) -> Iterator[WaveBatch]:
         """Waves float32 `[some, samples]`, full scale 1, and their MIDI pitches `[some]`."""
         ...
 
@@ -95,7 +95,7 @@ class System(Protocol):
         ...
 
 
-def first_notes(batches: Iterator[Batch], pitches: Sequence[int]) -> list[Waves | None]:
+def first_notes(batches: Iterator[WaveBatch], pitches: Sequence[int]) -> list[Waves | None]:
     """The first note of each of some pitches; None where there is none."""
     found: dict[int, Waves] = {}
     for waves, theirs in batches:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from gansynth.data.store import PreparedNotes
 from gansynth.evaluation.metrics.timbre import TimbreScale
-from gansynth.evaluation.report.document import Kind
-from gansynth.evaluation.systems.base import BATCH, Batch, TimbreOf, Waves, first_notes
+from gansynth.evaluation.report.document import SystemKind
+from gansynth.evaluation.systems.base import BATCH, TimbreOf, WaveBatch, Waves, first_notes
 from gansynth.pcm import FULL_SCALE
 
 
@@ -24,7 +24,7 @@ class DatasetNotes:
     name: str
     data: PreparedNotes
     rows: NDArray[np.int64]
-    kind: ClassVar[Kind] = "real"
+    kind: ClassVar[SystemKind] = "real"
     seeds: ClassVar[tuple[int, ...]] = ()
     original: ClassVar[None] = None
     settings: ClassVar[dict[str, str]] = {}
@@ -67,7 +67,7 @@ class DatasetNotes:
         """Waves float32 `[rows, samples]` of rows of the prepared folder, full scale 1."""
         return self.data.waveforms[rows].astype(np.float32) / FULL_SCALE
 
-    def batches(self, seed: int = 0) -> Iterator[Batch]:
+    def batches(self, seed: int = 0) -> Iterator[WaveBatch]:
         for start in range(0, len(self.rows), BATCH):
             some = self.rows[start : start + BATCH]
             yield self.waves(some), self.data.pitches[some]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.evaluation.metrics.timbre import OCTAVE, TimbreScale, path_numbers
-from gansynth.evaluation.report.document import Kind
+from gansynth.evaluation.report.document import SystemKind
 from gansynth.evaluation.systems.base import BATCH as _BATCH
-from gansynth.evaluation.systems.base import Batch, Pitches, TimbreOf, Waves
+from gansynth.evaluation.systems.base import Pitches, TimbreOf, WaveBatch, Waves
 from gansynth.model.synth import Synth
 from gansynth.performance.instruments import slerp
 
@@ -39,7 +39,7 @@ class ModelSystem:
     seeds: tuple[int, ...]
     counts: dict[int, int]
     struck: tuple[int, ...] = (100,)
-    kind: ClassVar[Kind] = "model"
+    kind: ClassVar[SystemKind] = "model"
     facts: ClassVar[None] = None
     original: ClassVar[None] = None
 
@@ -59,7 +59,7 @@ class ModelSystem:
             return None
         return np.random.default_rng([seed, 4]).choice(self.struck, self.notes)
 
-    def batches(self, seed: int) -> Iterator[Batch]:
+    def batches(self, seed: int) -> Iterator[WaveBatch]:
         latents = self.synth.sample_latents(self.notes, seed)
         weights = np.array(list(self.counts.values()), np.float64)
         # A stream of its own, so that a note's pitch says nothing about its latent.
@@ -68,7 +68,7 @@ class ModelSystem:
         )
         yield from self._played(latents, pitches, self.velocities(seed))
 
-    def octaves(self, seed: int) -> Iterator[Batch]:
+    def octaves(self, seed: int) -> Iterator[WaveBatch]:
         """Each of `LATENTS` latents at two pitches an octave apart, one after the other.
 
         Nothing where the pitches to judge hold no octave.
@@ -82,7 +82,7 @@ class ModelSystem:
         pitches = np.stack([lower, lower + OCTAVE], axis=1).ravel()
         yield from self._played(latents.repeat(2, axis=0), pitches)
 
-    def paths(self, seed: int) -> Iterator[Batch]:
+    def paths(self, seed: int) -> Iterator[WaveBatch]:
         """`PATHS` ways of `POINTS` notes from one latent to another, at `middle_pitch`."""
         random = np.random.default_rng([seed, 3])
         ends = random.standard_normal((PATHS, 2, self.synth.latent_size))
@@ -91,7 +91,7 @@ class ModelSystem:
 
     def _played(
         self, latents: Waves, pitches: Pitches, struck: NDArray[np.int64] | None = None
-    ) -> Iterator[Batch]:
+    ) -> Iterator[WaveBatch]:
         for start in range(0, len(latents), _BATCH):
             some = slice(start, start + _BATCH)
             velocities = None if struck is None else struck[some]

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from gansynth.config import Config, preset
 from gansynth.evaluation.metrics.timbre import TimbreScale
-from gansynth.evaluation.report.document import Kind
-from gansynth.evaluation.systems.base import Batch, TimbreOf, Waves
+from gansynth.evaluation.report.document import SystemKind
+from gansynth.evaluation.systems.base import TimbreOf, WaveBatch, Waves
 from gansynth.evaluation.systems.dataset import DatasetNotes
 from gansynth.model.synth import Synth
 from gansynth.networks.family import family_of
@@ -46,7 +46,7 @@ class RoundTrip:
         Constants of a measured normalizer.
     """
 
-    kind: ClassVar[Kind] = "representation"
+    kind: ClassVar[SystemKind] = "representation"
     seeds: ClassVar[tuple[int, ...]] = ()
     settings: ClassVar[dict[str, str]] = {}
 
@@ -83,7 +83,7 @@ class RoundTrip:
     def velocities(self, seed: int = 0) -> NDArray[np.int64]:
         return self.original.velocities()
 
-    def batches(self, seed: int = 0) -> Iterator[Batch]:
+    def batches(self, seed: int = 0) -> Iterator[WaveBatch]:
         velocities = self.original.velocities()
         done = 0
         for waves, pitches in self.original.batches():

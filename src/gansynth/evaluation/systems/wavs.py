@@ -16,8 +16,8 @@ from gansynth.errors import InputError
 from gansynth.evaluation.listeners.note_features import LOWEST_RATE
 from gansynth.evaluation.metrics.timbre import TimbreScale
 from gansynth.evaluation.metrics.two_sample import FEWEST_GROUPS
-from gansynth.evaluation.report.document import Kind
-from gansynth.evaluation.systems.base import BATCH, Batch, TimbreOf, Waves, first_notes
+from gansynth.evaluation.report.document import SystemKind
+from gansynth.evaluation.systems.base import BATCH, TimbreOf, WaveBatch, Waves, first_notes
 from gansynth.files import PathLike
 from gansynth.pcm import FULL_SCALE
 from gansynth.pitches import describe_pitches
@@ -51,7 +51,7 @@ class WavFolder:
         one, or a file can't be read or has no pitch.
     """
 
-    kind: ClassVar[Kind] = "wavs"
+    kind: ClassVar[SystemKind] = "wavs"
     seeds: ClassVar[tuple[int, ...]] = ()
     facts: ClassVar[None] = None
     original: ClassVar[None] = None
@@ -92,7 +92,7 @@ class WavFolder:
     def notes(self) -> int:
         return len(self._found)
 
-    def batches(self, seed: int = 0) -> Iterator[Batch]:
+    def batches(self, seed: int = 0) -> Iterator[WaveBatch]:
         for start in range(0, len(self._found), BATCH):
             some = self._found[start : start + BATCH]
             waves = np.stack([self._read(note) for note in some])
