@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo demo-serve test lint types bench release ship-model clean
+.PHONY: help demo demo-serve test lint types bench torture release ship-model clean
 
 help:
 	@echo "make demo        render Bach's Prelude in C to demo/clip.wav, with a picture"
 	@echo "make demo-serve  play the instrument in the browser"
 	@echo "make test        lint, check types and run all tests (JOBS=2 at once)"
 	@echo "make bench       measure speed and memory, as ratios (about 18 minutes)"
+	@echo "make torture     kill, race, fill and attack the program; prints a table (under 30 minutes)"
 	@echo "make release     build and check what is published"
 	@echo "make ship-model  train the model that ships, from a SoundFont (MINUTES=90; SHIP='--go-on')"
 	@echo "make clean       remove the environment and what the others made"
@@ -52,6 +53,9 @@ test: lint types
 
 bench: $(DEV)
 	$(BIN)/python -m bench
+
+torture: $(DEV)
+	$(BIN)/python -m torture
 
 release: $(VENV)/.ready-release
 	rm -rf dist

@@ -1,0 +1,1 @@
+"""Tortures the program: kills, races, full disks, greedy and damaged input; prints a table."""
