@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo demo-serve test lint types bench torture release ship-model clean
+.PHONY: help demo demo-serve demo-web test lint types bench torture release ship-model clean
 
 help:
 	@echo "make demo        render Bach's Prelude in C to demo/clip.wav, with a picture"
 	@echo "make demo-serve  play the instrument in the browser"
+	@echo "make demo-web    the same as static files, without a server of ours: demo/site"
 	@echo "make test        lint, check types and run all tests (JOBS=2 at once)"
 	@echo "make bench       measure speed and memory, as ratios (about 18 minutes)"
 	@echo "make torture     kill, race, fill and attack the program; prints a table (under 30 minutes)"
@@ -41,6 +42,12 @@ demo: $(VENV)/.ready-plot
 demo-serve: $(VENV)/.ready-serve
 	$(BIN)/gansynth serve --open
 
+demo-web: $(VENV)/.ready-onnx
+	$(BIN)/gansynth export web --force -o demo/site
+	@echo
+	@echo "play it at http://127.0.0.1:8000 (Ctrl-C ends it); any host can serve demo/site"
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory demo/site 8000
+
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -68,4 +75,4 @@ ship-model: $(DEV)
 	$(BIN)/python -m ship --minutes $(MINUTES) $(SHIP)
 
 clean:
-	rm -rf $(VENV) dist demo/clip.*
+	rm -rf $(VENV) dist demo/clip.* demo/site

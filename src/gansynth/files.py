@@ -136,10 +136,10 @@ def missing_folders(folder: Path) -> list[Path]:
 def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder; the files that the body puts there appear in `folder` together.
 
-    `folder` is made if it is missing, and the folders above it too. If the body raises, nothing of
-    it is left, and what was in `folder` stays. Symbolic links are followed. Raises `OutputError`
-    for a file that exists already (unless `overwrite`), and for an `OSError` of the body, as
-    `atomic_path` does.
+    `folder` is made if it is missing, and the folders above it too. Files may lie in folders of
+    their own. If the body raises, nothing of it is left, and what was in `folder` stays. Symbolic
+    links are followed. Raises `OutputError` for a file that exists already (unless `overwrite`),
+    and for an `OSError` of the body, as `atomic_path` does.
     """
     target = as_path(folder)
     made = missing_folders(target)
@@ -150,11 +150,14 @@ def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path
         target.mkdir(parents=True, exist_ok=True)
         stage.mkdir()
         yield stage
-        files = sorted(stage.iterdir())
+        for inner in sorted(path for path in stage.rglob("*") if path.is_dir()):
+            made += missing_folders(target / inner.relative_to(stage))
+            (target / inner.relative_to(stage)).mkdir(exist_ok=True)
+        files = sorted(path for path in stage.rglob("*") if path.is_file())
         for file in files:
-            check_writable(target / file.name, overwrite=overwrite)
+            check_writable(target / file.relative_to(stage), overwrite=overwrite)
         for file in files:
-            final = Path(os.path.realpath(target / file.name))
+            final = Path(os.path.realpath(target / file.relative_to(stage)))
             added += [] if final.exists() else [final]
             os.replace(file, final)
         done = True

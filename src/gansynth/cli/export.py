@@ -1,4 +1,4 @@
-"""`gansynth export sfz` and `onnx`: words to calls of the export room."""
+"""`gansynth export sfz`, `onnx` and `web`: words to calls of the export and site rooms."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ Examples:
   gansynth export onnx -o gansynth.onnx
   gansynth export onnx --model acoustic_only.safetensors -o acoustic_only.onnx
 """
-
+_WEB_EPILOG = """\b
+Examples:
+  gansynth export web -o site && python -m http.server -d site
+  gansynth export web --model acoustic_only.safetensors -o site
+"""
 
 # What people look for, and where it is.
 _ELSEWHERE = ("dspreset", "decentsampler", "decent-sampler", "sf2", "soundfont", "wav", "flac")
@@ -152,12 +156,13 @@ def sfz(
     required=True,
     help="File to write (.onnx).",
 )
+@click.option("--half", is_flag=True, help="Keep weights in float16: half the size.")
 @_force
-def onnx(model: str | None, output: str, force: bool) -> None:
+def onnx(model: str | None, output: str, half: bool, force: bool) -> None:
     """Write a model as ONNX: latents and pitches go in, waveforms come out."""
     from gansynth import load
     from gansynth.cli.runner import warn
-    from gansynth.export.onnx import TOLERANCE, check_onnx, export_onnx
+    from gansynth.export.onnx import HALF_TOLERANCE, TOLERANCE, check_onnx, export_onnx
     from gansynth.model.load import SHIPPED_NAME
 
     check_onnx(output, overwrite=force)
@@ -165,12 +170,73 @@ def onnx(model: str | None, output: str, force: bool) -> None:
     warn(synth.warnings)
     name = model or f"the {SHIPPED_NAME}"
     click.echo(f"Exporting {name}, then comparing its notes with the model's …", err=True)
-    written = export_onnx(synth, output, overwrite=force)
+    written = export_onnx(synth, output, half=half, overwrite=force)
+    allowed = HALF_TOLERANCE if half else TOLERANCE
     click.echo(f"{written.path}  {written.bytes / 1e6:.1f} MB")
     click.echo(
         f"{written.notes} random notes differ from the model's by {written.difference:.1f} dB at "
-        f"most (allowed: {TOLERANCE:g} dB)"
+        f"most (allowed: {allowed:g} dB)"
     )
+
+
+@export.command(epilog=_WEB_EPILOG)
+@click.option(
+    "--model",
+    type=click.Path(readable=False),
+    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
+    "bundled model]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(readable=False),
+    required=True,
+    help="Folder for the site.",
+)
+@click.option(
+    "--runtime",
+    type=click.Path(readable=False),
+    metavar="FOLDER|FILE.tgz",
+    help="The npm package onnxruntime-web, for machines without a network.  [default: fetched "
+    "once]",
+)
+@click.option(
+    "--sliders/--no-sliders", default=True, help="Leave out the sliders, and don't measure them."
+)
+@_force
+def web(model: str | None, output: str, runtime: str | None, sliders: bool, force: bool) -> None:
+    """Write the browser instrument as static files that any web server can serve.
+
+    Visitors need no Python, and after their first visit no network.
+    """
+    from gansynth import load
+    from gansynth.cli.runner import warn
+    from gansynth.evaluation.listeners.cache import default_folder
+    from gansynth.model.load import SHIPPED_NAME
+    from gansynth.serve.directions import find_directions
+    from gansynth.site.folder import check_site, export_site
+
+    check_site(output, overwrite=force)
+    synth = load(model, "cpu")
+    warn(synth.warnings)
+    cache = default_folder()
+    exported = export_site(
+        synth,
+        output,
+        name=os.path.basename(os.path.normpath(model)) if model else SHIPPED_NAME,
+        model_path=model,
+        directions=find_directions(synth, cache) if sliders else [],
+        runtime=runtime,
+        cache=cache,
+        overwrite=force,
+        say=lambda words: click.echo(words, err=True),
+    )
+    click.echo(f"{exported.path}  {exported.bytes / 1e6:.1f} MB to download")
+    click.echo(
+        f"{exported.notes} random notes differ from the model's by {exported.difference:.1f} dB at "
+        "most"
+    )
+    click.echo(f"play it with: python -m http.server -d {output}")
 
 
 def _chosen(instruments: list[Instrument], path: str, number: int | None) -> Instrument:

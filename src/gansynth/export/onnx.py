@@ -35,9 +35,12 @@ from gansynth.model.voice import Voice
 # Decibels: a note's difference from the model's own, against the note. Rounding alone makes -70 to
 # -120: phases are sums over all frames, so two orders of summing up part a little.
 TOLERANCE = -50.0
+# The same with weights in float16: -33 to -55 dB for the bundled model with random bits below them.
+HALF_TOLERANCE = -20.0
 _OPSET = 18
 _SILENCE = 1e-12  # energy
 _CHECKED = 4  # random notes, besides the lowest and the highest pitch
+_LARGE = 4096  # numbers of a tensor from which float16 is worth a node
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,17 @@ def check_onnx(path: PathLike, *, overwrite: bool = False) -> Path:
     return place
 
 
-def export_onnx(synth: Synth, path: PathLike, *, overwrite: bool = False) -> ExportedModel:
+def export_onnx(
+    synth: Synth, path: PathLike, *, half: bool = False, overwrite: bool = False
+) -> ExportedModel:
     """Write a model as an ONNX file that does what `Synth.notes` does.
 
     Inputs are `latent`, float32 `[n, latent_size]`, and `pitch`, int64 `[n]` (MIDI); of models that
     know velocities also `velocity`, float32 `[n]`, within those trained on. The output is `wave`,
     float32 `[n, note_samples]`. The file's metadata say which pitches there are (others are
     refused by the runtime), the sample rate and the model's SHA-256. The generator runs in float32,
-    whatever precision the synth has.
+    whatever precision the synth has. With `half` the file keeps its weights in float16, at half the
+    size; runtimes make them float32 again when they load it.
 
     Raises
     ------
@@ -79,21 +85,26 @@ def export_onnx(synth: Synth, path: PathLike, *, overwrite: bool = False) -> Exp
     OutputError
         If the file exists (without `overwrite`) or can't be written.
     ModelError
-        If the file's notes differ from the model's by more than `TOLERANCE`; nothing is left then.
+        If the file's notes differ from the model's by more than `TOLERANCE` (with `half`, by more
+        than `HALF_TOLERANCE`); nothing is left then.
     """
     place = check_onnx(path, overwrite=overwrite)
+    allowed = HALF_TOLERANCE if half else TOLERANCE
     try:
         encoded = _encoded(synth.model)
+        if half:
+            encoded = halved(encoded)
         notes, difference = _compare(encoded, synth.model)
     except Exception as error:  # whatever the exporter or the runtime makes of it
         raise ModelError(
             f"output={str(path)!r}: this model can't be turned into ONNX "
             f"({type(error).__name__}: {error!s:.300}); nothing was written."
         ) from error
-    if not difference <= TOLERANCE:  # a NaN is no agreement either
+    if not difference <= allowed:  # a NaN is no agreement either
+        advice = "Leave half out." if half else "Please report this model."
         raise ModelError(
             f"output={str(path)!r}: its notes differ from the model's by {difference:.1f} dB, at "
-            f"most {TOLERANCE:g} dB are allowed; nothing was written. Please report this model."
+            f"most {allowed:g} dB are allowed; nothing was written. {advice}"
         )
     with atomic_path(place, overwrite=overwrite) as temporary:
         temporary.write_bytes(encoded)
@@ -132,6 +143,67 @@ def _encoded(model: Model) -> bytes:
     )
     encoded: bytes = program.model_proto.SerializeToString()
     return encoded
+
+
+def encode_families(synth: Synth) -> bytes:
+    """`Synth.to_family` as an ONNX file's bytes, with float16 weights.
+
+    Inputs are `latent`, float32 `[n, latent_size]`, and `family`, int64 `[n]`: 1 for the first of
+    `Synth.families`. The output is `moved`, float32 `[n, latent_size]`.
+    """
+    flow = Synth(synth.model, "cpu", "float32").voice.latent_flow
+    inputs = {"latent": torch.zeros(2, synth.latent_size), "family": torch.ones(2).long()}
+    with _quiet(), torch.no_grad():
+        program: Any = torch.onnx.export(
+            _ToFamily(flow).eval(),
+            tuple(inputs.values()),
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=list(inputs),
+            output_names=["moved"],
+            dynamic_shapes=[{0: "n"}] * len(inputs),
+            verbose=False,
+        )
+    return halved(program.model_proto.SerializeToString())
+
+
+class _ToFamily(torch.nn.Module):
+    """A latent flow there and back again: with a family, then without."""
+
+    def __init__(self, flow: Any) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, latent: torch.Tensor, family: torch.Tensor) -> torch.Tensor:
+        moved: torch.Tensor = self.flow.latents(self.flow(latent, family))
+        return moved
+
+
+def halved(encoded: bytes) -> bytes:
+    """An ONNX file's bytes with its large float32 tensors in float16, cast back where it loads.
+
+    Runtimes fold such casts, so notes take the same time. Tensors that float16 can't hold stay.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load_from_string(encoded)
+    tensors, casts = [], []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and math.prod(tensor.dims) >= _LARGE:
+            with np.errstate(over="ignore"):
+                rounded = numpy_helper.to_array(tensor).astype(np.float16)
+            if np.isfinite(rounded).all():
+                name = f"{tensor.name}.half"
+                casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+                tensor = numpy_helper.from_array(rounded, name)
+        tensors.append(tensor)
+    nodes = [*casts, *model.graph.node]
+    for field, kept in ((model.graph.initializer, tensors), (model.graph.node, nodes)):
+        del field[:]
+        field.extend(kept)
+    smaller: bytes = model.SerializeToString()
+    return smaller
 
 
 @contextlib.contextmanager

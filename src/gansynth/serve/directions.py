@@ -183,8 +183,7 @@ class Directions:
 
     def __init__(self, synth: Synth, digest: str, notes: PlayNotes, folder: Path | None) -> None:
         self._synth, self._digest, self._notes = synth, digest, notes
-        key = hashlib.sha256(f"{DIRECTIONS_VERSION} {digest}".encode()).hexdigest()[:32]
-        self._path = None if folder is None else folder / f"directions-{key}.json"
+        self._path = None if folder is None else _kept_at(folder, digest)
         self.progress = 0.0
         self.found: list[Direction] | None = None
         self._thread = threading.Thread(target=self._find, name="directions", daemon=True)
@@ -219,6 +218,21 @@ class Directions:
 
     def _tell(self, progress: float) -> None:
         self.progress = progress
+
+
+def _kept_at(folder: Path, digest: str) -> Path:
+    key = hashlib.sha256(f"{DIRECTIONS_VERSION} {digest}".encode()).hexdigest()[:32]
+    return folder / f"directions-{key}.json"
+
+
+def find_directions(synth: Synth, folder: Path) -> list[Direction]:
+    """The directions of a model: known ones, or else measured now and kept in `folder`."""
+    digest, path = synth.model.digest(), _kept_at(folder, synth.model.digest())
+    for place in (SHIPPED, path):
+        if (known := read_directions(place, digest, synth.latent_size)) is not None:
+            return known
+    os.makedirs(folder, exist_ok=True)
+    return measure_to_file(synth, path)
 
 
 def write_directions(path: Path, digest: str, directions: list[Direction]) -> None:

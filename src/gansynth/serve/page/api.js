@@ -1,4 +1,5 @@
-// The server's answers, its refusals as errors whose message is meant for people, and its absence.
+// The engine behind the page: here a server, over HTTP. `gansynth export web` puts another one in
+// this file's place, which exports the same names. Refusals are errors whose message is for people.
 
 const AGAIN = 2000; // ms between looks whether the server is back
 const GATEWAY = new Set([502, 504]); // a proxy's answer while the server behind it is away
@@ -51,16 +52,55 @@ async function look() {
   connection.onaway(false, await response.json());
 }
 
-export async function get(path) {
+async function get(path) {
   return (await ask(path)).json();
 }
 
-export async function post(path, body, signal) {
+async function post(path, body) {
   const response = await ask(path, {
-    method: "POST", body: JSON.stringify(body), signal, headers: { "content-type": "application/json" },
+    method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" },
   });
   return response.json();
 }
+
+// What can be played: names, pitches, seconds, limits.
+export const readModel = () => get("api/model");
+
+// Latents travel as text.
+export async function random(count, family) {
+  const { latents } = family
+    ? await post("api/instruments/of-family", { family, count })
+    : await post("api/instruments/random", { count });
+  return latents;
+}
+
+export async function near(latent, distance) {
+  return (await post("api/instruments/near", { latent, distance, count: 1 })).latents[0];
+}
+
+export async function between(corners, x, y) {
+  return (await post("api/instruments/between", { corners, x, y })).latents[0];
+}
+
+export async function along(latent, positions) {
+  return (await post("api/instruments/along", { latent, positions })).latents[0];
+}
+
+export const directions = () => get("api/directions");
+
+// A sound as a file: an address to download it from.
+export const sidecarAddress = (latent, name) => `api/sidecars/${encodeURIComponent(latent)}?${new URLSearchParams({ name })}`;
+
+// Refuses in words a text that is no latent of this model.
+export const checkLatent = (latent) => get(`api/sidecars/${encodeURIComponent(latent)}`);
+
+// The sounds of a file's contents: { instruments: [{ name, latent }], other_model }.
+export const readSidecar = (record) => post("api/sidecars", record);
+
+// The address of a note's picture.
+export const pictureAddress = async (latent, pitch, layer) => (
+  `api/rainbowgrams/${latent}/${pitch}${layer ? `?velocity=${layer}` : ""}`
+);
 
 // The bytes of a note; waits and asks again while the server is busy.
 export async function noteBytes(latent, pitch, { ahead, seconds, velocity, also, signal } = {}) {
@@ -80,8 +120,21 @@ export async function noteBytes(latent, pitch, { ahead, seconds, velocity, also,
   }
 }
 
+// A MIDI file as sound: { files: [{ name, url }], summary }; `tell` is given the share that is done.
+export function render(file, { arrangement, latents }, signal, tell) {
+  const query = new URLSearchParams({ arrangement, name: file.name });
+  for (const latent of latents) query.append("latent", latent);
+  return work(`api/renders?${query}`, { body: file, headers: { "content-type": "audio/midi" }, signal }, tell);
+}
+
+// A sound for samplers, as a zip; otherwise as `render`.
+export function exportSfz(sound, signal, tell) {
+  const options = { body: JSON.stringify(sound), headers: { "content-type": "application/json" }, signal };
+  return work("api/exports", options, tell);
+}
+
 // Longer work. `tell` is given the share that is done; gives what "done" holds.
-export async function work(path, options, tell) {
+async function work(path, options, tell) {
   const response = await ask(path, { method: "POST", ...options });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -50,11 +50,11 @@ export class Player {
     return this.context.decodeAudioData(bytes);
   }
 
-  // Begin a note; velocity 1 to 127.
-  start(buffer, pitch, velocity) {
+  // Begin a note; velocity 1 to 127. The buffer is moved by `shift` semitones.
+  start(buffer, pitch, velocity, shift = 0) {
     for (const voice of this.voices) if (voice.pitch === pitch) this.#fade(voice, STEAL);
     if (this.voices.size >= MOST_VOICES) this.#fade(this.voices.values().next().value, STEAL);
-    const voice = { pitch, velocity, level: velocity / 127, held: true, changes: 0 };
+    const voice = { pitch, velocity, shift, level: velocity / 127, held: true, changes: 0 };
     this.#sound(voice, buffer, 0, ATTACK);
     this.voices.add(voice);
     return voice;
@@ -65,6 +65,7 @@ export class Player {
     if (!this.voices.has(voice)) return;
     const { gain, source } = voice;
     source.onended = null;
+    if (buffer !== voice.buffer) voice.shift = 0;
     this.#ramp(gain, 0, CROSSFADE);
     source.stop(this.context.currentTime + CROSSFADE + 0.01);
     this.#sound(voice, buffer, this.#place(voice, buffer), CROSSFADE);
@@ -107,7 +108,7 @@ export class Player {
   }
 
   #sound(voice, buffer, offset, seconds) {
-    const source = new AudioBufferSourceNode(this.context, { buffer });
+    const source = new AudioBufferSourceNode(this.context, { buffer, playbackRate: 2 ** (voice.shift / 12) });
     const gain = new GainNode(this.context, { gain: 0 });
     source.connect(gain).connect(this.master);
     this.#ramp(gain, voice.level, seconds);

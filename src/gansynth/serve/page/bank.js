@@ -4,6 +4,7 @@ import { noteBytes } from "./api.js";
 
 const MOST = 600; // notes kept; some 700 KB each
 const AT_ONCE = 4; // of the six connections that browsers open; the others are for keys that are played
+const OCTAVE = 6; // semitones to either side
 const USUAL = 100; // velocity, of keys that can't tell how hard they are struck
 
 const key = (pitch, layer) => `${pitch} ${layer ?? ""}`;
@@ -31,11 +32,17 @@ export class Bank {
     return this.sounds.get(latent)?.get(key(pitch, layer));
   }
 
-  // The note if it is here, or else at another velocity.
+  // What can sound at once for a note, and how many semitones it must be moved: the note, or else at
+  // another velocity, or else a near key.
   nearest(latent, pitch, layer) {
-    const found = this.have(latent, pitch, layer);
-    if (found) return found;
-    return this.velocities.map((one) => this.have(latent, pitch, one)).find(Boolean);
+    const layers = [layer, ...this.velocities.filter((one) => one !== layer)];
+    for (const shift of [0, 1, -1, 2, -2]) {
+      for (const one of layers) {
+        const buffer = this.have(latent, pitch - shift, one);
+        if (buffer) return { buffer, shift };
+      }
+    }
+    return null;
   }
 
   // The note, made if need be, before all that is fetched ahead; `also` are pitches wanted besides.
@@ -55,7 +62,7 @@ export class Bank {
     return new Set(this.pitches.filter((pitch) => notes?.has(key(pitch, this.usual))));
   }
 
-  // Fetch the whole keyboard, the nearest pitches first, then what harder and softer strokes need
+  // Fetch the whole keyboard, the octave around a pitch first, then what harder and softer strokes need
   // that were played before; an earlier sound's fetching ends.
   async fill(latent, centre) {
     this.stop();
@@ -63,7 +70,16 @@ export class Bank {
     const { signal } = controller;
     this.#open(latent);
     this.onready(latent);
-    const near = [...this.pitches].sort((a, b) => Math.abs(a - centre) - Math.abs(b - centre));
+    // Every third key first, which the keys beside it can sound with until their own is here.
+    const rank = (pitch) => {
+      const far = Math.abs(pitch - centre);
+      return [far > OCTAVE, far % 3 > 0, far];
+    };
+    const near = [...this.pitches].sort((a, b) => {
+      const [one, other] = [rank(a), rank(b)];
+      const first = one.findIndex((value, i) => value !== other[i]);
+      return first < 0 ? 0 : one[first] - other[first];
+    });
     const take = async (layer, missing) => {
       while (missing.length && !signal.aborted) {
         const pitch = missing.shift();

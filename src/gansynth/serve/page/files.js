@@ -1,6 +1,6 @@
 // What comes from files and goes to files: sounds, MIDI, audio, samplers.
 
-import { post, work } from "./api.js";
+import { exportSfz, readSidecar, render } from "./api.js";
 
 const MIDI = /\.(mid|midi|kar|rmi|smf)$/i;
 
@@ -27,7 +27,7 @@ export function setUpFiles({ model, current, corners, imported, message, fail })
 
   async function read(file) {
     try {
-      const found = await post("api/sidecars", await readJson(file));
+      const found = await readSidecar(await readJson(file));
       if (found.other_model) message("These sounds are of another model; here they sound different.");
       imported(found.instruments);
     } catch (error) {
@@ -35,11 +35,12 @@ export function setUpFiles({ model, current, corners, imported, message, fail })
     }
   }
 
+  find("#sfz").hidden = find("#sfz-words").hidden = !exportSfz;
+  find("#sfz-elsewhere").hidden = Boolean(exportSfz);
   find("#sfz").addEventListener("click", () => {
     const { name, latent } = current();
-    const body = JSON.stringify({ name, latent });
-    const options = { body, headers: { "content-type": "application/json" } };
-    run("#sfz-job", "api/exports", options, fail, ({ files: [file], summary }) => {
+    const job = (...watched) => exportSfz({ name, latent }, ...watched);
+    run("#sfz-job", job, fail, ({ files: [file], summary }) => {
       const link = Object.assign(document.createElement("a"), { href: file.url, download: file.name });
       link.click();
       return summary;
@@ -53,10 +54,8 @@ export function setUpFiles({ model, current, corners, imported, message, fail })
     }
     const arrangement = find("#arrangement").value;
     const latents = arrangement === "single" ? [current().latent] : corners();
-    const query = new URLSearchParams({ arrangement, name: file.name });
-    for (const latent of latents) query.append("latent", latent);
-    const options = { body: file, headers: { "content-type": "audio/midi" } };
-    run("#midi-job", `api/renders?${query}`, options, fail, (done) => {
+    const job = (...watched) => render(file, { arrangement, latents }, ...watched);
+    run("#midi-job", job, fail, (done) => {
       showClip(done);
       return "";
     });
@@ -93,7 +92,8 @@ async function readJson(file) {
 
 const stops = new Map();
 
-async function run(place, path, options, fail, finish) {
+// `job` is given a signal to stop at, and is told of progress.
+async function run(place, job, fail, finish) {
   stops.get(place)?.abort(); // a new one takes the place of the old one
   const stop = new AbortController();
   stops.set(place, stop);
@@ -108,7 +108,7 @@ async function run(place, path, options, fail, finish) {
   button.onclick = () => stop.abort();
   show(0, "waiting");
   try {
-    const done = await work(path, { ...options, signal: stop.signal }, (share) => {
+    const done = await job(stop.signal, (share) => {
       show(Math.min(share, 0.999), `${Math.floor(100 * share)} %`);
     });
     show(1, finish(done));

@@ -111,7 +111,7 @@ export class Hands {
     const { latent } = this.sound();
     const layer = this.bank.layer(note.velocity);
     // No waiting for what is here: a promise would cost a frame.
-    let buffer = this.bank.nearest(latent, note.pitch, layer);
+    let { buffer, shift } = this.bank.nearest(latent, note.pitch, layer) ?? { buffer: null, shift: 0 };
     if (!buffer || !this.player.running) {
       const others = [...this.held.values()].filter((one) => !one.voice && one !== note);
       const also = others.map((one) => one.pitch);
@@ -119,7 +119,7 @@ export class Hands {
         buffer ?? this.bank.note(latent, note.pitch, layer, also.slice(0, AT_ONCE)), this.player.wake(),
       ]);
     }
-    note.voice = this.player.start(buffer, note.pitch, note.velocity);
+    note.voice = this.player.start(buffer, note.pitch, note.velocity, shift);
     note.begun = performance.now();
     Object.assign(note.voice, { latent, wanted: latent, layer, changed: 0 });
     this.played(note.pitch, layer);
@@ -128,7 +128,7 @@ export class Hands {
       return;
     }
     this.#later(note.voice);
-    if (buffer !== this.bank.have(latent, note.pitch, layer)) note.voice.wanted = null; // another velocity's
+    if (buffer !== this.bank.have(latent, note.pitch, layer)) note.voice.wanted = null; // another's
     if (note.voice.wanted !== this.sound().latent) this.follow();
   }
 
@@ -182,7 +182,8 @@ export class Hands {
   // A voice that goes on is given a longer note, beyond what the model makes of a held one.
   #later(voice) {
     clearTimeout(voice.lengthening);
-    if (!this.player.canHold) return;
+    const { longest_seconds: longest, hold_seconds: hold } = this.model;
+    if (!this.player.canHold || longest <= hold) return;
     voice.lengthening = setTimeout(async () => {
       if (!this.player.voices.has(voice) || this.player.isLong(voice.buffer)) return;
       const { latent } = voice;

@@ -1,6 +1,8 @@
 // The page: which sound plays, where it came from, and who presses its keys.
 
-import { connection, get, post } from "./api.js";
+import {
+  along, between, checkLatent, connection, near, random, readModel, sidecarAddress,
+} from "./api.js";
 import { Player } from "./audio.js";
 import { Bank } from "./bank.js";
 import { setUpFiles } from "./files.js";
@@ -11,7 +13,7 @@ import { Pad } from "./pad.js";
 import { Sliders } from "./sliders.js";
 import { copyLink, setUpSettings } from "./settings.js";
 import { Tune } from "./tune.js";
-import { showAway, showLevel, showMessage, showNote, showReady } from "./view.js";
+import { showAway, showLevel, showLoading, showMessage, showNote, showReady } from "./view.js";
 import { connect } from "./webmidi.js";
 
 const SETTLED = 250; // ms without a change, after which the whole keyboard is fetched
@@ -21,8 +23,10 @@ const find = (selector) => document.querySelector(selector);
 const fail = (error) => error.name !== "AbortError" && !error.lost && showMessage(error.message);
 
 connection.onaway = (isAway) => (isAway ? showAway(true) : location.reload());
+connection.onload = showLoading;
+connection.onnotice = showMessage;
 
-const model = await get("api/model").catch((error) => {
+export const model = await readModel().catch((error) => {
   fail(error);
   throw error;
 });
@@ -118,7 +122,7 @@ function settle() {
   clearTimeout(settling);
   const rest = () => {
     const { name, latent } = sound;
-    find("#export").href = `api/sidecars/${latent}?${new URLSearchParams({ name })}`;
+    Object.assign(find("#export"), { href: sidecarAddress(latent, name), download: `${name}.json` });
     library.mark(latent);
     history.replaceState(null, "", `#${new URLSearchParams({ model: model.sha256.slice(0, 12), name, latent })}`);
     if (!before || !player.voices.size) bank.fill(latent, lastPitch); // voices that change come first
@@ -139,13 +143,13 @@ bank.onready = (latent) => {
 const change = (() => {
   let wanted = null;
   let busy = false;
-  return async (path, body, make, done) => {
+  return async (find, make, done) => {
     bank.stop();
     if (!before) {
       before = sound;
       if (settings.heard) hands.hear(false);
     }
-    wanted = { path, body, make, done: done || wanted?.done };
+    wanted = { find, make, done: done || wanted?.done };
     if (busy) return;
     busy = true;
     try {
@@ -153,7 +157,7 @@ const change = (() => {
         await hands.ready(); // a place that nobody hears isn't worth the asking
         const now = wanted;
         wanted = null;
-        const { latents: [latent] } = await post(now.path, now.body);
+        const latent = await now.find();
         take(now.make(latent));
         if (now.done && !wanted) {
           if (before && before.latent !== latent) remember(before);
@@ -175,7 +179,7 @@ const change = (() => {
 
 const sliders = new Sliders((positions, done) => {
   const { base, name, pad: place } = sound;
-  change("api/instruments/along", { latent: base, positions },
+  change(() => along(base, positions),
     (latent) => ({ name, base, latent, positions: { ...positions }, pad: place }), done);
 });
 
@@ -189,12 +193,13 @@ const pad = new Pad(
   (x, y, done) => {
     const corner = corners.find((_, i) => cornerPlace(i).x === x && cornerPlace(i).y === y);
     const name = corner?.name ?? `pad ${x.toFixed(2)} ${y.toFixed(2)}`;
-    change("api/instruments/between", { corners: corners.map((one) => one.latent), x, y },
+    const latents = corners.map((one) => one.latent);
+    change(() => between(latents, x, y),
       (latent) => ({ ...fresh(latent, name), pad: { x, y } }), done);
   },
   async (corner, how) => {
     try {
-      if (how === "new") setCorner(corner, await random(), newName());
+      if (how === "new") setCorner(corner, await draw(), newName());
       if (how === "set") setCorner(corner, sound.latent, sound.name);
       const { name, latent } = corners[corner];
       choose({ ...fresh(latent, name), pad: cornerPlace(corner) }, { heard: how !== "set" });
@@ -216,14 +221,7 @@ function setCorner(corner, latent, name) {
 for (const family of model.families) find("#family").append(new Option(family, family));
 find("#family-label").hidden = model.families.length === 0;
 
-async function random() {
-  const family = find("#family").value;
-  const { latents: [latent] } = family
-    ? await post("api/instruments/of-family", { family, count: 1 })
-    : await post("api/instruments/random", { count: 1 });
-  return latent;
-}
-
+const draw = async () => (await random(1, find("#family").value))[0];
 const newName = () => `${find("#family").value || "sound"} ${++drawn}`;
 
 const onClick = (selector, act) => find(selector).addEventListener("click", async () => {
@@ -234,10 +232,9 @@ const onClick = (selector, act) => find(selector).addEventListener("click", asyn
   }
 });
 
-onClick("#new", async () => choose(fresh(await random(), newName())));
+onClick("#new", async () => choose(fresh(await draw(), newName())));
 onClick("#near", async () => {
-  const body = { latent: sound.latent, distance: Number(find("#distance").value), count: 1 };
-  const { latents: [latent] } = await post("api/instruments/near", body);
+  const latent = await near(sound.latent, Number(find("#distance").value));
   choose(fresh(latent, `like ${sound.name.replace(/^(like )+/, "")}`));
 });
 onClick("#undo", () => step(past, future));
@@ -333,7 +330,7 @@ window.addEventListener("blur", () => hands.releaseAll());
 
 async function begin() {
   const untouched = sound;
-  const { latents } = await post("api/instruments/random", { count: 5 });
+  const latents = await random(5);
   if (sound !== untouched) return; // someone was faster
   const first = `sound ${++drawn}`;
   corners = latents.slice(1).map((latent) => ({ name: `sound ${++drawn}`, latent }));
@@ -342,7 +339,7 @@ async function begin() {
   if (link.has("latent")) {
     const latent = link.get("latent");
     try {
-      await get(`api/sidecars/${encodeURIComponent(latent)}`); // refused in words if it is none
+      await checkLatent(latent); // refused in words if it is none
       if (link.get("model") !== model.sha256.slice(0, 12)) {
         showMessage("This link is of another model; here it sounds different.");
       }

@@ -1,6 +1,6 @@
 // Sliders along directions that were measured from the model; those it doesn't follow aren't shown.
 
-import { get } from "./api.js";
+import { directions } from "./api.js";
 
 const WORDS = {
   brightness: ["Brightness", "darker", "brighter"],
@@ -32,7 +32,7 @@ export class Sliders {
   async #look() {
     let found;
     try {
-      found = await get("api/directions");
+      found = await directions();
     } catch {
       setTimeout(() => this.#look(), 5 * POLL);
       return;

@@ -1,5 +1,7 @@
 // What is seen: the level, the last note's rainbowgram, keys that are ready, messages.
 
+import { pictureAddress } from "./api.js";
+
 const FLOOR = -60; // dB
 const FALL = 24; // dB a second
 const MESSAGE = 9000; // ms
@@ -31,19 +33,34 @@ let drawing;
 // A rainbowgram is drawn for the note that playing stops at.
 export function showNote(latent, pitch, layer, words) {
   clearTimeout(drawing);
-  drawing = setTimeout(() => {
+  drawing = setTimeout(async () => {
+    const mine = drawing;
+    const address = await pictureAddress(latent, pitch, layer).catch(() => null); // told where it plays
+    if (!address || mine !== drawing) return;
     const image = find("#rainbowgram");
     image.onload = () => {
       image.hidden = false;
       image.alt = `Rainbowgram of ${words}: time from left to right, pitch upwards`;
       find("#caption").textContent = words;
     };
-    image.src = `api/rainbowgrams/${latent}/${pitch}${layer ? `?velocity=${layer}` : ""}`;
+    image.src = address;
   }, 250);
+}
+
+let isLoading = false;
+
+// An engine that must be loaded first: words, and the share that is done; no words where it is ready.
+export function showLoading(words, share) {
+  isLoading = words !== "";
+  if (!isLoading) return;
+  find("#loading").value = share;
+  find("#loading").hidden = false;
+  find("#ready").textContent = share < 1 ? `${words}: ${Math.floor(100 * share)} %` : words;
 }
 
 // Keys that are still fetched play too: they come a moment later.
 export function showReady(count, total) {
+  if (isLoading) return;
   find("#loading").value = count / total;
   find("#loading").hidden = count === total;
   find("#ready").textContent = count === total ? "all keys ready" : `fetching keys: ${count} of ${total}`;

@@ -1,0 +1,183 @@
+"""The static instrument of `gansynth export web`: how soon its keys are there, in two browsers.
+
+    python -m bench.web [--site FOLDER] [--chromium /usr/bin/chromium] [--firefox /usr/bin/firefox]
+
+Each row is a second visit, whose files are in the browser's cache. Seconds count from the beginning
+of the visit. A key is there when its own note can sound; memory is what the browser's processes
+take more (PSS) than with an empty page. While the keys are made, the page's longest pause and how
+far the audio clock falls behind are measured: above some 20 ms, one could hear it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import http.server
+import importlib
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.timing import machine
+
+HELPERS = Path(__file__).parents[1] / "tests" / "helpers"
+ISOLATED = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
+# Seconds of the visit when 1, 13 and all keys were there, the longest pause and the clock's lag.
+WATCH = """(async () => {
+    const m = await import(new URL("page/main.js", document.baseURI));
+    const { context } = m.player;
+    context.resume(); // never settles where there is no sound card
+    const seen = {};
+    const keys = m.model.pitches;
+    const octave = keys.filter((pitch) => Math.abs(pitch - 60) <= 6);
+    let [pause, lag, last] = [0, 0, performance.now()];
+    const begun = [last, context.currentTime];
+    while (seen.all === undefined) {
+        await new Promise((next) => setTimeout(next, 4));
+        const now = performance.now();
+        pause = Math.max(pause, now - last);
+        last = now;
+        lag = Math.max(lag, now - begun[0] - 1000 * (context.currentTime - begun[1]));
+        const { latent } = m.hands.sound();
+        const ready = m.bank.ready(latent);
+        if (ready.size) seen.first ??= now;
+        if (octave.every((pitch) => ready.has(pitch))) seen.octave ??= now;
+        if (ready.size === keys.length) seen.all ??= now;
+    }
+    if (context.state !== "running") lag = null;
+    return { ...seen, pause, lag, isolated: crossOriginIsolated };
+})()"""
+
+
+@contextlib.contextmanager
+def serving(folder: Path, headers: dict[str, str]) -> Iterator[str]:
+    """A plain web server of a folder; gives its address."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def end_headers(self) -> None:
+            for name, value in headers.items():
+                self.send_header(name, value)
+            super().end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def memory(pid: int) -> float:
+    """Megabytes of a process and all below it, shared ones split among those that share them."""
+    total, waiting = 0, [pid]
+    while waiting:
+        one = waiting.pop()
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+                total += int(line.split()[1]) if line.startswith("Pss:") else 0
+            for children in Path(f"/proc/{one}/task").glob("*/children"):
+                waiting += map(int, children.read_text().split())
+    return total / 1000
+
+
+def in_chromium(path: str, address: str, folder: Path) -> dict[str, Any]:
+    """What `WATCH` gives on a second visit, and memory."""
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+    with sync_playwright() as driver:
+        context = driver.chromium.launch_persistent_context(
+            str(folder), executable_path=path, args=arguments, service_workers="block"
+        )
+        page = context.pages[0]
+        browser = _process_of(folder)
+        before = memory(browser)
+        for _ in range(2):
+            page.goto(address)
+            found: dict[str, Any] = page.evaluate(WATCH)
+        found["memory"] = memory(browser) - before
+        context.close()
+    return found
+
+
+def in_firefox(path: str, address: str, folder: Path) -> dict[str, Any]:
+    """What `WATCH` gives on a second visit, and memory."""
+    sys.path.insert(0, str(HELPERS))
+    firefox: Any = importlib.import_module("firefox")
+    firefox._PREFERENCES["dom.serviceWorkers.enabled"] = False
+    firefox._PREFERENCES["media.autoplay.default"] = 0
+    firefox.firefox = lambda: path
+    with firefox.running_firefox(folder) as page:
+        browser = _process_of(folder)
+        before = memory(browser)
+        for _ in range(2):
+            page.open(address)
+            found: dict[str, Any] = page.run(f"return await {WATCH};")
+        found["memory"] = memory(browser) - before
+    return found
+
+
+def _process_of(folder: Path) -> int:
+    """The browser whose profile is there: the process above all others that name it."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in (place / "cmdline").read_bytes():
+                found[int(place.name)] = int(
+                    (place / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                )
+    return next((pid for pid, parent in found.items() if parent not in found), 0)
+
+
+def bench(site: Path, browsers: Mapping[str, Callable[[str, Path], dict[str, Any]]]) -> list[str]:
+    """Rows of the report; each of `browsers` visits an address with a folder of its own."""
+    size = sum(file.stat().st_size for file in site.rglob("*") if file.is_file())
+    rows = [
+        f"to download: {size / 1e6:.1f} MB",
+        "| browser | threads | first key | octave | all | longest pause | audio late | memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for words, headers in {"one": {}, "several": ISOLATED}.items():
+        for browser, visit in browsers.items():
+            with serving(site, headers) as address, tempfile.TemporaryDirectory() as folder:
+                found = visit(address, Path(folder))
+            assert found["isolated"] == bool(headers)
+            seconds = [f"{found[name] / 1000:.1f} s" for name in ("first", "octave", "all")]
+            late = "no audio here" if found["lag"] is None else f"{found['lag']:.0f} ms"
+            cells = [browser, words, *seconds, f"{found['pause']:.0f} ms", late]
+            rows.append("| " + " | ".join([*cells, f"{found['memory']:.0f} MB"]) + " |")
+    return rows
+
+
+def main() -> None:
+    """Export a site unless there is one, visit it, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.web", description=__doc__)
+    parser.add_argument("--site", type=Path, help="a site that was exported before")
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--firefox", default="/usr/bin/firefox")
+    options = parser.parse_args()
+    browsers = {
+        "Chromium": functools.partial(in_chromium, options.chromium),
+        "Firefox": functools.partial(in_firefox, options.firefox),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        site = options.site or Path(folder) / "site"
+        if not options.site:
+            command = [sys.executable, "-m", "gansynth", "export", "web", "-o", str(site)]
+            subprocess.run(command, check=True)
+        print(machine())
+        print("\n".join(bench(site, browsers)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The browser instrument as a folder of static files: page, model and what runs it.
+
+`index.html` and `page` are those of `gansynth serve`, but for the engine in `page/api.js`. `model`
+has `model.json` (what can be played, and sliders) and ONNX files, `runtime` has onnxruntime-web.
+`sw.js` and `manifest.json` make it work offline and on a home screen.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gansynth import __version__
+from gansynth.export.onnx import encode_families, export_onnx
+from gansynth.extras import require
+from gansynth.files import PathLike, as_path, check_writable, missing_folders, staged_folder
+from gansynth.model.load import SHIPPED_NAME
+from gansynth.model.synth import Synth
+from gansynth.performance.midi_file import MAX_BYTES
+from gansynth.performance.mix import RELEASE, longest_hold
+from gansynth.serve.directions import Direction
+from gansynth.site.runtime import LICENSE, runtime_files
+
+LONGEST_PIECE = 10 * 60  # seconds that a browser is asked to render
+_PARTS = ("page", "model", "runtime")
+_LATER = (".onnx", ".gz", ".txt")  # what the page fetches itself, or never
+
+
+@dataclass(frozen=True)
+class ExportedSite:
+    """What was written.
+
+    `bytes` is what a visitor downloads, `difference` how far notes are from the model's in dB.
+    """
+
+    path: Path
+    bytes: int
+    notes: int
+    difference: float
+
+
+def check_site(folder: PathLike, *, overwrite: bool = False) -> Path:
+    """The place of a site that `export_site` could write; its `InputError` or `OutputError`."""
+    place = as_path(folder)
+    require("onnx", "export web")
+    if not missing_folders(place):
+        for name in ("index.html", "sw.js", "manifest.json"):
+            check_writable(place / name, overwrite=overwrite)
+    return place
+
+
+def export_site(
+    synth: Synth,
+    folder: PathLike,
+    *,
+    name: str = SHIPPED_NAME,
+    model_path: PathLike | None = None,
+    directions: list[Direction] | None = None,
+    runtime: PathLike | None = None,
+    cache: Path,
+    overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> ExportedSite:
+    """Write the browser instrument as static files that any web server can serve.
+
+    Parameters
+    ----------
+    synth : Synth
+    folder : path
+        Made where it is missing. Other files in it stay.
+    name : str
+        What the page calls the model.
+    model_path : path or None
+        Where the model is. Instruments that visitors take away name the file, without its folder.
+        None: it is the one that ships.
+    directions : list of Direction
+        Of the sliders; those that the sound follows are shown.
+    runtime : path or None
+        Where onnxruntime-web is, see `runtime_files`; None fetches it, and keeps it in `cache`.
+    say : callable
+        Is told what happens now.
+
+    Raises
+    ------
+    InputError
+        If a package or the runtime is missing.
+    OutputError
+        If files are there already (without `overwrite`) or can't be written; nothing is left then.
+    ModelError
+        If the model can't be turned into ONNX.
+    """
+    check_site(folder, overwrite=overwrite)
+    say = say or (lambda words: None)
+    say("Getting onnxruntime-web, which runs the model in browsers …")
+    brought = runtime_files(runtime, cache)
+    with staged_folder(folder, overwrite=overwrite) as stage:
+        for part in _PARTS:
+            (stage / part).mkdir()
+        pages = files("gansynth.serve").joinpath("page"), files(__package__).joinpath("page")
+        for page in pages:  # ours last: its api.js takes the place of the server's
+            for entry in page.iterdir():
+                (stage / "page" / entry.name).write_bytes(entry.read_bytes())
+        for moved in ("index.html", "sw.js"):
+            (stage / "page" / moved).rename(stage / moved)
+        for file, data in brought.items():
+            if file.endswith(".wasm"):
+                file, data = f"{file}.gz", gzip.compress(data, 9, mtime=0)
+            (stage / "runtime" / file).write_bytes(data)
+        (stage / "runtime" / "LICENSE.txt").write_text(LICENSE)
+        say("Exporting the model, then comparing its notes with the model's …")
+        written = export_onnx(synth, stage / "model" / "notes.onnx", half=True)
+        if synth.families:
+            (stage / "model" / "families.onnx").write_bytes(encode_families(synth))
+        facts = _facts(synth, name, model_path, directions or [])
+        facts["files"] = {
+            key: _described(stage, path)
+            for key, path in {
+                "notes": "model/notes.onnx",
+                "families": "model/families.onnx",
+                "runtime": "runtime/ort-wasm.wasm.gz",
+            }.items()
+            if (stage / path).exists()
+        }
+        (stage / "model" / "model.json").write_text(json.dumps(facts))
+        (stage / "manifest.json").write_text(json.dumps(_manifest(name), indent=1))
+        _write_worker(stage)
+        size = sum(file.stat().st_size for file in stage.rglob("*") if file.suffix != ".txt")
+    return ExportedSite(as_path(folder), size, written.notes, written.difference)
+
+
+def _facts(
+    synth: Synth, name: str, model_path: PathLike | None, directions: list[Direction]
+) -> dict[str, Any]:
+    """What the page asks a server for at /api/model, and what else its engine needs."""
+    hold = longest_hold(synth.note_samples, synth.sample_rate)
+    digest = synth.model.digest()
+    place = {"shipped": True} if model_path is None else {"path": as_path(model_path).name}
+    return {
+        "gansynth": __version__,
+        "name": name,
+        "sha256": digest,
+        "record": {**place, "sha256": digest},
+        "pitches": list(synth.pitches),
+        "families": list(synth.families),
+        "velocities": list(synth.velocities),
+        "usual_velocity": synth.model.usual_velocity,
+        "latent_size": synth.latent_size,
+        "sample_rate": synth.sample_rate,
+        "note_seconds": synth.note_samples / synth.sample_rate,
+        "hold_seconds": hold,
+        "longest_seconds": hold,  # none is made longer here
+        "release_seconds": RELEASE,
+        "piece_seconds": LONGEST_PIECE,
+        "midi_bytes": MAX_BYTES,
+        "addresses": [],
+        "directions": [
+            {
+                "name": one.name,
+                "correlation": round(one.correlation, 3),
+                "vector": [round(float(x), 6) for x in one.vector],
+            }
+            for one in directions
+            if one.follows
+        ],
+    }
+
+
+def _described(stage: Path, path: str) -> dict[str, Any]:
+    data = (stage / path).read_bytes()
+    return {"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _manifest(name: str) -> dict[str, Any]:
+    icon = {"src": "page/icon.svg", "sizes": "any", "type": "image/svg+xml"}
+    return {
+        "name": f"{name}, gansynth",
+        "short_name": "gansynth",
+        "start_url": "./",
+        "display": "standalone",
+        "background_color": "#0d0f14",
+        "theme_color": "#0d0f14",
+        "icons": [icon],
+    }
+
+
+def _write_worker(stage: Path) -> None:
+    """Tell the service worker which files there are; another version is one whose files differ."""
+    paths = sorted(path for path in stage.rglob("*") if path.is_file())
+    kept = [path for path in paths if path.suffix not in _LATER and path.name != "sw.js"]
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in kept)).hexdigest()[:16]
+    names = [path.relative_to(stage).as_posix() for path in kept]
+    names = ["./", *(name for name in names if name != "index.html")]
+    worker = stage / "sw.js"
+    text = worker.read_text().replace("{version}", version)
+    worker.write_text(text.replace("{files}", json.dumps(names)))
