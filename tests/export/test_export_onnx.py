@@ -13,7 +13,7 @@ import torch
 from conftest import TOY
 from gansynth import config
 from gansynth.errors import ModelError
-from gansynth.export.onnx import TOLERANCE, ExportedModel, export_onnx
+from gansynth.export.onnx import HALF_TOLERANCE, TOLERANCE, ExportedModel, export_onnx
 from gansynth.model.file import Model, initial_model
 from gansynth.model.synth import Synth
 from gansynth.model.voice import Voice
@@ -151,3 +151,17 @@ def test_a_file_that_differs_is_not_written(
     with pytest.raises(ModelError, match="can't be turned into ONNX"):
         export_onnx(Synth(blending, "cpu"), path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_half_of_the_size_keeps_the_notes(tmp_path: Path) -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name)
+    import onnx
+
+    wide = model_of(fmap_base=512, fmap_max=64, latent_vector_size=64)
+    whole = export_onnx(Synth(wide, "cpu"), tmp_path / "whole.onnx")
+    half = export_onnx(Synth(wide, "cpu"), tmp_path / "half.onnx", half=True)
+    assert half.bytes < 0.6 * whole.bytes
+    assert whole.difference < half.difference < HALF_TOLERANCE
+    kinds = {tensor.data_type for tensor in onnx.load(half.path).graph.initializer if tensor.dims}
+    assert onnx.TensorProto.FLOAT16 in kinds

@@ -205,7 +205,7 @@ def test_measuring_the_shipped_model_writes_the_packages_file(
 ) -> None:
     model = SimpleNamespace(digest=lambda: "knobs")
     monkeypatch.setattr("gansynth.load", lambda *_: With(knobs, model=model))
-    monkeypatch.setattr(directions, "SHIPPED", tmp_path / "shipped_directions.json")
+    monkeypatch.setattr(directions, "BUNDLED_DIRECTIONS", tmp_path / "shipped_directions.json")
     monkeypatch.setattr(
         directions, "measure_directions", partial(measure_directions, count=30, probes=2)
     )

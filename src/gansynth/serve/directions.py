@@ -228,7 +228,7 @@ def _kept_at(folder: Path, digest: str) -> Path:
 def find_directions(synth: Synth, folder: Path) -> list[Direction]:
     """The directions of a model: known ones, or else measured now and kept in `folder`."""
     digest, path = synth.model.digest(), _kept_at(folder, synth.model.digest())
-    for place in (SHIPPED, path):
+    for place in (BUNDLED_DIRECTIONS, path):
         if (known := read_directions(place, digest, synth.latent_size)) is not None:
             return known
     os.makedirs(folder, exist_ok=True)
