@@ -11,28 +11,20 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
 
 from bench.timing import left_out, machine, precisions
 from bench.train_worker import Case, measure
 from gansynth.memory import keep_freed_memory
-from gansynth.networks import layers, progressive, rectified
-from gansynth.networks import statistics as statistics_of_images
-from gansynth.training import adam
+from gansynth.networks import layers, rectified
+from gansynth.training import adam, adversarial
 
 STAGES = (0, 4, 8, 12)
 ROUNDS = 3
-
-
-def _not_held(
-    layer: layers._EqualizedLayer, dtype: torch.dtype, scale: float
-) -> tuple[Tensor, None]:
-    return (layer.weight if scale == 1.0 else layer.weight * scale).to(dtype), None
 
 
 def _torch_adam_step(optimizer: Any) -> None:
@@ -50,8 +42,7 @@ PARTS: dict[str, tuple[tuple[Any, str, Callable[..., Any]], ...]] = {
         (layers, "conv_rectified", rectified.plain_conv_rectified),
         (layers, "matrix_product", torch.matmul),
     ),
-    "pixel norm": ((progressive, "pixel_norm", statistics_of_images.plain_pixel_norm),),
-    "held weights": ((layers._EqualizedLayer, "_as_used", _not_held),),
+    "held weights": ((adversarial, "weights_held", nullcontext),),
     "Adam": ((adam.Adam, "step", _torch_adam_step),),
 }
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from gansynth.data.store import open_notes
 from gansynth.evaluation.listeners.note_features import features
@@ -24,6 +23,7 @@ from gansynth.evaluation.systems.round_trip import RoundTrip, ladder
 from gansynth.model.file import Model
 from gansynth.model.load import load_model
 from gansynth.model.synth import Synth
+from gansynth.tensors import read_tensors
 
 _SHIP = Path(__file__).parents[1] / "ship"
 
@@ -72,6 +72,6 @@ def _with_encoder(path: str | None) -> Model:
     belongs = json.loads((_SHIP / "log.json").read_text("utf-8"))[-1]["model_sha256"]
     if belongs != model.digest():
         return model
-    tensors = load_file(_SHIP / "encoder.safetensors")
+    _, tensors = read_tensors(_SHIP / "encoder.safetensors")
     names = {name.removeprefix("encoder."): tensor.float() for name, tensor in tensors.items()}
     return replace(model, partner=names)

@@ -23,7 +23,6 @@ from typing import Any
 
 import click
 import torch
-from safetensors.torch import load_file, save_file
 
 from bench.timing import machine
 from gansynth.cli.runner import run as run_command
@@ -34,6 +33,7 @@ from gansynth.model.half import save_half
 from gansynth.model.load import SHIPPED
 from gansynth.model.synth import Synth
 from gansynth.serve import directions
+from gansynth.tensors import read_tensors, write_tensors
 from gansynth.training.checkpoint import Checkpoints
 from gansynth.training.export import model_of_run
 from gansynth.training.run_folder import CHECKPOINTS, is_run, read_settings
@@ -129,7 +129,7 @@ def kept_state(places: Places) -> Model:
     Raises `InputError` if the encoder belongs to another model.
     """
     model = read_model(places.model)
-    tensors = load_file(places.encoder)
+    _, tensors = read_tensors(places.encoder)
     belongs = json.loads(places.log.read_text("utf-8"))[-1]["model_sha256"]
     if belongs != model.digest():
         raise InputError(
@@ -151,8 +151,8 @@ def put_in_place(places: Places, source: str) -> dict[str, Any]:
     for name, kept in (("model.safetensors", places.model), ("directions.json", places.directions)):
         with atomic_path(kept, overwrite=True) as temporary:
             shutil.copyfile(places.work / name, temporary)
-    with atomic_path(places.encoder, overwrite=True) as temporary:
-        save_file({n: t.half().contiguous() for n, t in model.partner.items()}, temporary)
+    halves = {name: tensor.half() for name, tensor in model.partner.items()}
+    write_tensors(places.encoder, halves, {}, overwrite=True)
     entries = json.loads(places.log.read_text("utf-8")) if places.log.exists() else []
     summary = json.loads((places.notes / "summary.json").read_text("utf-8"))
     entry = {

@@ -218,7 +218,7 @@ CHECKPOINT = {
         "doesn't match its checksum",
     ),
     "cut index": (cut(INDEX, 200), INFO, f"file={INDEX} "),
-    "cut data": (cut(DATA, 40), INFO, f"file={DATA} is cut short: download it again"),
+    "cut data": (cut(DATA, 40), INFO, f"file={DATA} is cut short; download or copy it again"),
     "no data": (DATA.unlink, INFO, f"file={DATA} is missing; put a checkpoint's .index and"),
     "shapes": (edited(EXPERIMENT, fmap_max=1), INFO, "has shape (2, 4, 64, 2), which as blocks.0."),
     "more stages": (
@@ -242,16 +242,16 @@ CHECKPOINT = {
     "bad value": (edited(EXPERIMENT, fmap_max="8"), INFO, "experiment.json: fmap_max='8': must"),
     "no experiment": (EXPERIMENT.unlink, INFO, "model='run': experiment.json is missing"),
     "huge json": (bytes_of(EXPERIMENT, b" " * 2**21), INFO, "experiment.json is larger than"),
-    "bad zip": (bytes_of("a.zip", b"PK\3\4" + bytes(99)), "info a.zip", "is cut short: download"),
+    "bad zip": (bytes_of("a.zip", b"PK\3\4" + bytes(99)), "info a.zip", "is cut short; download"),
 }
 
 MODEL = {
     "no file": (nothing, "info no", "model='no': there is no such file or folder."),
-    "empty": (bytes_of(TOY, b""), TOY_INFO, "is cut short: download it again."),
-    "first bytes": (cut(TOY, 5), TOY_INFO, "is cut short: download it again."),
-    "cut": (cut(TOY, 3000), TOY_INFO, "is cut short: download it again."),
-    "cut late": (cut(TOY, -1), TOY_INFO, "is cut short: download it again."),
-    "cut header": (cut(TOY, 100), TOY_INFO, "is cut short: download it again."),
+    "empty": (bytes_of(TOY, b""), TOY_INFO, "is cut short; download or copy it again."),
+    "first bytes": (cut(TOY, 5), TOY_INFO, "is cut short; download or copy it again."),
+    "cut": (cut(TOY, 3000), TOY_INFO, "is cut short; download or copy it again."),
+    "cut late": (cut(TOY, -1), TOY_INFO, "is cut short; download or copy it again."),
+    "cut header": (cut(TOY, 100), TOY_INFO, "is cut short; download or copy it again."),
     "huge header": (bytes_of(TOY, b"\xff" * 64), TOY_INFO, "is damaged or no safetensors file"),
     "foreign": (foreign(None), "info model.pt", "is a safetensors file of something"),
     "foreign too": (foreign({"format": "pt"}), "info model.pt", "file of something else (no gansy"),

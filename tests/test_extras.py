@@ -28,7 +28,7 @@ def test_the_table_is_that_of_the_package() -> None:
 def test_only_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "starlette", None)
     assert how_to_install("serve") == "`pip install starlette`"
-    with pytest.raises(InputError, match=r"^page: needs starlette; run `pip install starlette`$"):
+    with pytest.raises(InputError, match=r"^page: needs starlette; run `pip install starlette`\.$"):
         require("serve", "page")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(InputError, match="needs starlette, uvicorn; run `pip install starlette uv"):

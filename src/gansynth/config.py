@@ -264,9 +264,8 @@ class Config:
     @property
     def sound_names(self) -> tuple[str, ...]:
         """Names of the hyperparameters that shape this model's sound."""
-        if self.g_fn == Config.g_fn:  # digests of the original's models know no g_fn
-            return SOUND_NAMES
-        return (*SOUND_NAMES, "g_fn", *family_of(self).options)
+        family = family_of(self)
+        return (*SOUND_NAMES, *(("g_fn",) if family.in_digests else ()), *family.options)
 
     @property
     def final_shape(self) -> tuple[int, int]:

@@ -6,7 +6,19 @@ that was broken and says what to do. The command line prints the message alone a
 
 
 class GansynthError(Exception):
-    """Root of all errors raised on purpose; its text is meant for the user as it stands."""
+    """Root of all errors raised on purpose; its text is meant for the user as it stands.
+
+    That text ends as a sentence does, whether it was given so or not.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if text.endswith((".", "?", "…")) else f"{text}."
+
+    @property
+    def reason(self) -> str:
+        """The text without its full stop, to stand inside another one."""
+        return super().__str__().removesuffix(".")
 
 
 class ConfigError(GansynthError, ValueError):

@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -130,6 +130,18 @@ def _usual_mode() -> int:
 def missing_folders(folder: Path) -> list[Path]:
     """`folder` and the folders above it that don't exist, the highest first."""
     return [place for place in [*reversed(folder.parents), folder] if not os.path.lexists(place)]
+
+
+def check_entries(folder: Path, names: Iterable[str], *, overwrite: bool = False) -> None:
+    """Raise `OutputError` unless `staged_folder` can put these files there; creates nothing."""
+    if not os.path.lexists(folder):
+        # The folder that the first new one will lie in has to take a new entry.
+        check_writable(missing_folders(folder)[0])
+    elif not os.path.isdir(folder):
+        raise OutputError(f"path={str(folder)!r}: is a file, not a folder; choose another place")
+    else:
+        for name in names:
+            check_writable(folder / name, overwrite=overwrite)
 
 
 @contextmanager

@@ -6,12 +6,15 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
+from gansynth.errors import ModelError
 from gansynth.files import PathLike, as_path, atomic_path, open_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+State: TypeAlias = "dict[str, Tensor]"  # a network's weights, or a training's, by name
 
 _LONGEST_HEADER = 100_000_000  # bytes; what the format allows
 
@@ -41,7 +44,7 @@ def write_tensors(
         Path(temporary).write_bytes(data)
 
 
-def read_tensors(path: PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_tensors(path: PathLike) -> tuple[dict[str, str], State]:
     """The metadata, and the tensors in memory of their own, on the CPU.
 
     Raises `OSError` if the file can't be read, and `DamagedTensorsError`.
@@ -61,6 +64,39 @@ def read_tensors(path: PathLike) -> tuple[dict[str, str], dict[str, Tensor]]:
             raise DamagedTensorsError(_words(error)) from None
         file.seek(0)
         return _metadata(file), tensors
+
+
+def read_or_refuse(path: PathLike, where: str, remedy: str) -> tuple[dict[str, str], State]:
+    """`read_tensors`, with a `ModelError` of `where`, the fault and the `remedy` for its errors."""
+    try:
+        return read_tensors(path)
+    except DamagedTensorsError as error:
+        if is_cut_short(path):
+            raise ModelError(f"{where}: is cut short; download or copy it again.") from None
+        raise ModelError(
+            f"{where}: is damaged or no safetensors file ({error}); {remedy}."
+        ) from None
+    except FileNotFoundError:
+        raise ModelError(f"{where}: there is no such file.") from None
+    except OSError as error:
+        raise ModelError(f"{where}: can't be read ({error.strerror or error}).") from None
+
+
+def read_described(
+    path: PathLike, key: str, *, where: str, kind: str, remedy: str
+) -> tuple[dict[str, Any], State]:
+    """The JSON object under a `key` of the metadata, and the tensors in float32.
+
+    Raises `ModelError` as `read_or_refuse` does, and for a file that isn't of this `kind`.
+    """
+    metadata, tensors = read_or_refuse(path, where, remedy)
+    try:
+        description = json.loads(metadata.get(key, "null"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{where}: is damaged ({error}); {remedy}.") from None
+    if not isinstance(description, dict):
+        raise ModelError(f"{where}: is a safetensors file of something else, not {kind}; {remedy}.")
+    return description, {name: tensor.float() for name, tensor in tensors.items()}
 
 
 def read_metadata(path: PathLike) -> dict[str, str]:

@@ -11,7 +11,6 @@ import pytest
 
 from gansynth import config as configs
 from gansynth.cli.hyperparameters import PRESETS
-from gansynth.cli.runner import sentence
 
 RunCli = Callable[..., Any]
 
@@ -44,12 +43,6 @@ def test_init_takes_set_as_train_does(run_cli: RunCli, tmp_path: Path) -> None:
     assert made.code == 0, made.err
     config = json.loads(run_cli("info", "--json", path).out)["config"]
     assert (config["fmap_max"], config["kernel_size"]) == (2, 1)
-
-
-def test_every_error_ends_as_a_sentence_does() -> None:
-    for text in ("pitch=0: is too low; use 24", "pitch=0: is too low; use 24."):
-        assert sentence(text) == "pitch=0: is too low; use 24."
-    assert sentence("family='bras': is unknown. Did you mean brass?")[-6:] == "brass?"
 
 
 @pytest.mark.parametrize(

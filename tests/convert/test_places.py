@@ -78,7 +78,9 @@ def test_half_a_download_says_so(folder: Path, tmp_path: Path, kind: str, share:
     for read in (load_model, read_magenta):
         with pytest.raises(ModelError) as caught:
             read(archive)
-        assert str(caught.value) == f"model={str(archive)!r}: is cut short: download it again."
+        assert (
+            str(caught.value) == f"model={str(archive)!r}: is cut short; download or copy it again."
+        )
 
 
 @pytest.mark.parametrize("suffix", ["", ".index", ".data-00000-of-00001", ".meta"])

@@ -345,7 +345,7 @@ def test_a_truncated_file_is_found(small: tuple[Path, Tensors], file: str) -> No
     data = (folder / file).read_bytes().removesuffix(b"\xee\xee")
     for length in range(len(data)):
         (folder / file).write_bytes(data[:length])
-        with pytest.raises(ModelError, match=f"{file} is (damaged|cut short): .*download .*again"):
+        with pytest.raises(ModelError, match=f"{file} is (damaged:|cut short;) .*download .*again"):
             Checkpoint.open(folder, PREFIX)
 
 
@@ -469,7 +469,7 @@ def index_listing(*handles: tuple[int, int]) -> bytes:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_absurd_content_is_refused(tmp_path: Path, text: str, index: bytes) -> None:
-    assert_refused(tmp_path, index, f"is damaged: .*{text}.*; download or copy it again$")
+    assert_refused(tmp_path, index, rf"is damaged: .*{text}.*; download or copy it again\.$")
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ def test_absurd_content_is_refused(tmp_path: Path, text: str, index: bytes) -> N
     ],
 )
 def test_a_shard_that_lacks_its_end_is_cut_short(tmp_path: Path, needed: int, index: bytes) -> None:
-    text = rf"is cut short: download it again \(it holds 24 bytes, the index needs {needed}"
+    text = rf"is cut short; download or copy it again \(it holds 24 bytes, the index needs {needed}"
     assert_refused(tmp_path, index, text)
 
 

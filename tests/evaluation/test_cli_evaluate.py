@@ -20,6 +20,7 @@ from evaluation_data import (
     instrument,
     instruments,
     model,
+    read_report,
     skip_pictures,
     write_notes,
     write_wavs,
@@ -31,7 +32,6 @@ from gansynth.evaluation.listeners.classifier import (
     load_classifier,
     save_classifier,
 )
-from gansynth.evaluation.report.json_format import report_from_json
 from gansynth.model.file import save_model
 from training_data import assert_refused, finish, start, wait_until
 
@@ -107,7 +107,7 @@ def test_a_classifier_is_trained_and_judges(
         *("-o", "a/b", "--through", "wave", "--notes", 130, *QUICK),
     )
     assert (result.code, result.err) == (0, "")
-    report = report_from_json(Path("a/b/report.json").read_bytes())
+    report = read_report(Path("a/b/report.json").read_bytes())
     assert report.settings["classifier"] == classifier.digest()[:16]
     names = ["held out (test)", "through linear", "through wave", "untrained", "other-system"]
     assert [row.name for row in report.rows] == names
@@ -131,7 +131,7 @@ def test_models_are_named_after_their_files(
         shutil.copy(MODEL, path)
     result = run_cli("evaluate", *paths, "--data", NOTES, "-o", "out", *QUICK[:-1])
     assert (result.code, result.err) == (0, "")
-    names = [row.name for row in report_from_json(Path("out/report.json").read_bytes()).rows]
+    names = [row.name for row in read_report(Path("out/report.json").read_bytes()).rows]
     assert names == ["held out (test)", "through linear", "run", "late", paths[2]]
     assert len(list(Path("cache/gansynth").iterdir())) == 3
 
@@ -146,7 +146,7 @@ def test_the_shipped_model_is_judged_where_none_is_given(
     for args, last in (((), "shipped model"), (("--wavs", folder), "w")):
         result = run_cli("evaluate", *args, "--data", NOTES, "-o", f"of {last}", *QUICK)
         assert (result.code, result.err) == (0, "")
-        report = report_from_json(Path(f"of {last}/report.json").read_bytes())
+        report = read_report(Path(f"of {last}/report.json").read_bytes())
         assert report.rows[-1].name == last
         assert "shipped model" in [row.name for row in report.rows] or args
 

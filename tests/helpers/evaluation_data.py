@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from gansynth.config import Config, preset
 from gansynth.data.store import NoteRecord
 from gansynth.data.writer import NotesWriter
 from gansynth.evaluation.report import pictures
+from gansynth.evaluation.report.document import Report, Row
 from gansynth.model.file import Model, initial_model
 from gansynth.model.synth import Synth
 
@@ -159,3 +162,15 @@ def skip_pictures(patch: pytest.MonkeyPatch) -> None:
 
     for name in ("rainbowgram_grid", "interpolation_strip", "pitch_confusion", "ndb_bins"):
         patch.setattr(pictures, name, draw)
+
+
+def read_report(text: str | bytes) -> Report:
+    """A report.json as the report that was written; null is NaN."""
+    data = json.loads(text)
+    assert data.pop("format_version") == 1
+    for row in data["rows"]:
+        row["seeds"] = tuple(row["seeds"])
+        for key, values in row["values"].items():
+            row["values"][key] = tuple(math.nan if n is None else n for n in values)
+    rows, remarks = tuple(Row(**row) for row in data.pop("rows")), tuple(data.pop("remarks"))
+    return Report(rows, remarks=remarks, **data)

@@ -25,9 +25,10 @@ from gansynth.spectral.normalizers import Normalizer
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import model_of_run
+from gansynth.training.losses import Losses
 from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
-from gansynth.training.trainer import Losses, Optimizer, Trainer, seeded
+from gansynth.training.trainer import Optimizer, Trainer, seeded
 from training_data import SAMPLE_RATE, SAMPLES, as_options
 
 TINY = {

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from gansynth.config import Config, preset
 from gansynth.networks import layers, schedule
 from gansynth.networks.inference import PackedGenerator
+from gansynth.networks.layers import pixel_norm
 from gansynth.networks.progressive import Discriminator, Generator
-from gansynth.networks.statistics import pixel_norm
 
 PITCHES = 5
 PROGRESS = [0, 0.3, 1, 1.75, 2]

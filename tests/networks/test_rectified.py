@@ -21,7 +21,6 @@ from gansynth.networks.rectified import (
     input_gradients_only,
 )
 from gansynth.networks.rectified import plain_conv_rectified as plain
-from gansynth.networks.statistics import pixel_norm, plain_pixel_norm
 
 GEOMETRIES = [
     Geometry((1, 1)),
@@ -137,12 +136,6 @@ def test_a_weight_gradient_by_one_product_is_the_usual_operators(
     torch.testing.assert_close(ours, theirs)
     ours, theirs = product_gradients(monkeypatch, at, kernel, torch.bfloat16)
     torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)
-
-
-def test_pixel_norm_gradient_is_that_of_its_formula() -> None:
-    x = random(2, 5, 3, 4).requires_grad_()
-    assert torch.autograd.gradcheck(pixel_norm, (x,))
-    torch.testing.assert_close(pixel_norm(x), plain_pixel_norm(x))
 
 
 @pytest.mark.parametrize("group", [1, 2, 4])

@@ -462,15 +462,18 @@ BARE = header(1, kind=0)
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (b"", r"not a MIDI file, it is empty: give a file that begins with b'MThd'$"),
-        (b"RIFF1234WAVE", r"not a MIDI file, it begins with b'RIFF1234': give"),
-        (riff(b"RMID", (b"LIST", b"none")), r"a RIFF file without a MIDI file inside: the file is"),
-        (smf(b""), r"notes=0: holds no notes at all: give a piece with at least one pitched note$"),
+        (b"", r"not a MIDI file, it is empty; give a file that begins with b'MThd'\.$"),
+        (b"RIFF1234WAVE", r"not a MIDI file, it begins with b'RIFF1234'; give"),
+        (riff(b"RMID", (b"LIST", b"none")), r"a RIFF file without a MIDI file inside; the file is"),
+        (
+            smf(b""),
+            r"notes=0: holds no notes at all; give a piece with at least one pitched note\.$",
+        ),
         (smf(count=0), r"notes=0: holds no notes at all"),
-        (smf(on(0, 36, channel=9)), r"notes=0: holds only drums \(1 note\): give a piece"),
-        (chunk(b"MThd", b"\0\0"), r"bytes=10 end inside the header: the file is truncated"),
+        (smf(on(0, 36, channel=9)), r"notes=0: holds only drums \(1 note\); give a piece"),
+        (chunk(b"MThd", b"\0\0"), r"bytes=10 end inside the header; the file is truncated"),
         (BARE + chunk(b"MTrk", b"\0\x90\x3c"), r"up to byte 24, an event runs past the end of its"),
-        (BARE + chunk(b"MTrk", b"\0\x3c\x40"), r"byte 23, data must follow a status byte\)$"),
+        (BARE + chunk(b"MTrk", b"\0\x3c\x40"), r"byte 23, data must follow a status byte\)\.$"),
         (BARE + chunk(b"MTrk", b"\0\x90\xff\x40"), r"1 event with a data byte over 127 clamped or"),
         (BARE + chunk(b"MTrk", b"\xff" * 9), r"byte 26, a number must have at most 4 bytes"),
         (BARE + chunk(b"MTrk", b"\0\xf0\xff\xff\xff\x7f"), r"an event runs past the end"),
@@ -487,18 +490,18 @@ def test_oversized_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "huge.mid"
     with path.open("wb") as file:
         file.truncate(midi_file.MAX_BYTES + 1)
-    with pytest.raises(MidiError, match="must be at most 8 MiB: split the piece into parts"):
+    with pytest.raises(MidiError, match="must be at most 8 MiB; split the piece into parts"):
         read_midi(path)
 
 
 def test_missing_file_folder_and_pipe_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(MidiError, match=r"can't be read \(No such file or directory\): give"):
+    with pytest.raises(MidiError, match=r"can't be read \(No such file or directory\); give"):
         read_midi(tmp_path / "none.mid")
-    with pytest.raises(MidiError, match=r"can't be read \(.*null.*\): give a readable"):
+    with pytest.raises(MidiError, match=r"can't be read \(.*null.*\); give a readable"):
         read_midi("a\0b.mid")
     for name in (".", "pipe"):
-        with pytest.raises(MidiError, match=r"is not a regular file\): give a readable \.mid file"):
+        with pytest.raises(MidiError, match=r"is not a regular file\); give a readable \.mid file"):
             read_midi(tmp_path / name)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from gansynth.cli.options import PATH
 from gansynth.cli.runner import as_typed
 from gansynth.errors import InputError
 from gansynth.pitches import parse_pitches
@@ -99,126 +100,78 @@ def dataset() -> None:
 
 
 @dataset.command(cls=_Sectioned, epilog=_EPILOG)
-@click.argument(
-    "sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path(readable=False)
-)
-@click.option("-o", "--output", type=click.Path(readable=False), required=True, help="New folder.")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="New folder.")
 @click.option(
-    "--sample-rate",
-    type=click.IntRange(1000, 48_000),
-    default=16_000,
-    show_default=True,
+    "--sample-rate", type=click.IntRange(1000, 48_000), default=16_000,
     help="Rate of the data set in Hz; other rates are resampled.",
-)
+)  # fmt: skip
 @click.option(
-    "--seconds",
-    type=float,
-    default=4.0,
-    show_default=True,
+    "--seconds", type=float, default=4.0,
     help="Length of every note; longer ones are cut at the end, shorter ones padded.",
-)
+)  # fmt: skip
 @click.option(
-    "--pad",
-    type=click.Choice(["end", "both"]),
-    default="end",
-    show_default=True,
+    "--pad", type=click.Choice(["end", "both"]), default="end",
     help="Where short notes get their silence; both sides is what the original does.",
-)
+)  # fmt: skip
 @click.option(
-    "--pitch",
-    "--pitches",
-    "pitches",
-    default="24-84",
-    show_default=True,
-    metavar="PITCHES",
+    "--pitch", "--pitches", "pitches", default="24-84", metavar="PITCHES",
     help="MIDI numbers or names: 60, C4, 48-72, C3-C5,G5.",
-)
+)  # fmt: skip
 @click.option(
-    "--source",
-    multiple=True,
+    "--source", multiple=True,
     type=click.Choice(["acoustic", "electronic", "synthetic", "unknown", "all"]),
     help="How the sound was made; may be repeated.  [default: acoustic, and unknown, which is what "
     "a folder has that doesn't say]",
-)
+)  # fmt: skip
 @click.option(
-    "--family",
-    multiple=True,
-    metavar="NAME",
+    "--family", multiple=True, metavar="NAME",
     help="Such as guitar or key*; may be repeated.  [default: all]",
-)
+)  # fmt: skip
 @click.option(
-    "--instrument",
-    multiple=True,
-    metavar="NAME",
+    "--instrument", multiple=True, metavar="NAME",
     help="Such as '*violin*'; may be repeated.  [default: all]",
-)
+)  # fmt: skip
 @click.option(
-    "--velocity",
-    type=_Whole(),
-    metavar="NUMBERS",
+    "--velocity", type=_Whole(), metavar="NUMBERS",
     help="Such as 100 or 25,50,100.  [default: all; a SoundFont is played at 100]",
-)
+)  # fmt: skip
 @click.option(
-    "--split",
-    type=click.Choice(["group", "random", "published", "none"]),
-    default="group",
-    show_default=True,
+    "--split", type=click.Choice(["group", "random", "published", "none"]), default="group",
     help="group: test on instruments never trained on. random: on notes drawn one by one, as in "
     "the paper. published: as the source says. none: train on all.",
-)
+)  # fmt: skip
+@click.option("--test-share", type=_Share(), default="0.2", help="Share of notes to test on.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the splits.")
 @click.option(
-    "--test-share",
-    type=_Share(),
-    default="0.2",
-    show_default=True,
-    help="Share of notes to test on.",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the splits."
-)
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "fluidsynth", "tinysoundfont"]),
-    default="auto",
-    show_default=True,
+    "--engine", type=click.Choice(["auto", "fluidsynth", "tinysoundfont"]), default="auto",
     help="What plays the SoundFont; auto prefers FluidSynth.",
-)
+)  # fmt: skip
 @click.option(
-    "--manifest",
-    type=click.Path(readable=False),
+    "--manifest", type=PATH,
     help="CSV or JSONL file with the columns file, pitch, and more if you like.  [default: "
     "manifest.csv in the folder, if there is one]",
-)
+)  # fmt: skip
 @click.option(
-    "--estimate-pitch",
-    is_flag=True,
+    "--estimate-pitch", is_flag=True,
     help="Detect the pitch if neither the manifest nor the name has one.",
-)
+)  # fmt: skip
 @click.option(
-    "--min-confidence",
-    type=click.FloatRange(0, 1),
-    default=0.9,
-    show_default=True,
+    "--min-confidence", type=click.FloatRange(0, 1), default=0.9,
     help="With --estimate-pitch: drop less confident estimates.",
-)
+)  # fmt: skip
 @click.option(
-    "--middle-c",
-    type=click.Choice(["C3", "C4", "C5"]),
+    "--middle-c", type=click.Choice(["C3", "C4", "C5"]),
     help="What names call MIDI pitch 60.  [default: C4, and names that lie an octave off what "
     "sounds are an error]",
-)
+)  # fmt: skip
 @click.option(
-    "--max-bad",
-    type=_Share(),
-    default="1%",
-    show_default=True,
-    help="Stop if more notes than this can't be read.",
-)
+    "--max-bad", type=_Share(), default="1%", help="Stop if more notes than this can't be read.",
+)  # fmt: skip
 @click.option(
-    "--workers",
-    type=click.IntRange(1, 256),
+    "--workers", type=click.IntRange(1, 256),
     help="Threads; they don't change the result.  [default: one for each processor]",
-)
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Count what the sources declare; write nothing.")
 @click.option("--force", is_flag=True, help="Replace an existing data set.")
 def build(**options: Any) -> None:
@@ -274,11 +227,12 @@ def build(**options: Any) -> None:
 
 
 @dataset.command()
-@click.argument("data", type=click.Path(readable=False))
+@click.argument("data", type=PATH)
 @click.option(
-    "--json", "as_json", is_flag=True, help="Show all counts as JSON, including the build's report."
-)
-@click.option("--plot", type=click.Path(readable=False), help="Draw a picture (.png).")
+    "--json", "as_json", is_flag=True,
+    help="Show all counts as JSON, including the build's report.",
+)  # fmt: skip
+@click.option("--plot", type=PATH, help="Draw a picture (.png).")
 @click.option("--force", is_flag=True, help="Overwrite a picture that exists.")
 def info(data: str, as_json: bool, plot: str | None, force: bool) -> None:
     """Show counts by family, pitch and split, and levels."""
@@ -302,7 +256,7 @@ def info(data: str, as_json: bool, plot: str | None, force: bool) -> None:
 
 
 @dataset.command()
-@click.argument("data", type=click.Path(readable=False))
+@click.argument("data", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Show everything as JSON.")
 def check(data: str, as_json: bool) -> None:
     """Look for wrong pitches, silence, clipping, duplicates and damage in a data set."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gansynth.cli.options import PATH
 from gansynth.cli.runner import warn
 from gansynth.errors import InputError
 
@@ -43,17 +44,17 @@ class _WithTraining(click.Command):
 
 
 @click.command(cls=_WithTraining, epilog=_EPILOG, no_args_is_help=True)
-@click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path(readable=False))
+@click.argument("models", metavar="[MODEL]...", nargs=-1, type=PATH)
 @click.option(
-    "--data", type=click.Path(readable=False), required=True,
+    "--data", type=PATH, required=True,
     help="Prepared notes with a held-out split (gansynth dataset build).",
 )  # fmt: skip
 @click.option(
-    "-o", "--output", type=click.Path(readable=False), default="evaluation", show_default=True,
+    "-o", "--output", type=PATH, default="evaluation",
     help="Folder for the report, its pictures and its sounds.",
 )  # fmt: skip
 @click.option(
-    "--wavs", type=click.Path(readable=False), multiple=True, metavar="DIR",
+    "--wavs", type=PATH, multiple=True, metavar="DIR",
     help="Folder of sound files to evaluate like a model; may be repeated.",
 )  # fmt: skip
 @click.option(
@@ -61,12 +62,10 @@ class _WithTraining(click.Command):
     help="Notes per model and seed.  [default: the number of held-out notes, at most 10,000]",
 )  # fmt: skip
 @click.option(
-    "--seeds", type=click.IntRange(1, 100), default=3, show_default=True,
+    "--seeds", type=click.IntRange(1, 100), default=3,
     help="Seeds per model, for the standard deviation of its numbers.",
 )  # fmt: skip
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The first seed."
-)
+@click.option("--seed", type=click.IntRange(0), default=0, help="The first seed.")
 @click.option(
     "--split", type=click.Choice(["test", "valid"]),
     help="Which notes are the real ones.  [default: test, where there is one]",
@@ -76,47 +75,32 @@ class _WithTraining(click.Command):
     help="Pass the real notes through these representations too; the models' own always are.",
 )  # fmt: skip
 @click.option(
-    "--bins",
-    "--cells",
-    "bins",
-    type=click.IntRange(2, 10_000),
-    default=50,
-    show_default=True,
-    help="k of NDB.",
-)
+    "--bins", "--cells", "bins", type=click.IntRange(2, 10_000), default=50, help="k of NDB.",
+)  # fmt: skip
 @click.option(
-    "--extrapolate",
-    is_flag=True,
+    "--extrapolate", is_flag=True,
     help="Also extrapolate the Fréchet distance to infinitely many notes.",
-)
+)  # fmt: skip
 @click.option(
     "--crepe/--no-crepe", default=None,
     help="Whether CREPE listens to 100 notes of each row.  [default: where it is installed]",
 )  # fmt: skip
 @click.option(
-    "--musicnn", is_flag=True, help="Also give the Fréchet distance in musicnn's embedding."
-)
+    "--musicnn", is_flag=True, help="Also give the Fréchet distance in musicnn's embedding.",
+)  # fmt: skip
 @click.option(
     "--two-sample/--no-two-sample", default=None,
     help="Whether a classifier tries to tell notes from real ones.  [default: where scikit-learn "
     "is installed]",
 )  # fmt: skip
-@click.option(
-    "--classifier", type=click.Path(readable=False),
-    help="Your own classifier.  [default: the bundled one]",
-)  # fmt: skip
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="Device of the models: auto, cpu, cuda, cuda:1, …",
-)
+@click.option("--classifier", type=PATH, help="Your own classifier.  [default: the bundled one]")
+@click.option("--device", default="auto", help="Device of the models: auto, cpu, cuda, cuda:1, …")
 @click.option(
     "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto",
-    show_default=True, help="Precision of the models.",
+    help="Precision of the models.",
 )  # fmt: skip
 @click.option(
-    "--cache", type=click.Path(readable=False), metavar="DIR",
+    "--cache", type=PATH, metavar="DIR",
     help="Where features of real notes are cached.  [default: gansynth in the user's cache folder]",
 )  # fmt: skip
 @click.option("--no-cache", is_flag=True, help="Cache nothing.")
@@ -180,9 +164,9 @@ def _name(path: str, taken: dict[str, Any]) -> str:
 
 
 @click.command(name=_TRAINING)
-@click.argument("data", type=click.Path(readable=False))
+@click.argument("data", type=PATH)
 @click.option(
-    "-o", "--output", type=click.Path(readable=False), required=True,
+    "-o", "--output", type=PATH, required=True,
     help="File to make, such as classifier.safetensors.",
 )  # fmt: skip
 @click.option(
@@ -192,8 +176,8 @@ def _name(path: str, taken: dict[str, Any]) -> str:
     "--minutes", type=click.FloatRange(0, min_open=True),
     help="Stop after so long; the same command goes on where it was.",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--device", default="auto", show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--device", default="auto")
 @click.option("--force", is_flag=True, help="Replace the file that is there.")
 def train_classifier(data: str, output: str, force: bool, **options: Any) -> None:
     """Train the pitch classifier that evaluations rest on, on the training split of DATA.

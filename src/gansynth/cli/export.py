@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gansynth.cli.options import PATH, device_option, force_option, model_option
 from gansynth.errors import InputError
 
 if TYPE_CHECKING:
     from gansynth.performance.instrument import Instrument
-
-_force = click.option("--force", is_flag=True, help="Overwrite files that exist.")
 
 _SFZ_EPILOG = """\b
 Examples:
@@ -54,50 +53,33 @@ def export() -> None:
 
 
 @export.command(epilog=_SFZ_EPILOG)
-@click.argument("instrument", metavar="INSTRUMENT.json", type=click.Path(readable=False))
+@click.argument("instrument", metavar="INSTRUMENT.json", type=PATH)
 @click.option(
-    "-o",
-    "--output",
-    type=click.Path(readable=False),
-    required=True,
-    help="Folder for the samples and the presets.",
-)
+    "-o", "--output", type=PATH, required=True, help="Folder for the samples and the presets.",
+)  # fmt: skip
 @click.option(
-    "--model",
-    type=click.Path(readable=False),
+    "--model", type=PATH,
     help="Its model.  [default: the bundled one, or the path it had when the instrument was made]",
-)
+)  # fmt: skip
 @click.option(
-    "--instrument",
-    "number",
-    type=click.IntRange(min=1),
+    "--instrument", "number", type=click.IntRange(min=1),
     help="Which one, if the file holds several.",
-)
+)  # fmt: skip
 @click.option(
-    "--every",
-    type=click.IntRange(1, 24),
-    default=1,
-    show_default=True,
+    "--every", type=click.IntRange(1, 24), default=1,
     help="Sample every Nth pitch to save space; keys between are transposed.",
-)
+)  # fmt: skip
 @click.option(
-    "--format",
-    "extension",
-    type=click.Choice(["flac", "wav"]),
-    default="flac",
-    show_default=True,
+    "--format", "extension", type=click.Choice(["flac", "wav"]), default="flac",
     help="Format of the samples; a WAV file includes its loop.",
-)
+)  # fmt: skip
 @click.option(
-    "--bits",
-    type=click.Choice(["16", "24"]),
-    default="16",
-    show_default=True,
+    "--bits", type=click.Choice(["16", "24"]), default="16",
     help="Bits of the samples; the SoundFont always has 16.",
-)
+)  # fmt: skip
 @click.option("--sample-rate", type=int, help="Resample to this rate in Hz, such as 44100.")
-@_force
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@force_option
+@device_option
 def sfz(
     instrument: str,
     output: str,
@@ -143,21 +125,10 @@ def sfz(
 
 
 @export.command(epilog=_ONNX_EPILOG)
-@click.option(
-    "--model",
-    type=click.Path(readable=False),
-    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
-    "bundled model]",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(readable=False),
-    required=True,
-    help="File to write (.onnx).",
-)
+@model_option
+@click.option("-o", "--output", type=PATH, required=True, help="File to write (.onnx).")
 @click.option("--half", is_flag=True, help="Keep weights in float16: half the size.")
-@_force
+@force_option
 def onnx(model: str | None, output: str, half: bool, force: bool) -> None:
     """Write a model as ONNX: latents and pitches go in, waveforms come out."""
     from gansynth import load
@@ -180,30 +151,17 @@ def onnx(model: str | None, output: str, half: bool, force: bool) -> None:
 
 
 @export.command(epilog=_WEB_EPILOG)
+@model_option
+@click.option("-o", "--output", type=PATH, required=True, help="Folder for the site.")
 @click.option(
-    "--model",
-    type=click.Path(readable=False),
-    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
-    "bundled model]",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(readable=False),
-    required=True,
-    help="Folder for the site.",
-)
-@click.option(
-    "--runtime",
-    type=click.Path(readable=False),
-    metavar="FOLDER|FILE.tgz",
+    "--runtime", type=PATH, metavar="FOLDER|FILE.tgz",
     help="The npm package onnxruntime-web, for machines without a network.  [default: fetched "
     "once]",
-)
+)  # fmt: skip
 @click.option(
     "--sliders/--no-sliders", default=True, help="Leave out the sliders, and don't measure them."
 )
-@_force
+@force_option
 def web(model: str | None, output: str, runtime: str | None, sliders: bool, force: bool) -> None:
     """Write the browser instrument as static files that any web server can serve.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from gansynth.cli.options import PATH, device_option, force_option, precision_option
 from gansynth.cli.runner import MAX_NOTES, warn
 from gansynth.errors import InputError
 from gansynth.model.peek import pitches_in_file
@@ -106,143 +107,91 @@ def _seconds(
 
 @click.command(epilog=_EPILOG, context_settings={"allow_extra_args": True})
 @click.option(
-    "--model",
-    type=click.Path(readable=False),
+    "--model", type=PATH,
     help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
     "bundled model; with --recall, the recorded one]",
-)
+)  # fmt: skip
 @click.option(
-    "-o",
-    "--output",
-    type=click.Path(readable=False),
-    default="generated",
-    show_default=True,
+    "-o", "--output", type=PATH, default="generated",
     help="Folder, or the file of a single note or clip (.wav, .flac, .ogg).",
-)
+)  # fmt: skip
 @click.option(
-    "--count",
-    type=click.IntRange(1, MAX_NOTES),
+    "--count", type=click.IntRange(1, MAX_NOTES),
     help="Random instruments.  [default: 8, or 1 with --pitch/--pitches]",
-)
+)  # fmt: skip
 @click.option(
-    "--pitch",
-    "--pitches",
-    "pitches",
-    multiple=True,
-    metavar="PITCHES",
-    help="MIDI numbers or names: 60, C4, 48-72, C3-C5,G5. Without it, one random pitch "
-    "for each instrument.",
-)
+    "--pitch", "--pitches", "pitches", multiple=True, metavar="PITCHES",
+    help="MIDI numbers or names: 60, C4, 48-72, C3-C5,G5. Without it, one random pitch for each "
+    "instrument.",
+)  # fmt: skip
 @click.option(
-    "--velocity",
-    type=click.IntRange(1, 127),
-    help="How hard notes are struck, for models that know it.  [default: about 100; with "
-    "--midi, the file's]",
-)
+    "--velocity", type=click.IntRange(1, 127),
+    help="How hard notes are struck, for models that know it.  [default: about 100; with --midi, "
+    "the file's]",
+)  # fmt: skip
 @click.option(
     "--family",
     help="Family of the random instruments, such as brass, for models that know families; "
     "`gansynth info` lists them.  [default: any]",
-)
-@click.option("--midi", type=click.Path(readable=False), help="Play this MIDI file.")
+)  # fmt: skip
+@click.option("--midi", type=PATH, help="Play this MIDI file.")
 @click.option(
-    "--secs-per-instrument",
-    type=float,
-    default=6.0,
-    show_default=True,
+    "--secs-per-instrument", type=float, default=6.0,
     help="With --midi: seconds from one random instrument to the next.",
-)
+)  # fmt: skip
 @click.option("--single", is_flag=True, help="With --midi: one instrument for the whole piece.")
 @click.option(
-    "--per-track",
-    is_flag=True,
+    "--per-track", is_flag=True,
     help="With --midi: one instrument for each track (or program, in a file with one track).",
-)
+)  # fmt: skip
 @click.option(
-    "--out-of-range",
-    type=click.Choice(OUT_OF_RANGE),
-    default="octave",
-    show_default=True,
+    "--out-of-range", type=click.Choice(OUT_OF_RANGE), default="octave",
     help="With --midi: notes that the model doesn't know.",
-)
+)  # fmt: skip
 @click.option(
-    "--sustain",
-    type=click.Choice(SUSTAIN),
-    default="extend",
-    show_default=True,
+    "--sustain", type=click.Choice(SUSTAIN), default="extend",
     help="With --midi: notes held longer than the model's 3 s are extended, or released then.",
-)
+)  # fmt: skip
 @click.option(
-    "--stereo", is_flag=True, help="With --midi: two sides, each part where its pan (CC10) puts it."
-)
+    "--stereo", is_flag=True,
+    help="With --midi: two sides, each part where its pan (CC10) puts it.",
+)  # fmt: skip
 @click.option(
-    "--modulation",
-    type=click.Choice(MODULATION),
-    default="ignore",
-    show_default=True,
+    "--modulation", type=click.Choice(MODULATION), default="ignore",
     help="With --midi: what the modulation wheel (CC1) and channel pressure do.",
-)
+)  # fmt: skip
 @click.option(
-    "--instruments",
-    metavar="A.json,B.json,…",
+    "--instruments", metavar="A.json,B.json,…",
     help="With --midi: the instruments of these .json files, one after the other.",
-)
+)  # fmt: skip
 @click.option(
-    "--times",
-    metavar="SECONDS,…",
-    callback=_seconds,
+    "--times", metavar="SECONDS,…", callback=_seconds,
     help="With --instruments: when each is heard pure, as in 0,12.5,30.  [default: evenly spaced]",
-)
+)  # fmt: skip
+@click.option("--tempo", type=float, default=1.0, help="With --midi: times as fast.")
+@click.option("--attack", type=float, default=0.01, help="With --midi: seconds, 0 to 5.")
+@click.option("--release", type=float, default=0.3, help="With --midi: seconds, 0.005 to 2.")
 @click.option(
-    "--tempo", type=float, default=1.0, show_default=True, help="With --midi: times as fast."
-)
+    "--max-note", type=float, help="With --midi: let notes go after so many seconds at the latest.",
+)  # fmt: skip
+@click.option("--recall", type=PATH, help="Take the instruments of an earlier result's .json.")
 @click.option(
-    "--attack", type=float, default=0.01, show_default=True, help="With --midi: seconds, 0 to 5."
-)
-@click.option(
-    "--release",
-    type=float,
-    default=0.3,
-    show_default=True,
-    help="With --midi: seconds, 0.005 to 2.",
-)
-@click.option(
-    "--max-note", type=float, help="With --midi: let notes go after so many seconds at the latest."
-)
-@click.option(
-    "--recall",
-    type=click.Path(readable=False),
-    help="Take the instruments of an earlier result's .json.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
+    "--seed", type=click.IntRange(min=0),
     help="The same seed gives the same files.  [default: a new one, which is printed]",
-)
+)  # fmt: skip
 @click.option(
-    "--format",
-    "extension",
-    type=click.Choice(["wav", "flac", "ogg"]),
-    default="wav",
-    show_default=True,
+    "--format", "extension", type=click.Choice(["wav", "flac", "ogg"]), default="wav",
     help="Format of files in a folder.",
-)
+)  # fmt: skip
 @click.option(
-    "--bits",
-    type=click.Choice(["16", "24", "float"]),
+    "--bits", type=click.Choice(["16", "24", "float"]),
     help="Sample format.  [default: float for wav, 16 for flac]",
-)
+)  # fmt: skip
 @click.option("--sample-rate", type=int, help="Resample to this rate in Hz.")
 @click.option("--plot", is_flag=True, help="Save a rainbowgram of each sound.")
-@click.option("--force", is_flag=True, help="Overwrite files that exist.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="auto is float32; bfloat16 is faster on many processors, and less exact.",
-)
+@force_option
+@device_option
+@precision_option
 @click.option("--dry-run", is_flag=True, help="Check everything and show what would be made.")
 def generate(**options: Any) -> None:
     """Make notes, or play a MIDI file.

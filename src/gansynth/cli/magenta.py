@@ -8,50 +8,38 @@ from pathlib import Path
 
 import click
 
-from gansynth.cli.original_flags import OriginalCommand
+from gansynth.cli.options import PATH, force_option
+from gansynth.cli.original_flags import ORIGINAL_SETTINGS, OriginalCommand
 from gansynth.cli.runner import MAX_NOTES, run, warn
 
 
 @click.command(
     cls=OriginalCommand,
-    context_settings={"help_option_names": ["-h", "--help", "--helpfull", "--helpshort"]},
+    context_settings=ORIGINAL_SETTINGS,
 )
 @click.option(
-    "--ckpt_dir",
-    default="/tmp/gansynth/acoustic_only",
-    show_default=True,
-    type=click.Path(readable=False),
+    "--ckpt_dir", default="/tmp/gansynth/acoustic_only", type=PATH,
     help="Folder with stage_000* folders (or a zip, or a model file).",
-)
+)  # fmt: skip
 @click.option(
-    "--output_dir",
-    default="/tmp/gansynth/samples",
-    show_default=True,
-    type=click.Path(readable=False),
-    help="Folder for the sounds.",
-)
-@click.option("--midi_file", default="", type=click.Path(readable=False), help="MIDI file to play.")
+    "--output_dir", default="/tmp/gansynth/samples", type=PATH, help="Folder for the sounds.",
+)  # fmt: skip
+@click.option("--midi_file", type=PATH, help="MIDI file to play.")
 @click.option(
-    "--batch_size",
-    default=8,
-    show_default=True,
-    type=click.IntRange(1, MAX_NOTES),
+    "--batch_size", default=8, type=click.IntRange(1, MAX_NOTES),
     help="Without --midi_file: how many random notes.",
-)
+)  # fmt: skip
 @click.option(
-    "--secs_per_instrument",
-    default=6.0,
-    show_default=True,
-    type=float,
+    "--secs_per_instrument", default=6.0, type=float,
     help="Seconds from one random instrument to the next.",
-)
+)  # fmt: skip
 @click.option("--tfds_data_dir", help="Accepted and ignored: no training data is needed.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same files.")
-@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@force_option
 def gansynth_generate(
     ckpt_dir: str,
     output_dir: str,
-    midi_file: str,
+    midi_file: str | None,
     batch_size: int,
     secs_per_instrument: float,
     tfds_data_dir: str | None,

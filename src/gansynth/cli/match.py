@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gansynth.cli.options import PATH, device_option, force_option, model_option
 from gansynth.cli.runner import warn
 from gansynth.errors import InputError
 from gansynth.pitches import describe_pitches, parse_pitch, pitch_name
@@ -27,41 +28,36 @@ Examples:
 
 
 @click.command(epilog=_EPILOG, no_args_is_help=True)
-@click.argument("sound", type=click.Path(readable=False))
+@click.argument("sound", type=PATH)
+@model_option
 @click.option(
-    "--model", type=click.Path(readable=False),
-    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
-    "bundled model]",
-)  # fmt: skip
-@click.option(
-    "-o", "--output", type=click.Path(readable=False), metavar="FILE.json",
+    "-o", "--output", type=PATH, metavar="FILE.json",
     help="The instrument; its note is written beside it as .wav.  [default: the sound's name with "
     "-match.json, in this folder]",
 )  # fmt: skip
 @click.option(
-    "--pitch", metavar="PITCH",
-    help="Pitch of the recording: 60 or C4.  [default: detected]",
+    "--pitch", metavar="PITCH", help="Pitch of the recording: 60 or C4.  [default: detected]",
 )  # fmt: skip
 @click.option(
     "--velocity", type=click.IntRange(1, 127),
     help="How hard it was struck, for models that know velocities.  [default: the model's usual]",
 )  # fmt: skip
 @click.option(
-    "--starts", type=click.IntRange(1, 1_000_000), default=64, show_default=True,
+    "--starts", type=click.IntRange(1, 1_000_000), default=64,
     help="Random instruments to begin with.",
 )  # fmt: skip
 @click.option(
-    "--steps", type=click.IntRange(0, 1_000_000), default=100, show_default=True,
+    "--steps", type=click.IntRange(0, 1_000_000), default=100,
     help="Optimization steps for the nearest ones.",
 )  # fmt: skip
 @click.option(
     "--minutes", type=click.FloatRange(0, min_open=True),
     help="Time limit; the nearest one so far is kept.",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--name", help="Name of the instrument.  [default: that of its file]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
-@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@device_option
+@force_option
 def match(sound: str, **options: Any) -> None:
     """Find the instrument that sounds most like a recording of one note.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gansynth.cli.hyperparameters import parse_changes, set_option
+from gansynth.cli.options import PATH, force_option
 from gansynth.errors import InputError
 from gansynth.pitches import describe_pitches, parse_pitches
 
@@ -18,27 +19,22 @@ if TYPE_CHECKING:
 
 _EXTENSION = ".safetensors"
 
-_force = click.option("--force", is_flag=True, help="Overwrite a file that exists.")
-
 
 @click.command(
     epilog="Examples: gansynth convert acoustic_only.zip -o acoustic_only.safetensors; "
     "gansynth convert run -o piano.safetensors --half"
 )
-@click.argument("source", type=click.Path(readable=False))
+@click.argument("source", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, help="Model file to write.")
 @click.option(
-    "-o", "--output", type=click.Path(readable=False), required=True, help="Model file to write."
-)
-@click.option(
-    "--with-discriminator",
-    is_flag=True,
+    "--with-discriminator", is_flag=True,
     help="Keep what further training needs: the discriminator, or the encoder of fast models.",
-)
+)  # fmt: skip
 @click.option("--pitches", help="Pitches of the training data, if not the published 24-84.")
 @click.option(
-    "--half", is_flag=True, help="Store weights as float16: half the size, nearly the same sound."
-)
-@_force
+    "--half", is_flag=True, help="Store weights as float16: half the size, nearly the same sound.",
+)  # fmt: skip
+@force_option
 def convert(
     source: str,
     output: str,
@@ -98,10 +94,10 @@ def _read_source(
 
 
 @click.command()
-@click.argument("model", required=False, type=click.Path(readable=False))
+@click.argument("model", required=False, type=PATH)
 @click.option(
-    "--json", "as_json", is_flag=True, help="Show everything as JSON, including hyperparameters."
-)
+    "--json", "as_json", is_flag=True, help="Show everything as JSON, including hyperparameters.",
+)  # fmt: skip
 def info(model: str | None, as_json: bool) -> None:
     """Show what MODEL contains: a model file, a training run, or a model of the original.
 
@@ -128,12 +124,10 @@ def info(model: str | None, as_json: bool) -> None:
 @click.option("--preset", required=True, help="mel_prog_hires, fast, quick_test or tiny.")
 @set_option
 @click.option("--hparams", help="The same as a JSON object.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--pitches", default="24-84", show_default=True, help="Pitches that it knows.")
-@click.option(
-    "-o", "--output", type=click.Path(readable=False), required=True, help="Model file to write."
-)
-@_force
+@click.option("--seed", type=click.IntRange(min=0), default=0)
+@click.option("--pitches", default="24-84", help="Pitches that it knows.")
+@click.option("-o", "--output", type=PATH, required=True, help="Model file to write.")
+@force_option
 def init(
     preset: str, changes: tuple[str, ...], hparams: str | None, seed: int, pitches: str,
     output: str, force: bool,

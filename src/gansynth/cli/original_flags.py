@@ -14,6 +14,11 @@ import click
 from gansynth.errors import InputError
 from gansynth.files import open_regular
 
+ORIGINAL_SETTINGS = {
+    "help_option_names": ["-h", "--help", "--helpfull", "--helpshort"],
+    "show_default": True,
+}
+
 # absl's own flags, which every script of the original takes; they are read past.
 _LOGGING = ("v", "verbosity", "stderrthreshold", "log_dir", "logger_levels", "undefok")
 _LOGGING_SWITCHES = ("logtostderr", "alsologtostderr", "showprefixforinfo", "only_check_args")

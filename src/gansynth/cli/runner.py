@@ -34,7 +34,7 @@ def run(command: click.Command) -> NoReturn:
     except GansynthError as error:
         # Of several processes that train together, one says what is wrong.
         if os.environ.get("RANK", "0") == "0":
-            click.echo(f"error: {sentence(as_typed(str(error)))}", err=True)
+            click.echo(f"error: {as_typed(str(error))}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()
@@ -47,13 +47,8 @@ def run(command: click.Command) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        click.echo(f"error: {sentence(error.strerror or str(error))}", err=True)
+        click.echo(f"error: {(error.strerror or str(error)).rstrip('.')}.", err=True)
         sys.exit(2)
-
-
-def sentence(text: str) -> str:
-    """A text that ends as a sentence does, once."""
-    return text if text.endswith(("?", "…")) else f"{text.rstrip('.')}."
 
 
 def warn(lines: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gansynth.cli.options import device_option, model_option, precision_option
 from gansynth.extras import require
 
 _EPILOG = """\b
@@ -15,49 +16,25 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
+@model_option
 @click.option(
-    "--model",
-    type=click.Path(readable=False),
-    help="Model file, training run, or a folder or zip of the original GANSynth.  [default: the "
-    "bundled model]",
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
+    "--host", default="127.0.0.1",
     help="Address to listen on; 0.0.0.0 lets in everyone who can reach this machine.",
-)
+)  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes a free port.")
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="0 takes a free port.",
-)
-@click.option(
-    "--allow-host",
-    "allowed_hosts",
-    metavar="NAME",
-    multiple=True,
+    "--allow-host", "allowed_hosts", metavar="NAME", multiple=True,
     help="Name by which a proxy leads here, where it passes on its own; may be given several "
     "times. Without 0.0.0.0, others than this machine's are refused.",
-)
+)  # fmt: skip
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @click.option(
-    "--sliders/--no-sliders",
-    default=True,
-    show_default=True,
+    "--sliders/--no-sliders", default=True,
     help="Sliders for brightness, attack and more. Of a model other than the shipped one, their "
     "directions are measured in the background, once.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="auto is float32; bfloat16 is faster on many processors, and less exact.",
-)
+)  # fmt: skip
+@device_option
+@precision_option
 def serve(
     model: str | None,
     host: str,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gansynth.cli.hyperparameters import listing, parse_changes, set_option
-from gansynth.cli.original_flags import OriginalCommand
+from gansynth.cli.options import PATH
+from gansynth.cli.original_flags import ORIGINAL_SETTINGS, OriginalCommand
 from gansynth.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES)
-@click.argument("data", required=False, type=click.Path(readable=False))
-@click.option("-o", "--output", type=click.Path(readable=False), help="New run folder.")
-@click.option("--resume", type=click.Path(readable=False), help="Run folder to resume.")
+@click.argument("data", required=False, type=PATH)
+@click.option("-o", "--output", type=PATH, help="New run folder.")
+@click.option("--resume", type=PATH, help="Run folder to resume.")
 @click.option(
-    "--from", "source", type=click.Path(readable=False),
+    "--from", "source", type=PATH,
     help="Model to fine-tune: a model file, a run folder, or one of the original's.",
 )  # fmt: skip
 @click.option("--preset", help=f"Hyperparameters to start from.  [default: {DEFAULT_PRESET}]")
@@ -49,13 +50,11 @@ Examples:
 @click.option("--pitches", help="Pitches to learn, as in 24-84.  [default: all of the data]")
 @click.option("--seed", type=click.IntRange(min=0), help="[default: 0]")
 @click.option("--precision", help="float32, bfloat16, or auto: the faster one.  [default: auto]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @click.option("--max-minutes", type=float, help="Save and stop after this time.")
 @click.option("--max-images", type=int, help="Save and stop after this many more images.")
-@click.option("--save-minutes", type=float, default=10.0, show_default=True,
-              help="Minutes between checkpoints.")  # fmt: skip
-@click.option("--keep", type=int, default=3, show_default=True,
-              help="Checkpoints to keep besides one for each stage.")  # fmt: skip
+@click.option("--save-minutes", type=float, default=10.0, help="Minutes between checkpoints.")
+@click.option("--keep", type=int, default=3, help="Checkpoints to keep besides one for each stage.")
 @click.option(
     "--cache-gigabytes", type=float,
     help="Memory for spectrograms of real notes.  [default: a share of what is free]",
@@ -274,10 +273,16 @@ def _end(why: str, run: str) -> None:
 
 @click.command(
     cls=OriginalCommand,
-    context_settings={"help_option_names": ["-h", "--help", "--helpfull", "--helpshort"]},
+    context_settings=ORIGINAL_SETTINGS,
 )
-@click.option("--config", "preset", default="", help="mel_prog_hires, or nothing for a quick test.")
-@click.option("--hparams", default="{}", show_default=True, help="JSON object of hyperparameters.")
+@click.option(
+    "--config",
+    "preset",
+    default="",
+    show_default=False,
+    help="mel_prog_hires, or nothing for a quick test.",
+)
+@click.option("--hparams", default="{}", help="JSON object of hyperparameters.")
 def gansynth_train(preset: str, hparams: str) -> None:
     """Train with the original's flags; `gansynth train` can do more.
 

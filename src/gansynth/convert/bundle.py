@@ -91,7 +91,7 @@ def shard_ends(entries: dict[str, TensorEntry]) -> dict[int, int]:
 
 def _partitioned(name: str) -> ModelError:
     return ModelError(
-        f"has tensor={name!r} partitioned into slices; only whole tensors can be read: "
+        f"has tensor={name!r} partitioned into slices; only whole tensors can be read; "
         "save it without a partitioner"
     )
 
@@ -111,10 +111,10 @@ def _shard_count(header: bytes) -> int:
             case 0x1A:
                 version = content
     if endianness != 0:
-        raise ModelError("has endianness=big; only little can be read: save it on such a machine")
+        raise ModelError("has endianness=big; only little can be read; save it on such a machine")
     needed = _number(version, 0x10)  # VersionDef's min_consumer
     if needed > 1:
-        raise ModelError(f"needs a reader of version={needed}; only 1 is known: save it so")
+        raise ModelError(f"needs a reader of version={needed}; only 1 is known; save it so")
     if not 1 <= shards <= 99_999:
         raise damaged(f"its header says shards={shards}, which must be 1 to 99999")
     return shards

@@ -23,10 +23,11 @@ from gansynth.convert.names import (
 from gansynth.convert.places import children, find_model, model_folder, opened, stages
 from gansynth.convert.tensorflow import Checkpoint, latest_prefix
 from gansynth.errors import ModelError
-from gansynth.model.file import Model, State, check_model, expected_shapes
+from gansynth.model.file import Model, check_model, expected_shapes
 from gansynth.networks import schedule
 from gansynth.networks.progressive import Discriminator, Generator
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
+from gansynth.tensors import State
 
 # How often each pitch from 24 to 84 occurs in the data set of the published models.
 NSYNTH_COUNTS = (
@@ -77,7 +78,7 @@ def read_magenta(
             warnings.insert(
                 0, f"model={str(path)!r}: the model in {folder}, stage {stage}, is used."
             )
-        reader = _Reader(checkpoint, config, schedule.blocks_at_stage(config, stage), str(path))
+        reader = _Reader(checkpoint, config, stage, str(path))
         counts = reader.pitch_counts(pitches)
         model = Model(
             config,
@@ -165,10 +166,11 @@ def _measured_constants(
 class _Reader:
     """Takes networks out of one checkpoint, every tensor once, every shape checked."""
 
-    def __init__(self, checkpoint: Checkpoint, config: Config, num_blocks: int, where: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, config: Config, stage: int, where: str) -> None:
         self.checkpoint = checkpoint
         self.config = config
-        self.num_blocks = num_blocks
+        self.stage = stage
+        self.num_blocks = schedule.blocks_at_stage(config, stage)
         self.where = where
 
     def images(self) -> int:
@@ -177,13 +179,10 @@ class _Reader:
 
     def progress(self) -> float:
         """Progress that the checkpoint was saved at."""
-        if not self.config.train_progressive:
-            return self.num_blocks - 1.0
-        if self.config.train_time_limit is not None:
-            # The original's only variable without a name holds the seconds of training.
-            seconds = float(self._scalar("Variable"))
-            return schedule.progress_at_seconds(self.config, seconds, self.num_blocks)
-        return schedule.progress_at_images(self.config, self.images(), self.num_blocks)
+        follows_clock = self.config.train_progressive and self.config.train_time_limit is not None
+        # The original's only variable without a name holds the seconds of training.
+        seconds = float(self._scalar("Variable")) if follows_clock else 0.0
+        return schedule.position(self.config, self.stage, self.images(), seconds).progress
 
     def pitch_counts(self, pitches: list[int] | None) -> dict[int, int]:
         """Pitches with counts; how many there are follows from the first layer."""

@@ -31,7 +31,7 @@ _CHECKPOINT = re.compile(r"model\.ckpt-\d+(\.index|\.meta|\.data-\d+-of-\d+)?|ch
 _REMOTE = re.compile(r"gs:/+(?P<place>.+)")
 _DEEPEST = 3
 _LARGEST_ARCHIVE = 8 << 30  # bytes unpacked
-_CUT_SHORT = "is cut short: download it again"
+_CUT_SHORT = "is cut short; download or copy it again"
 
 
 def model_folder(path: Path) -> Path:

@@ -182,7 +182,8 @@ def _check_shard(file: Traversable, needed: int) -> None:
         length = _file_length(file)
     if length is not None and length < needed:
         raise ModelError(
-            f"is cut short: download it again (it holds {length} bytes, the index needs {needed})"
+            f"is cut short; download or copy it again (it holds {length} bytes, the index "
+            f"needs {needed})"
         )
 
 

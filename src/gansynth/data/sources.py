@@ -13,8 +13,6 @@ from gansynth.data.store import is_prepared
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path
 
-SOURCE_KINDS = ("NSynth", "SoundFont", "folder")
-
 
 @dataclass(frozen=True)
 class SourceOptions:

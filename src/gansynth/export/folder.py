@@ -11,30 +11,20 @@ They appear together, or none does.
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gansynth.audio.files import choose_encoding, write_audio
-from gansynth.errors import OutputError
 from gansynth.export.decent_sampler import dspreset_text
 from gansynth.export.samples import Sample, key_ranges, make_samples, sample_name
 from gansynth.export.sfz import sfz_text
 from gansynth.export.soundfont import soundfont_bytes
-from gansynth.files import (
-    PathLike,
-    as_path,
-    check_writable,
-    missing_folders,
-    staged_folder,
-    write_text,
-)
+from gansynth.files import PathLike, as_path, check_entries, staged_folder, write_text
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument, write_instrument
 
@@ -128,7 +118,7 @@ def export_instrument(
     pitches = [pitch for pitch, _, _ in key_ranges(synth.pitches, every)]
     files = [sample_name(stem, pitch, extension) for pitch in pitches]
     presets = [f"{stem}{ending}" for ending in (".sfz", ".dspreset", ".sf2", ".json")]
-    _check_targets(target, [*presets, *files], overwrite)
+    check_entries(target, [*presets, *files], overwrite=overwrite)
     samples = make_samples(
         synth, instrument.latent, every=every, sample_rate=rate, progress=progress
     )
@@ -155,18 +145,6 @@ def safe_stem(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST_STEM].strip("-")
     return f"{stem or 'instrument'}-1" if not stem or _RESERVED.fullmatch(stem) else stem
-
-
-def _check_targets(folder: Path, names: Sequence[str], overwrite: bool) -> None:
-    """Raise `OutputError` unless these files can be written; creates nothing."""
-    if not os.path.lexists(folder):
-        # The folder that the first new one will lie in has to take a new entry.
-        check_writable(missing_folders(folder)[0])
-        return
-    if not os.path.isdir(folder):
-        raise OutputError(f"path={str(folder)!r}: is a file, not a folder; choose another place")
-    for name in names:
-        check_writable(folder / name, overwrite=overwrite)
 
 
 def _add_loop(path: Path, sample: Sample, sample_rate: int) -> None:

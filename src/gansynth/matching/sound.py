@@ -79,7 +79,7 @@ def read_sound(path: PathLike) -> tuple[Floats, int]:
     try:
         sound = read_audio(path, _LONGEST)
     except InputError as error:
-        raise InputError(f"sound={str(path)!r}: {error}.") from None
+        raise InputError(f"sound={str(path)!r}: {error.reason}") from None
     wave = sound.samples
     if wave.dtype == np.int16:
         return wave.astype(np.float32) / np.float32(FULL_SCALE), sound.sample_rate

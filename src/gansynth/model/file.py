@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gansynth import config as configs
 from gansynth.config import Config
@@ -29,14 +28,13 @@ from gansynth.errors import ConfigError, ModelError
 from gansynth.networks.family import family_of
 from gansynth.networks.latent_flow import MOST_FAMILIES
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer
-from gansynth.tensors import DamagedTensorsError, is_cut_short, read_tensors, write_tensors
+from gansynth.tensors import State, read_or_refuse, write_tensors
 
 MODEL_FORMAT = 1
 METADATA_KEY = "gansynth"
 CONSTANTS_KEY = "normalizer.constants"
 OPTIONAL_PARTS = ("last_generator", "partner")
 
-State = dict[str, Tensor]
 NetworkType = Callable[[Config, int, int], Any]
 
 
@@ -210,16 +208,7 @@ def read_model(path: str | Path) -> Model:
         If it can't be read, is of another kind or version, or its tensors don't fit its config.
     """
     where = f"model={str(path)!r}"
-    try:
-        metadata, tensors = read_tensors(path)
-    except DamagedTensorsError as error:
-        if is_cut_short(path):
-            raise ModelError(f"{where}: is cut short: download it again.") from None
-        raise ModelError(
-            f"{where}: is damaged or no safetensors file ({error}); copy or make it again."
-        ) from None
-    except OSError as error:
-        raise ModelError(f"{where}: can't be read ({error.strerror or error}).") from None
+    metadata, tensors = read_or_refuse(path, where, "copy or make it again")
     if METADATA_KEY not in metadata:
         raise ModelError(
             f"{where}: is a safetensors file of something else (no {METADATA_KEY} metadata); give "

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from gansynth.errors import ModelError
-from gansynth.model.file import OPTIONAL_PARTS, Model, State, read_model, save_model
+from gansynth.model.file import OPTIONAL_PARTS, Model, read_model, save_model
+from gansynth.tensors import State
 
 
 def save_half(path: str | Path, model: Model, *, overwrite: bool = False) -> Model:

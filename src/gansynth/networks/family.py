@@ -88,6 +88,8 @@ class NetworkFamily:
         bin and three quarters overlap, and must cover the note.
     options : tuple of str
         Hyperparameters that shape the sound of this family alone.
+    in_digests : bool
+        Whether a model's digest covers `g_fn`; that of the original's models never did.
     conditioned : bool
         Whether the generator is told velocities, and the flow families of instruments.
     anneals : bool
@@ -114,6 +116,7 @@ class NetworkFamily:
     check: Callable[[Config], None] = _nothing
     geometry: Callable[[Config], None] | None = None
     options: tuple[str, ...] = ()
+    in_digests: bool = True
     conditioned: bool = False
     anneals: bool = False
     notes_at_once: int = 1
@@ -167,6 +170,7 @@ register(
         traceable=part("gansynth.networks.traceable:TraceableGenerator"),
         trainer=part("gansynth.training.adversarial:AdversarialTrainer"),
         fit_pitches=part("gansynth.networks.progressive:fit_pitches"),
+        in_digests=False,
         grows=True,
     )
 )

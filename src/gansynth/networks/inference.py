@@ -20,13 +20,14 @@ from gansynth.networks.frames_packed import pack_frames
 from gansynth.networks.layers import (
     Size,
     conv_same,
+    inverse_norm,
+    pixel_norm,
     upscale,
     upscaling_kernel,
     upscaling_padding,
 )
 from gansynth.networks.progressive import FirstBlock, Generator, GrowingBlock
 from gansynth.networks.rectified import SLOPE, fused_kernels
-from gansynth.networks.statistics import pixel_norm
 
 Layer = Callable[[Tensor], Tensor]
 
@@ -83,16 +84,9 @@ def _latent_to_image(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Layer:
     return layer
 
 
-def _inverse_norm(x: Tensor) -> Tensor:
-    """What `pixel_norm` multiplies each pixel with: float32 [batch, 1, time, freq]."""
-    # Summed in float32 whatever x is; asking for a float32 result would copy all of x first.
-    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True).float()
-    return torch.rsqrt(norm.square().div_(x.shape[1]).add_(1e-8))
-
-
 def _pixel_norm_(x: Tensor) -> Tensor:
     """`pixel_norm` in place."""
-    return x.mul_(_inverse_norm(x).to(x.dtype))
+    return x.mul_(inverse_norm(x).to(x.dtype))
 
 
 class _PackedBlock:
@@ -179,7 +173,7 @@ class PackedGenerator:
         weight = schedule.blend_weight(self.progress)
         last = self.blocks[-1].without_last_norm(x)
         # Scaling a pixel's features scales its image: two channels and not all of them.
-        image = self._to_image(len(self.blocks), last, _inverse_norm(last))
+        image = self._to_image(len(self.blocks), last, inverse_norm(last))
         if weight == 1.0:
             return image
         low = self._to_image(len(self.blocks) - 1, x, None)

@@ -3,6 +3,9 @@
 Weights are drawn from a unit normal and scaled when used ("equalized learning rate", Karras et al.
 2018, section 4.1), except in the simple architecture. "Same" padding is TensorFlow's, which puts
 the odd one behind.
+
+`weights_held` is a fast path for CPUs: without it, each layer's weight is `weight * scale` anew for
+every pass. The tests and `python -m bench kernels` compare the two.
 """
 
 from __future__ import annotations
@@ -52,6 +55,19 @@ def repeat_pixels(x: Tensor, scale: Size) -> Tensor:
 def downscale(x: Tensor, scale: Size) -> Tensor:
     """Mean over blocks of `scale` pixels."""
     return x if scale == (1, 1) else F.avg_pool2d(x, scale)
+
+
+def inverse_norm(x: Tensor) -> Tensor:
+    """What `pixel_norm` multiplies each pixel with: float32 (or wider) [batch, 1, time, freq]."""
+    # Summed in float32 whatever x is; asking for a float32 result would copy all of x first.
+    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    norm = norm.to(torch.promote_types(x.dtype, torch.float32))
+    return torch.rsqrt(norm.square().div_(x.shape[1]).add_(1e-8))
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Scale each pixel's channels to a mean square of 1 (Karras et al. 2018, section 4.2)."""
+    return x * inverse_norm(x).to(x.dtype)
 
 
 def minibatch_stddev(x: Tensor, group: int | None = None) -> Tensor:

@@ -23,9 +23,9 @@ from gansynth.networks.layers import (
     SimpleUpscale,
     downscale,
     minibatch_stddev,
+    pixel_norm,
     upscale,
 )
-from gansynth.networks.statistics import pixel_norm
 
 COLORS = 2
 

@@ -55,7 +55,7 @@ def position(config: Config, stage: int, images: int, seconds: float) -> Positio
     by_images = images / config.total_num_images
     by_clock = 0.0 if limit is None else seconds / limit
     if not config.train_progressive:
-        progress, share = config.num_resolutions - 1.0, max(by_images, by_clock)
+        progress, share = blocks - 1.0, max(by_images, by_clock)
         over = ended = share >= 1
     elif limit is not None:
         progress, share = progress_at_seconds(config, seconds, blocks), by_clock

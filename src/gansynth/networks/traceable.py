@@ -61,7 +61,7 @@ def _convolved(layer: EqualizedConv2d, x: Tensor) -> Tensor:
 
 
 def _pixel_norm(x: Tensor) -> Tensor:
-    """`networks.statistics.pixel_norm`, for x 10,000 times as large.
+    """`networks.layers.pixel_norm`, for x 10,000 times as large.
 
     The exporter takes its 1e-8 for a zero, and leaves it out.
     """

@@ -216,7 +216,7 @@ class _Player:
             rule = "give a piece with at least one pitched note"
             if repairs:
                 rule += f"; the file is damaged ({'; '.join(repairs)})"
-            raise MidiError(f"notes=0: holds {found}: {rule}")
+            raise MidiError(f"notes=0: holds {found}; {rule}")
         notes.sort(key=lambda note: (note.start, note.pitch, note.track))
         return Score(
             tuple(notes),

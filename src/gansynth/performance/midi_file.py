@@ -47,9 +47,9 @@ def read_bytes(name: str) -> bytes:
         with open_regular(name) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise MidiError(f"can't be read ({error.strerror}): give a readable .mid file") from None
+        raise MidiError(f"can't be read ({error.strerror}); give a readable .mid file") from None
     if len(data) > MAX_BYTES:
-        raise MidiError(f"must be at most {MAX_BYTES >> 20} MiB: split the piece into parts")
+        raise MidiError(f"must be at most {MAX_BYTES >> 20} MiB; split the piece into parts")
     return data
 
 
@@ -111,7 +111,7 @@ class MidiFile:
                 at += 8 + size + size % 2
             start = data.find(b"MThd")  # a wrong length leads past it
             if start < 0 and data[8:12] == b"RMID":
-                raise MidiError(f"a RIFF file without a MIDI file inside: {_DAMAGED}")
+                raise MidiError(f"a RIFF file without a MIDI file inside; {_DAMAGED}")
         else:
             start = data.find(b"MThd", 0, _JUNK)
         if start > 0:
@@ -127,9 +127,9 @@ class MidiFile:
         data = self._data
         if not data or not b"MThd".startswith(data[:4]):
             found = f"begins with {data[:8]!r}" if data else "is empty"
-            raise MidiError(f"not a MIDI file, it {found}: give a file that begins with b'MThd'")
+            raise MidiError(f"not a MIDI file, it {found}; give a file that begins with b'MThd'")
         if len(data) < 14:
-            raise MidiError(f"bytes={len(data)} end inside the header: {_TRUNCATED}")
+            raise MidiError(f"bytes={len(data)} end inside the header; {_TRUNCATED}")
         length, kind, count, division = struct.unpack_from(">IHHH", data, 4)
         if length < 6:
             self.repairs.append(f"a header length of {length} taken for 6")
@@ -225,7 +225,7 @@ class MidiFile:
                 yield tick, rank, track, index, port, status, body
         except MidiError as error:
             cut = limit == len(self._data) < stop
-            where = "where the file ends" if cut else f"byte {cursor.at}, {error}"
+            where = "where the file ends" if cut else f"byte {cursor.at}, {error.reason}"
             self.repairs.append(f"track {track + 1} played up to {where}")
         else:
             if not ended and limit < stop:

@@ -22,15 +22,9 @@ from numpy.typing import NDArray
 from gansynth import __version__
 from gansynth.audio.files import check_length, choose_encoding, write_audio
 from gansynth.audio.rainbowgram import save_rainbowgram
-from gansynth.errors import InputError, OutputError
+from gansynth.errors import InputError
 from gansynth.extras import require
-from gansynth.files import (
-    check_writable,
-    missing_folders,
-    open_regular,
-    staged_folder,
-    write_text,
-)
+from gansynth.files import check_entries, open_regular, staged_folder, write_text
 from gansynth.model.load import locate_model
 from gansynth.model.synth import Synth
 from gansynth.performance.mix import clip_samples
@@ -172,16 +166,9 @@ def check_targets(folder: Path, stems: Iterable[str], form: Format, overwrite: b
     choose_encoding(f"{stems[0] if stems else 'x'}{form.extension}", rate, form.bits)
     if form.plot:
         require("plot", "--plot")
-    if not os.path.lexists(folder):
-        # The folder that the first new one will lie in has to take a new entry.
-        check_writable(missing_folders(folder)[0])
-        return
-    if not os.path.isdir(folder):
-        raise OutputError(f"path={str(folder)!r}: is a file, not a folder; choose another place")
     extensions = [form.extension, ".json", *([".png"] if form.plot else [])]
-    for stem in stems:
-        for extension in extensions:
-            check_writable(folder / f"{stem}{extension}", overwrite=overwrite)
+    files = (f"{stem}{extension}" for stem in stems for extension in extensions)
+    check_entries(folder, files, overwrite=overwrite)
 
 
 def record_notes(

@@ -19,10 +19,15 @@ from gansynth.networks.layers import weights_held
 from gansynth.spectral.normalizers import Normalizer
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
-from gansynth.training.losses import consistency_loss, discriminator_losses, generator_losses
+from gansynth.training.losses import (
+    Losses,
+    consistency_loss,
+    discriminator_losses,
+    generator_losses,
+)
 from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
-from gansynth.training.trainer import Losses, Optimizer, Trainer, seeded
+from gansynth.training.trainer import Optimizer, Trainer, seeded
 
 EMA_DECAY = 0.999
 

@@ -29,12 +29,14 @@ from gansynth.networks.family import family_of
 from gansynth.networks.frames import Views, mean_row, rms_norm
 from gansynth.networks.latent_flow import ANY
 from gansynth.spectral.normalizers import Normalizer
+from gansynth.tensors import State
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
+from gansynth.training.losses import Losses
 from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
 from gansynth.training.sinkhorn import sinkhorn_assignment
-from gansynth.training.trainer import Losses, Optimizer, State, Trainer, seeded
+from gansynth.training.trainer import Optimizer, Trainer, seeded
 
 REMEMBERED = 3072  # codes
 MATCHED = 256  # of them at once

@@ -27,14 +27,12 @@ from torch import Tensor
 
 from gansynth.errors import InputError, ModelError
 from gansynth.files import PathLike, as_path, remove_leftovers
-from gansynth.tensors import DamagedTensorsError, read_metadata, read_tensors, write_tensors
+from gansynth.tensors import DamagedTensorsError, State, read_metadata, read_tensors, write_tensors
 
 CHECKPOINT_FORMAT = 1
 DAMAGED = ".damaged"  # added to the names of checkpoints that were found damaged
 
 _NAME = re.compile(r"images_(\d{9,})\.safetensors")
-
-State = dict[str, Tensor]
 
 
 class _DamagedError(ModelError):

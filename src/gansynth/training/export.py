@@ -12,7 +12,8 @@ from gansynth.files import PathLike, as_path
 from gansynth.model.file import Model
 from gansynth.networks import schedule
 from gansynth.networks.family import family_of
-from gansynth.training.checkpoint import Checkpoints, State
+from gansynth.tensors import State
+from gansynth.training.checkpoint import Checkpoints
 from gansynth.training.run_folder import CHECKPOINTS, read_settings
 from gansynth.training.trainer import EMA, Trainer
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gansynth.errors import TrainingError
 from gansynth.model.file import Model, save_model
-from gansynth.training.checkpoint import Checkpoints, State
+from gansynth.tensors import State
+from gansynth.training.checkpoint import Checkpoints
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import NORMALIZER, model_of_state
 from gansynth.training.logs import MetricsFile, ProgressLine, TensorBoardLog

@@ -22,7 +22,8 @@ from gansynth.networks.family import family_of
 from gansynth.networks.latent_flow import ANY
 from gansynth.precision import faster_precision, slow_precision
 from gansynth.spectral.normalizers import MEASURED_FILES, make_normalizer, measure_constants
-from gansynth.training.checkpoint import Checkpoints, State, load_checkpoint
+from gansynth.tensors import State
+from gansynth.training.checkpoint import Checkpoints, load_checkpoint
 from gansynth.training.dataset import ImageDataset, default_cache_bytes
 from gansynth.training.export import NORMALIZER, begin_from, check_sound
 from gansynth.training.loop import Training, run_training

@@ -20,14 +20,13 @@ from gansynth.errors import TrainingError
 from gansynth.networks import schedule
 from gansynth.networks.schedule import Position
 from gansynth.spectral.normalizers import Normalizer
+from gansynth.tensors import State
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
+from gansynth.training.losses import Losses
 from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
 from gansynth.training.stage_normalizer import StageNormalizer
-
-State = dict[str, Tensor]
-Losses = dict[str, Tensor]
 
 EMA = "average"  # its tensors' prefix in checkpoints
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation_data import read_report
 from gansynth.errors import InputError, OutputError
 from gansynth.evaluation.report.document import Report, Row, mean_and_spread
 from gansynth.evaluation.report.folder import Picture, check_report, write_report
-from gansynth.evaluation.report.json_format import report_from_json, report_to_json
+from gansynth.evaluation.report.json_format import report_to_json
 from gansynth.evaluation.report.measures import ABSENT, ARROWS, KEYS, MEASURES
 from gansynth.evaluation.report.page import Clip
 from gansynth.evaluation.report.text import plain, shorten, to_markdown, to_table
@@ -229,7 +230,7 @@ def test_names_cannot_break_the_markdown() -> None:
 @given(reports)
 def test_json_comes_back_as_it_went(report: Report) -> None:
     text = report_to_json(report)
-    assert same(report_from_json(text), report)
+    assert same(read_report(text), report)
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
@@ -237,51 +238,25 @@ def test_not_a_number_is_null_in_json() -> None:
     row = Row("a", "model", 5, (0, 1), {"yin": (math.nan, 0.5), "ndb": (math.inf,)})
     text = report_to_json(Report((row,)))
     assert json.loads(text)["rows"][0]["values"] == {"yin": [None, 0.5], "ndb": [None]}
-    back = report_from_json(text).rows[0].values
+    back = read_report(text).rows[0].values
     assert math.isnan(back["yin"][0])
     assert math.isnan(back["ndb"][0])
 
 
-def changed(**changes: Any) -> str:
-    """The JSON of a report with other values; None removes a key."""
-    data = {**json.loads(report_to_json(three_rows())), **changes}
-    return json.dumps({key: value for key, value in data.items() if value is not None})
-
-
-def row_with(**changes: Any) -> list[dict[str, Any]]:
-    return [{**json.loads(report_to_json(three_rows()))["rows"][0], **changes}]
-
-
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("changes", "message"),
     [
-        ("{", r"^report: is damaged, or no report \(JSONDecodeError: .*\); evaluate again\.$"),
-        ("[]", r"^report: is damaged, or no report"),
-        ("[" * 100_000, r"^report: is damaged, or no report"),
-        (b"\xff", r"^report: is damaged, or no report \(UnicodeDecodeError"),
-        (changed(format_version=2), r"^report: format_version=2: this gansynth reads 1; install"),
-        (changed(format_version=True), r"format_version=True"),
-        (changed(format_version="1"), r"format_version='1'"),
-        (changed(remarks=None), r"keys \['remarks'\] are missing or unknown"),
-        (changed(more=1), r"keys \['more'\] are missing or unknown"),
-        (changed(settings=[]), r"\[\] is no dict"),
-        (changed(seconds={"a": "1"}), r"'1' is no float"),
-        (changed(seconds={"a": math.nan}), r"NaN is no JSON"),
-        (changed(remarks=[1]), r"1 is no str"),
-        (changed(rows=row_with(notes=1.5)), r"1.5 is no int"),
-        (changed(rows=row_with(kind="band")), r"^kind='band': must be one of real, representation"),
-        (changed(rows=row_with(extra=1)), r"keys \['extra'\] are missing or unknown"),
-        (changed(rows=row_with(values={"tempo": [1.0]})), r"^values: 'tempo': there is no such"),
-        (changed(rows=row_with(values={"yin": [True]})), r"True is no float"),
+        ({"kind": "band"}, r"^kind='band': must be one of real, representation"),
+        ({"values": {"tempo": (1.0,)}}, r"^values: 'tempo': there is no such"),
         (
-            changed(rows=row_with(values={"yin": [1.0, 2.0]})),
+            {"values": {"yin": (1.0, 2.0)}},
             r"^values: 'yin': 2 numbers for 0 seeds; give one for each seed, or a single one\.$",
         ),
     ],
 )
-def test_other_json_is_refused(text: str | bytes, message: str) -> None:
+def test_rows_that_break_a_rule_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        report_from_json(text)
+        Row(**{"name": "a", "kind": "real", "notes": 5, **changes})
 
 
 @pytest.mark.parametrize("value", [math.nan, {1, 2}, np.float32(1)])
@@ -309,7 +284,7 @@ def test_a_report_is_written_with_its_page_and_pictures(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "ndb.png", "report.html", "report.json", "report.md",
     ]  # fmt: skip
-    assert same(report_from_json((folder / "report.json").read_bytes()), report)
+    assert same(read_report((folder / "report.json").read_bytes()), report)
     assert (folder / "report.md").read_text("utf-8") == to_markdown(
         report, {"ndb.png": "Kinds of sound"}
     )

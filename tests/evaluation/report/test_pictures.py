@@ -47,7 +47,7 @@ def near(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 def test_notes_stand_in_their_row_and_column(tmp_path: Path) -> None:
     silence = np.zeros(RATE // 2, np.float32)
     columns = [("real", [tone(60), silence]), ("model", [silence, tone(60)])]
-    rainbowgram_grid(tmp_path / "a.png", columns, ["C4", "C5"], RATE, title="$ and \\frac")
+    rainbowgram_grid(tmp_path / "a.png", columns, ["C4", "C5"], RATE)
     bright = colourful(pixels(tmp_path / "a.png"))
     height = len(bright)
     quarters = [
@@ -83,9 +83,9 @@ def test_a_strip_draws_every_note(tmp_path: Path, count: int) -> None:
 
 def test_right_pitches_are_the_diagonal_and_octaves_lie_off_it(tmp_path: Path) -> None:
     labels = np.repeat(PITCHES, 3)
-    pitch_confusion(tmp_path / "right.png", labels, labels, PITCHES, title="right")
+    pitch_confusion(tmp_path / "right.png", labels, labels, PITCHES)
     off = np.where(labels <= 54, labels + 12, labels - 12)
-    pitch_confusion(tmp_path / "octaves.png", labels, off, PITCHES, title="octaves")
+    pitch_confusion(tmp_path / "octaves.png", labels, off, PITCHES)
     yellow = [
         near(pixels(tmp_path / f"{name}.png"), (253, 231, 37)) for name in ("right", "octaves")
     ]
@@ -138,9 +138,9 @@ def test_pictures_are_kept_and_names_checked(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"a.jpg': a picture is a PNG file; end the name in"):
         DRAW[name](tmp_path / "a.jpg")
     assert (tmp_path / "a.png").read_text() == "precious"
-    DRAW[name](tmp_path / "a.png", overwrite=True)
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    assert len(list(tmp_path.iterdir())) == 1
+    DRAW[name](tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def _pitch(place: Path, number: int, value: Any, needed: bool) -> int | None:
         return parse_pitch(text if (whole := _whole(value)) is None else str(whole))
     except InputError as error:
         # The same words, with the value as the manifest has it.
-        rule = str(error).partition(": ")[2].removesuffix(".")
+        rule = error.reason.partition(": ")[2]
         _refuse(place, number, f"pitch={value!r}: {rule}")
 
 

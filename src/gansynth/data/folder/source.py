@@ -276,7 +276,7 @@ class FolderSource:
         try:
             sound = read_audio(self.folder / note.payload, seconds)
         except InputError as error:
-            return Broken(note.origin, str(error))
+            return Broken(note.origin, error.reason)
         return Sound(sound.samples, sound.sample_rate)
 
     def _listen(self, note: Note, sound: Sound) -> Sound | Dropped:

@@ -301,7 +301,7 @@ def _listed(file: Path, packed: bool, split: str | None, found: Record | Damage)
             **{name: _get(features, name).text() for name in WORDS},
         }
     except InputError as error:
-        return Broken(origin, str(error))
+        return Broken(origin, error.reason)
     if "audio" not in features:
         return Broken(origin, "audio is missing")
     place = found.data if packed else _Place(file, found.number, found.offset, len(found.data))
@@ -325,7 +325,7 @@ def _sound(origin: str, data: bytes) -> Sound | Broken:
         rate = _get(features, "sample_rate").integer()
         rate = check_rate("sample_rate", SAMPLE_RATE if rate is None else rate)
     except InputError as error:
-        return Broken(origin, str(error))
+        return Broken(origin, error.reason)
     if not len(samples):
         return Broken(origin, "audio is empty")
     if not np.isfinite(samples).all():

@@ -315,7 +315,7 @@ def decode_wav(origin: str, data: bytes) -> Sound | Broken:
             rate = check_rate("sample_rate", file.samplerate)
             samples: Any = file.read(dtype="int16" if file.subtype == "PCM_16" else "float32")
     except InputError as error:
-        return Broken(origin, str(error))
+        return Broken(origin, error.reason)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
         reason = getattr(error, "error_string", None) or str(error)
         return Broken(origin, f"isn't a WAV file that can be read ({printable(reason)})")

@@ -250,7 +250,7 @@ class SoundFontSource:
 
     def _shown(self, error: InputError) -> str:
         """An engine's error without the place of the copy that it was given."""
-        return str(error).replace(str(self._playable), self._name)
+        return error.reason.replace(str(self._playable), self._name)
 
     def _keys_of(self, preset: Preset, velocity: int) -> list[int]:
         return [key for key in self._keys if preset.plays(key, velocity)]

@@ -36,9 +36,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gansynth.errors import InputError, ModelError
-from gansynth.evaluation.listeners.tensor_file import read_tensors, write_tensors
 from gansynth.files import PathLike
 from gansynth.pitches import describe_pitches, pitch_to_hertz
+from gansynth.tensors import read_described, write_tensors
 
 CLASSIFIER_FORMAT = 1
 CLASSIFIER_KEY = "gansynth_pitch_classifier"
@@ -329,7 +329,8 @@ def save_classifier(
         "config": asdict(classifier.config),
         "record": classifier.record,
     }
-    write_tensors(path, classifier._stored(), CLASSIFIER_KEY, description, overwrite=overwrite)
+    metadata = {CLASSIFIER_KEY: json.dumps(description)}
+    write_tensors(path, classifier._stored(), metadata, overwrite=overwrite)
 
 
 def load_classifier(path: PathLike | None = None) -> PitchClassifier:
@@ -346,7 +347,7 @@ def load_classifier(path: PathLike | None = None) -> PitchClassifier:
             return load_classifier(shipped)
     where = f"classifier={str(path)!r}"
     remedy = "copy or train it again"
-    description, tensors = read_tensors(
+    description, tensors = read_described(
         path, CLASSIFIER_KEY, where=where, kind="a pitch classifier", remedy=remedy
     )
     if (version := description.get("format_version")) != CLASSIFIER_FORMAT:

@@ -33,12 +33,12 @@ from gansynth.evaluation.listeners.classifier import (
     save_classifier,
 )
 from gansynth.evaluation.listeners.degraded import degraded
-from gansynth.evaluation.listeners.tensor_file import read_tensors, write_tensors
 from gansynth.evaluation.metrics.timbre import distances, octave_pairs, other_pairs, timbre_held
 from gansynth.files import PathLike, check_writable
 from gansynth.model.synth import choose_device
 from gansynth.pcm import FULL_SCALE
 from gansynth.progress import notes_bar
+from gansynth.tensors import read_described, write_tensors
 
 EPOCHS = 16
 STATE_KEY = "gansynth_pitch_classifier_training"
@@ -343,14 +343,14 @@ class _StateFile:
     def write(self, tensors: dict[str, Tensor], epoch: int) -> None:
         """Replace the file, whole or not at all."""
         plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        description = {"key": self.key, "epoch": epoch}
-        write_tensors(self.path, plain, STATE_KEY, description, overwrite=True)
+        description = json.dumps({"key": self.key, "epoch": epoch})
+        write_tensors(self.path, plain, {STATE_KEY: description}, overwrite=True)
 
     def read(self) -> tuple[dict[str, Tensor], int] | None:
         """Tensors and epochs done, or None where there is no such file."""
         if not self.path.exists():
             return None
-        description, tensors = read_tensors(
+        description, tensors = read_described(
             self.path, STATE_KEY, where=self.where, kind="a training's state", remedy=_REMEDY
         )
         theirs, epoch = description.get("key"), description.get("epoch")

@@ -8,25 +8,17 @@ NAME.png          the pictures
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansynth.errors import InputError, OutputError
+from gansynth.errors import InputError
 from gansynth.evaluation.report.document import Report
 from gansynth.evaluation.report.json_format import report_to_json
 from gansynth.evaluation.report.page import Clip, write_page
 from gansynth.evaluation.report.text import to_markdown
-from gansynth.files import (
-    PathLike,
-    as_path,
-    check_writable,
-    missing_folders,
-    staged_folder,
-    write_text,
-)
+from gansynth.files import PathLike, as_path, check_entries, staged_folder, write_text
 
 JSON, MARKDOWN, PAGE = "report.json", "report.md", "report.html"
 
@@ -59,14 +51,8 @@ def check_report(folder: PathLike, names: Sequence[str] = (), *, overwrite: bool
     `names` are those of the pictures. Raises `OutputError` if the folder can't be made or written,
     is a file, or has one of the files already (unless `overwrite`).
     """
-    target = as_path(folder)
-    if not os.path.lexists(target):
-        check_writable(missing_folders(target)[0])  # what will be the first new entry
-    elif not target.is_dir():
-        raise OutputError(f"path={str(folder)!r}: is a file, not a folder; choose another place")
-    else:
-        for name in (JSON, MARKDOWN, PAGE, *(f"{name}.png" for name in names)):
-            check_writable(target / name, overwrite=overwrite)
+    files = (JSON, MARKDOWN, PAGE, *(f"{name}.png" for name in names))
+    check_entries(as_path(folder), files, overwrite=overwrite)
 
 
 def write_report(

@@ -60,149 +60,113 @@ class Measure:
         return f"{round(shown, self.digits) + 0.0:,.{self.digits}f}"
 
 
-MEASURES: tuple[Measure, ...] = (
-    Measure(
-        "pitch_accuracy", "pitch classifier", "pitch accuracy", "%", "higher", 1,
-        "How often a trained listener names the very pitch that was asked for.",
-    ),
-    Measure(
-        "pitch_entropy", "pitch classifier", "pitch entropy", "nats", "lower", 2,
-        "How much that listener wavers between pitches: near 0 for clear notes, higher for blurred "
-        "ones.",
-    ),
-    Measure(
-        "inception_score", "pitch classifier", "inception score", "", "higher", 1,
-        "Roughly how many pitches can be told apart: high if every note is clear and all pitches "
-        "occur.",
-    ),
-    Measure(
-        "frechet_distance", "pitch classifier", "Fréchet distance", "", "lower", 2,
-        "How far the notes as a whole, in their character and variety, are from real ones.",
-    ),
-    Measure(
-        "frechet_distance_infinite", "pitch classifier", "Fréchet distance, n → ∞", "", "lower", 2,
-        "The same distance as it would be with endlessly many notes; few notes make it look worse.",
-    ),
-    Measure(
-        "kernel_distance", "pitch classifier", "kernel distance (KID)", "", "lower", 3,
-        "The same by another distance, which doesn't depend on how many notes there are.",
-    ),
-    Measure(
-        "precision", "pitch classifier", "precision", "%", "higher", 1,
-        "How many of the notes could pass for real ones.",
-    ),
-    Measure(
-        "recall", "pitch classifier", "recall", "%", "higher", 1,
-        "How many of the real sounds lie within the reach of these notes.",
-    ),
-    Measure(
-        "density", "pitch classifier", "density", "", "higher", 2,
-        "How closely the notes keep to where real ones are common: about 1 for real notes, and "
-        "above it for notes that play safe.",
-    ),
-    Measure(
-        "coverage", "pitch classifier", "coverage", "%", "higher", 1,
-        "How many of the real sounds have one of these notes as a near neighbour.",
-    ),
-    Measure(
-        "ndb", "diversity", "bins that differ (NDB)", "", "lower", 1,
-        "Of all kinds of real sound, sorted into bins, how many are heard clearly too often or "
-        "too seldom.",
-    ),
-    Measure(
-        "jensen_shannon", "diversity", "Jensen-Shannon", "nats", "lower", 3,
-        "How unlike the mix of these kinds is to that of real notes: 0 for the same mix.",
-    ),
-    *(
-        Measure(
-            f"two_sample_{group}", "told from real", title, "AUC", "as real", 2,
-            f"How surely a classifier that hears {what} tells these notes from real ones: 0.5 is a "
-            "guess, 1 always.",
-        )
-        for group, title, what in (
-            ("onset", "onset", "the first 0.3 s"),
-            ("modulation", "modulation", "how levels and pitch waver"),
-            ("spectrum", "spectrum", "the mean spectrum"),
-            ("decay", "decay", "how the note dies away while it is held"),
-            ("release", "release", "how it ends"),
-            ("fine", "fine structure", "how noise and partials lie within a band"),
-            ("all", "all together", "all of these"),
-        )
-    ),
-    Measure(
-        "two_sample_spread", "told from real", "spread over folds", "AUC", "lower", 2,
-        "How much the last number varies from one part of the notes to another.",
-    ),
-    Measure(
-        "yin", "listening", "in tune (YIN)", "%", "higher", 1,
-        "How many notes are in tune, within 50 cents, by a pitch meter that knows nothing of "
-        "instruments.",
-    ),
-    Measure(
-        "yin_low", "listening", "in tune, lowest octave", "%", "higher", 1,
-        "The same for the lowest octave, where being in tune is hardest.",
-    ),
-    Measure(
-        "crepe", "listening", "in tune (CREPE)", "%", "higher", 1,
-        "The same by a second pitch meter, a network trained on music, on a sample of the notes.",
-    ),
-    Measure(
-        "frechet_audio_distance", "listening", "Fréchet distance (musicnn)", "", "lower", 2,
-        "How far the notes as a whole are from real ones, to a network that learnt to name genres, "
-        "moods and instruments of songs.",
-    ),
-    Measure(
-        "timbre_held", "timbre", "timbre held over pitch", "%", "higher", 1,
-        "How surely one latent stays one instrument an octave higher: 50 if two notes of it are as "
-        "unlike as two instruments, 100 if they are always more alike.",
-    ),
-    Measure(
-        "timbre_distance", "timbre", "timbre over an octave", "", "as real", 3,
-        "How much the timbre of one instrument changes over an octave; real ones change too.",
-    ),
-    Measure(
-        "interpolation_step", "timbre", "interpolation step", "", "lower", 3,
-        "How much the timbre changes from one step to the next on the way between two instruments.",
-    ),
-    Measure(
-        "interpolation_roughness", "timbre", "interpolation roughness", "", "lower", 2,
-        "How uneven that way is: 1 for a glide in even steps, more for one that jumps.",
-    ),
-    Measure(
-        "magnitude_step", "steadiness", "magnitude step", "nats", "as real", 3,
-        "How much the loudness of the partials jumps from moment to moment: too high is flutter, "
-        "too low is lifeless.",
-    ),
-    Measure(
-        "frequency_step", "steadiness", "frequency step", "π", "as real", 3,
-        "How much the frequency of the partials jumps from moment to moment: too high is a rough, "
-        "warbling tone.",
-    ),
-    Measure(
-        "silent", "sanity", "silent", "%", "lower", 1,
-        "How many notes can't be heard.",
-    ),
-    Measure(
-        "clipped", "sanity", "clipped", "%", "lower", 1,
-        "How many notes go beyond full scale and would distort.",
-    ),
-    Measure(
-        "not_finite", "sanity", "not finite", "%", "lower", 1,
-        "How many notes hold values that are no numbers and can't be played.",
-    ),
-    Measure(
-        "near_duplicates", "sanity", "near-duplicates", "%", "lower", 1,
-        "How many notes have a twin of the same pitch among the others.",
-    ),
-    Measure(
-        "memorised", "sanity", "memorised", "%", "lower", 1,
-        "How many notes are copies of a note of the training data.",
-    ),
-    Measure(
-        "nearest_training", "sanity", "nearest training note", "dB", "as real", 2,
-        "How unlike the notes are to the training note that is most like them; new real notes show "
-        "what is usual.",
-    ),
-)  # fmt: skip
+# Feature groups of the two-sample test: key, title, and what the classifier hears.
+_TOLD_FROM_REAL = (
+    ("onset", "onset", "the first 0.3 s"),
+    ("modulation", "modulation", "how levels and pitch waver"),
+    ("spectrum", "spectrum", "the mean spectrum"),
+    ("decay", "decay", "how the note decays while it is held"),
+    ("release", "release", "how it ends"),
+    ("fine", "fine structure", "how noise and partials lie within a band"),
+    ("all", "all together", "all of these"),
+)
 
+# By group: key, title, unit, better, digits, explanation.
+_TABLE: dict[str, list[tuple[str, str, str, Better, int, str]]] = {
+    "pitch classifier": [
+        ("pitch_accuracy", "pitch accuracy", "%", "higher", 1,
+         "How often a trained classifier hears the pitch that was asked for."),
+        ("pitch_entropy", "pitch entropy", "nats", "lower", 2,
+         "How unsure the classifier is of the pitch: near 0 for clear notes, higher for blurred "
+         "ones."),
+        ("inception_score", "inception score", "", "higher", 1,
+         "Roughly how many pitches can be told apart: high if each note is clear and every pitch "
+         "occurs."),
+        ("frechet_distance", "Fréchet distance", "", "lower", 2,
+         "How far the notes as a whole are from real ones, in character and variety."),
+        ("frechet_distance_infinite", "Fréchet distance, n → ∞", "", "lower", 2,
+         "The same distance extrapolated to infinitely many notes; with few notes, it looks too "
+         "large."),
+        ("kernel_distance", "kernel distance (KID)", "", "lower", 3,
+         "The same by another distance, which doesn't depend on the number of notes."),
+        ("precision", "precision", "%", "higher", 1,
+         "How many of the notes could pass for real ones."),
+        ("recall", "recall", "%", "higher", 1,
+         "How many of the real notes these notes come close to."),
+        ("density", "density", "", "higher", 2,
+         "How many notes lie where real ones are common: about 1 for real notes, more for notes "
+         "that play safe."),
+        ("coverage", "coverage", "%", "higher", 1,
+         "How many of the real notes have one of these notes as a near neighbour."),
+    ],
+    "diversity": [
+        ("ndb", "bins that differ (NDB)", "", "lower", 1,
+         "Real notes are sorted into bins by sound; in how many bins these notes occur too often "
+         "or too seldom."),
+        ("jensen_shannon", "Jensen-Shannon", "nats", "lower", 3,
+         "How far the shares of these bins are from those of real notes: 0 if they are the same."),
+    ],
+    "told from real": [
+        *(
+            (f"two_sample_{group}", title, "AUC", "as real", 2,
+             f"How well a classifier that hears {what} tells these notes from real ones: 0.5 is "
+             "guessing, 1 is always.")
+            for group, title, what in _TOLD_FROM_REAL
+        ),
+        ("two_sample_spread", "spread over folds", "AUC", "lower", 2,
+         "How much the last number varies from one part of the notes to another."),
+    ],
+    "listening": [
+        ("yin", "in tune (YIN)", "%", "higher", 1,
+         "How many notes are in tune, within 50 cents, by a pitch estimator that isn't trained."),
+        ("yin_low", "in tune, lowest octave", "%", "higher", 1,
+         "The same for the lowest octave, which is hardest to play in tune."),
+        ("crepe", "in tune (CREPE)", "%", "higher", 1,
+         "The same by a second pitch estimator, a network trained on music, on a sample of the "
+         "notes."),
+        ("frechet_audio_distance", "Fréchet distance (musicnn)", "", "lower", 2,
+         "How far the notes as a whole are from real ones, to a network that was trained to tag "
+         "songs with genres, moods and instruments."),
+    ],
+    "timbre": [
+        ("timbre_held", "timbre held over pitch", "%", "higher", 1,
+         "How well a latent keeps its instrument an octave higher: 50 if its two notes differ as "
+         "much as two instruments do, 100 if they are always more alike."),
+        ("timbre_distance", "timbre over an octave", "", "as real", 3,
+         "How much the timbre of one instrument changes over an octave; that of real ones does "
+         "too."),
+        ("interpolation_step", "interpolation step", "", "lower", 3,
+         "How much the timbre changes from step to step between two instruments."),
+        ("interpolation_roughness", "interpolation roughness", "", "lower", 2,
+         "How uneven these steps are: 1 if all are equal, more if some jump."),
+    ],
+    "steadiness": [
+        ("magnitude_step", "magnitude step", "nats", "as real", 3,
+         "How much the level of the partials jumps from frame to frame: too much flutters, too "
+         "little sounds lifeless."),
+        ("frequency_step", "frequency step", "π", "as real", 3,
+         "How much the frequency of the partials jumps from frame to frame: too much sounds "
+         "rough and warbling."),
+    ],
+    "sanity": [
+        ("silent", "silent", "%", "lower", 1,
+         "How many notes are silent."),
+        ("clipped", "clipped", "%", "lower", 1,
+         "How many notes exceed full scale and would distort."),
+        ("not_finite", "not finite", "%", "lower", 1,
+         "How many notes contain values that aren't finite and can't be played."),
+        ("near_duplicates", "near-duplicates", "%", "lower", 1,
+         "How many notes are nearly the same as another of the same pitch."),
+        ("memorised", "memorised", "%", "lower", 1,
+         "How many notes are copies of a training note."),
+        ("nearest_training", "nearest training note", "dB", "as real", 2,
+         "How far a note is from the most similar training note; compare with new real notes."),
+    ],
+}  # fmt: skip
+
+MEASURES: tuple[Measure, ...] = tuple(
+    Measure(key, group, title, unit, better, digits, explanation)
+    for group, rows in _TABLE.items()
+    for key, title, unit, better, digits, explanation in rows
+)
 KEYS: tuple[str, ...] = tuple(measure.key for measure in MEASURES)

@@ -34,9 +34,6 @@ def rainbowgram_grid(
     columns: Sequence[tuple[str, Sequence[NDArray[np.floating]]]],
     row_labels: Sequence[str],
     sample_rate: int,
-    *,
-    title: str | None = None,
-    overwrite: bool = False,
 ) -> None:
     """Draw rainbowgrams of notes in a grid: one column for each source, one row for each label.
 
@@ -58,7 +55,7 @@ def rainbowgram_grid(
     OutputError
         If the file can't be written.
     """
-    check_picture(path, overwrite=overwrite)
+    check_picture(path)
     for name, waves in columns:
         if len(waves) != len(row_labels):
             raise InputError(
@@ -76,23 +73,20 @@ def rainbowgram_grid(
             _draw_note(panel, wave, sample_rate, _MOST_COLUMNS * 2 // (1 + len(columns)))
     for panel, label in zip(panels[:, 0], row_labels, strict=True):
         panel.set_ylabel(_text(label, 14))
-    _save(figure, path, panels.flat, title, overwrite)
+    _save(figure, path, panels.flat)
 
 
 def interpolation_strip(
     path: PathLike,
     waves: Sequence[NDArray[np.floating]],
     sample_rate: int,
-    *,
-    title: str | None = None,
-    overwrite: bool = False,
 ) -> None:
     """Draw the rainbowgrams of notes on the way from one latent to another, in reading order.
 
     `waves` are float arrays [samples], full scale 1, at equal distances along the way; each is
     labelled with its share of it. Errors as in `rainbowgram_grid`.
     """
-    check_picture(path, overwrite=overwrite)
+    check_picture(path)
     if len(waves) < 2:
         raise InputError(f"waves={len(waves)} notes: a way has two ends; give two notes or more.")
     rows = math.ceil(len(waves) / _STRIP)
@@ -108,7 +102,7 @@ def interpolation_strip(
         if place >= len(waves) - columns:  # the lowest of its column
             panel.set_xlabel("time [s]")
             panel.tick_params(labelbottom=True)
-    _save(figure, path, panels.flat, title, overwrite)
+    _save(figure, path, panels.flat)
 
 
 def pitch_confusion(
@@ -116,9 +110,6 @@ def pitch_confusion(
     labels: ArrayLike,
     predictions: ArrayLike,
     pitches: Sequence[int],
-    *,
-    title: str | None = None,
-    overwrite: bool = False,
 ) -> None:
     """Draw which pitch was heard against which was asked for.
 
@@ -140,7 +131,7 @@ def pitch_confusion(
     OutputError
         If the file can't be written.
     """
-    check_picture(path, overwrite=overwrite)
+    check_picture(path)
     shares = _confusion(np.asarray(labels), np.asarray(predictions), pitches)
     from matplotlib.colors import PowerNorm
 
@@ -169,7 +160,7 @@ def pitch_confusion(
     bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     bar.set_label("share of the notes asked for at this pitch", color=CHALK, fontsize=10)
     bar.outline.set_edgecolor(LINE)
-    _save(figure, path, [panel], title, overwrite)
+    _save(figure, path, [panel])
 
 
 def _confusion(
@@ -197,9 +188,6 @@ def ndb_bins(
     reference_counts: ArrayLike,
     counts: Mapping[str, ArrayLike],
     different: Mapping[str, ArrayLike],
-    *,
-    title: str | None = None,
-    overwrite: bool = False,
 ) -> None:
     """Draw how many notes fall into each bin of NDB, beside the reference's.
 
@@ -212,7 +200,7 @@ def ndb_bins(
     different : dict of name to bool array [k]
         Whether the test calls a bin different.
 
-    Cells are in order of the reference, the largest first. Those that differ are orange, hatched
+    Bins are in order of the reference, the largest first. Those that differ are orange, hatched
     and marked by a triangle. The scale is that of square roots, so that small bins can be seen.
 
     Raises
@@ -222,7 +210,7 @@ def ndb_bins(
     OutputError
         If the file can't be written.
     """
-    check_picture(path, overwrite=overwrite)
+    check_picture(path)
     reference = _shares("reference_counts", reference_counts, np.size(reference_counts))
     order = np.argsort(-reference, kind="stable")
     places = np.arange(len(reference))
@@ -263,7 +251,7 @@ def ndb_bins(
         found = f"{marked.sum()} of {len(places)} bins differ"
         panel.set_title(f"{_text(name, 80)}: {found}", color=CHALK, loc="left", fontsize=10)
     panels[-1].set_xlabel("bins; the white line is the reference, triangles mark those that differ")
-    _save(figure, path, panels, title, overwrite)
+    _save(figure, path, panels)
 
 
 def _shares(name: str, counts: ArrayLike, bins: int) -> NDArray[np.float64]:
@@ -315,7 +303,7 @@ def _text(text: str, width: int) -> str:
     return short.replace("$", r"\$")
 
 
-def _save(figure: Any, path: PathLike, panels: Any, title: str | None, overwrite: bool) -> None:
+def _save(figure: Any, path: PathLike, panels: Any) -> None:
     for panel in panels:
         panel.set_facecolor("black")
         panel.tick_params(colors=CHALK, labelsize=8)
@@ -323,8 +311,6 @@ def _save(figure: Any, path: PathLike, panels: Any, title: str | None, overwrite
             axis.label.set_color(CHALK)
             axis.label.set_fontsize(9)
         panel.spines[:].set_color(LINE)
-    if title is not None:
-        figure.suptitle(_text(title, 100), color=CHALK, fontsize=11)
-    with atomic_path(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
+    with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # shown as boxes
         figure.savefig(temporary, format="png")

@@ -122,7 +122,7 @@ class WavFolder:
         try:
             rate, length = sound_form(os.path.join(self._source.folder, note.payload))
         except InputError as error:
-            raise InputError(f"{self._option}: {note.origin}: {error}.") from None
+            raise InputError(f"{self._option}: {note.origin}: {error.reason}") from None
         if not length:
             raise InputError(f"{self._option}: {note.origin}: is empty; leave it out.")
         return rate, length
