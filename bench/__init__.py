@@ -7,6 +7,6 @@ python -m bench evaluate            evaluating alone; --quick shows that it runs
 python -m bench kernels             what each hand-made part of a training step gains
 python -m bench neighbours           beside busy programs: threads that sleep, threads that spin
 python -m bench.serve --model PATH  50 players of the browser instrument for a minute
-python -m bench.match NOTES         how well recordings are found again by the shipped model
+python -m bench.match NOTES         how well recordings are found again by the bundled model
 python -m bench.sustain NOTES       how well notes are held longer, on prepared notes
 """

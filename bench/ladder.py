@@ -29,7 +29,7 @@ _SHIP = Path(__file__).parents[1] / "ship"
 
 
 def bench(data: str, model: str | None, notes: int = 800) -> None:
-    """Print the table for a model (None: the one that ships, with its encoder)."""
+    """Print the table for a model (None: the bundled one, with its encoder)."""
     synth = Synth(_with_encoder(model), "cpu")
     prepared = open_notes(data)
     rows = np.random.default_rng(0).permutation(prepared.rows("train", synth.pitches))

@@ -1,6 +1,6 @@
 """How well `gansynth match` finds: a model's own notes, and notes that nobody trained on.
 
-python -m bench.match DATA --model MODEL     MODEL: the shipped one if left out
+python -m bench.match DATA --model MODEL     MODEL: the bundled one if left out
     --trials 20     own notes to find again, of random instruments and pitches
     --held 8        held-out notes, each against the best of --random 1000 instruments
     --starts, --steps   of each search

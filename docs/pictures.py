@@ -1,4 +1,4 @@
-"""Makes what the README shows and plays of the shipped model (needs matplotlib and pillow).
+"""Makes what the README shows and plays of the bundled model (needs matplotlib and pillow).
 
 python docs/pictures.py    writes docs/note.png and docs/prelude.mp3 for the README, and for the
                            model card docs/interpolation.png and .mp3, and docs/pitches.mp3

@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 
 
 def main(target: str, chromium: str = "/usr/bin/chromium") -> None:
-    """Serve the shipped model, play, take the picture."""
+    """Serve the bundled model, play, take the picture."""
     command = [sys.executable, "-m", "gansynth", "serve", "--port", "0"]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,

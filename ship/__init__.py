@@ -1,1 +1,1 @@
-"""Makes the model that ships with the package: `python -m ship --help`."""
+"""Makes the bundled model: `python -m ship --help`."""

@@ -199,7 +199,7 @@ def main(
     cache_gigabytes: float | None,
     export_only: bool,
 ) -> None:
-    """Train the model that ships with the package; stopped, the same command goes on."""
+    """Train the bundled model; stopped, the same command goes on."""
     places = Places(
         SHIPPED,
         directions.BUNDLED_DIRECTIONS,

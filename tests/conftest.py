@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 if TYPE_CHECKING:
     import click
@@ -27,8 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run, so that a failure is the code's and not the day's.
-# A busy machine draws slowly, which is no fault.
-settings.register_profile("seeded", derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("seeded", derandomize=True)
 settings.load_profile("seeded")
 
 ROOT = Path(__file__).parents[1]
@@ -117,7 +116,7 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def toy_shipped(toy_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The toy model takes the place of the one that ships; returns where it is."""
+    """The toy model takes the place of the bundled one; returns where it is."""
     place = tmp_path / "installed" / "shipped.safetensors"
     place.parent.mkdir()
     shutil.copy(toy_model, place)

@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from drawing import large_examples
 from gansynth import config as configs
 from gansynth.config import Config, from_dict, from_experiment, from_json, preset
 from gansynth.errors import ConfigError, GansynthError
@@ -409,7 +410,7 @@ valid_changes = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@large_examples(max_examples=30)
 @given(changes=valid_changes)
 def test_valid_values_survive_plain_dictionaries_and_json(changes: dict[str, Any]) -> None:
     config = from_dict(changes)
@@ -420,7 +421,7 @@ def test_valid_values_survive_plain_dictionaries_and_json(changes: dict[str, Any
         assert config.to_dict()[name] == value
 
 
-@settings(deadline=None, max_examples=200)
+@large_examples(max_examples=200)
 @given(
     name=st.sampled_from(sorted(ORIGINAL_DEFAULTS)),
     value=st.recursive(

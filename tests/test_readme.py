@@ -103,7 +103,7 @@ def test_every_block_works(place: Path, run_cli: Callable[..., Any]) -> None:
             assert result.code == 0, (command, result.err)
             if program == "gansynth" and arguments[0] == "generate":
                 other = "--model" in arguments
-                assert result.out.splitlines()[0].endswith("shipped model") is not other, command
+                assert result.out.splitlines()[0].endswith("bundled model") is not other, command
     for name in ("song.wav", "random-notes/generated_7.json", "scale/generated_4.png",
                  "tracks.wav", "again/generated_0.wav", "same-instrument.flac", "at-44100.ogg",
                  "acoustic.wav", "acoustic_only.safetensors", "out/generated_clip.wav",

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from drawing import large_examples
 from gansynth.config import Config
 from gansynth.spectral import mel, transform
 from gansynth.spectral.representation import BandMatrix, Representation
@@ -268,7 +269,7 @@ def sparse_matrices(draw: st.DrawFn) -> np.ndarray:
     return np.where(kept, generator.standard_normal((rows, columns)), 0.0)
 
 
-@settings(deadline=None)
+@large_examples()
 @given(matrix=sparse_matrices(), shape=st.lists(st.integers(1, 3), max_size=3))
 def test_a_band_matrix_multiplies_and_differentiates_as_the_dense_one(
     matrix: np.ndarray, shape: list[int]

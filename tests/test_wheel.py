@@ -118,7 +118,7 @@ def test_a_wheel_plays_by_itself(built: Path, environment: Path, tmp_path: Path)
     assert environment in place.parents
     gansynth = str(environment / "bin" / "gansynth")
     said = run([gansynth, "generate", "--count", "1", "--seed", "1", "-o", "out"], tmp_path)
-    assert said.startswith("1 note, seed 1, shipped model\n")
+    assert said.startswith("1 note, seed 1, bundled model\n")
     wave, rate = soundfile.read(tmp_path / "out" / "generated_0.wav", dtype="float32")
     assert (len(wave), rate) == (64_000, 16_000)
     assert np.sqrt(np.mean(wave**2)) > 1e-3

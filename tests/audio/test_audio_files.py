@@ -264,7 +264,7 @@ def test_a_disk_that_fills_up_half_way_is_told_in_plain_words(tmp_path: Path) ->
     assert result.stderr == ""
     assert len(lines) == 12  # three limits, four kinds of file
     assert all("the file is larger than the system allows" in line for line in lines)
-    assert all(line.endswith("nothing was left behind") for line in lines)
+    assert all(line.endswith("nothing was left behind.") for line in lines)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 import tensorflow_writer as writer
+from drawing import large_examples
 from gansynth.convert.tensorflow import Checkpoint, latest_prefix
 from gansynth.errors import ModelError
 
@@ -169,7 +170,7 @@ ARRAYS = st.sampled_from(["<f2", "<f4", "<f8", "<i4", "<i8", "u1", "?"]).flatmap
     restart_interval=st.integers(1, 5),
     snappy=st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
+@large_examples(max_examples=60)
 def test_what_is_written_is_read_back(
     tensors: Tensors, shards: int, per_block: int, restart_interval: int, snappy: bool
 ) -> None:
@@ -405,7 +406,7 @@ def index_with_footer(content: bytes) -> bytes:
         ]
     ),
 )
-@settings(deadline=None, max_examples=300)
+@large_examples(max_examples=300)
 def test_random_content_behind_good_checksums_is_read_or_refused(
     content: bytes, where: Callable[[bytes], bytes]
 ) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from drawing import large_examples
 from gansynth.data.store import NoteRecord, open_notes
 from gansynth.data.writer import NotesWriter
 from gansynth.errors import InputError, OutputError
@@ -123,7 +124,7 @@ def test_pitches_are_counted_in_order(tmp_path: Path) -> None:
     ),
     st.integers(1, 6),
 )
-@settings(deadline=None, max_examples=40)
+@large_examples(max_examples=40)
 def test_any_record_survives(records: list[NoteRecord], samples: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "data"
@@ -215,7 +216,7 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=150)
+@large_examples(max_examples=150)
 def test_flipped_bytes_never_make_another_error(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -143,12 +143,12 @@ def test_the_shipped_model_is_judged_where_none_is_given(
     skip_pictures(monkeypatch)
     monkeypatch.setattr("gansynth.model.load.SHIPPED", place / MODEL)
     folder = write_wavs(Path("w"), *instruments(0, HELD))
-    for args, last in (((), "shipped model"), (("--wavs", folder), "w")):
+    for args, last in (((), "bundled model"), (("--wavs", folder), "w")):
         result = run_cli("evaluate", *args, "--data", NOTES, "-o", f"of {last}", *QUICK)
         assert (result.code, result.err) == (0, "")
         report = read_report(Path(f"of {last}/report.json").read_bytes())
         assert report.rows[-1].name == last
-        assert "shipped model" in [row.name for row in report.rows] or args
+        assert "bundled model" in [row.name for row in report.rows] or args
 
 
 # Bad input
@@ -242,7 +242,8 @@ BAD: dict[str, tuple[Callable[[], Any], str, str]] = {
         "classifier='c.safetensors': judges 50-63 at 32000 Hz; these notes have 16000 Hz; train",
     ),
     "no classifier": (
-        lambda: Path("c.safetensors").write_bytes(b"none"), f"{MODEL} --classifier c.safetensors",
+        lambda: Path("c.safetensors").write_bytes(b"something else"),
+        f"{MODEL} --classifier c.safetensors",
         "classifier='c.safetensors': is damaged or no safetensors file (",
     ),
     "a report is there": (

@@ -1,4 +1,4 @@
-"""The model that ships: every command plays it where none is given, and its sidecars find it."""
+"""The bundled model: every command plays it where none is given, and its sidecars find it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_loading_nothing_is_loading_what_ships(toy_shipped: Path) -> None:
 def test_a_broken_installation_is_told(toy_shipped: Path, cli: Cli) -> None:
     toy_shipped.unlink()
     words = (
-        f"model=None: the shipped model is missing ({toy_shipped}); install gansynth again, or "
+        f"model=None: the bundled model is missing ({toy_shipped}); install gansynth again, or "
         "give a model (--model)."
     )
     with pytest.raises(ModelError) as error:
@@ -76,7 +76,7 @@ def test_a_broken_installation_is_told(toy_shipped: Path, cli: Cli) -> None:
 
 def test_generate_says_so_and_writes_it_down(toy_shipped: Path, cli: Cli) -> None:
     out = cli("generate", "--pitches", "C4,E4", "--seed", 3, "-o", "notes")
-    assert out.startswith("2 notes, seed 3, shipped model\n")
+    assert out.startswith("2 notes, seed 3, bundled model\n")
     side = json.loads(Path("notes/generated_0.json").read_text())
     digest = load_model(toy_shipped)[0].digest()
     assert side["model"] == {"shipped": True, "sha256": digest}
@@ -89,7 +89,7 @@ def test_a_sidecar_finds_it_in_another_installation(
     elsewhere = shutil.move(toy_shipped, tmp_path / "elsewhere.safetensors")
     monkeypatch.setattr(loading, "SHIPPED", elsewhere)
     out = cli("generate", "--recall", "first.json", "-o", "again.wav")
-    assert out.startswith("1 note, shipped model\n")
+    assert out.startswith("1 note, bundled model\n")
     assert Path("again.wav").read_bytes() == Path("first.wav").read_bytes()
     assert "shipped" in json.loads(Path("again.json").read_text())["model"]
     cli("generate", "--recall", "first.json", "--model", elsewhere, "-o", "given.wav")
@@ -106,8 +106,8 @@ def test_a_sidecar_of_an_older_shipped_model_is_refused(
     was, now = side["model"]["sha256"][:12], load_model(tiny_model)[0].digest()[:12]
     Path("first.json").write_text(json.dumps({**side, "gansynth": "0.0.9"}))
     older = (
-        f"was made with the model that shipped with gansynth 0.0.9, {was}…, but {__version__} "
-        f"ships {now}…; install gansynth 0.0.9, or give its model with --model.\n"
+        f"was made with the model bundled with gansynth 0.0.9, {was}…, but {__version__} "
+        f"has {now}…; install gansynth 0.0.9, or give its model with --model.\n"
     )
     kept = shutil.copy(toy_shipped, "kept.safetensors")
     monkeypatch.setattr(loading, "SHIPPED", tiny_model)
@@ -117,7 +117,7 @@ def test_a_sidecar_of_an_older_shipped_model_is_refused(
     assert Path("again.wav").read_bytes() == Path("first.wav").read_bytes()
     err = cli("generate", "--recall", "first.json", "--model", tiny_model, "-o", "x.wav", code=2)
     assert err == (
-        f"error: recall='first.json': was made with the shipped model {was}…, but "
+        f"error: recall='first.json': was made with the bundled model {was}…, but "
         f"'{tiny_model}' is {now}…; leave --model out.\n"
     )
 
@@ -129,7 +129,7 @@ def test_a_sidecar_with_a_strange_version_gives_one_line(toy_shipped: Path, cli:
     Path("first.json").write_text(json.dumps(side))
     err = cli("generate", "--recall", "first.json", "-o", "x.wav", code=2)
     assert err.count("\n") == 1
-    assert "shipped with gansynth unknown, 000000000000…, but" in err
+    assert "bundled with gansynth unknown, 000000000000…, but" in err
 
 
 def test_info_describes_it(toy_shipped: Path, cli: Cli) -> None:
@@ -147,18 +147,18 @@ def test_its_instruments_are_exported(toy_shipped: Path, cli: Cli, tiny_model: P
     Path("other.json").write_text(json.dumps(other))
     err = cli("export", "sfz", "other.json", "-o", "other", code=2)
     assert err.startswith(
-        "error: instrument='other.json': was made with the model that shipped with gansynth "
+        "error: instrument='other.json': was made with the model bundled with gansynth "
         f"{__version__}, 000000000000…, but"
     )
     err = cli("export", "sfz", "organ.json", "--model", tiny_model, "-o", "other", code=2)
-    assert "use the model that it was made with (shipped model)." in err
+    assert "use the model that it was made with (bundled model)." in err
 
 
 def test_it_is_exported_as_onnx(toy_shipped: Path, run_cli: RunCli, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     result = run_cli("export", "onnx", "-o", tmp_path / "m.onnx")
     assert result.code == 0, result.err
-    assert result.err.startswith("Exporting the shipped model, then comparing")
+    assert result.err.startswith("Exporting the bundled model, then comparing")
     assert (tmp_path / "m.onnx").stat().st_size > 0
 
 
@@ -166,7 +166,7 @@ def test_a_recording_is_matched_with_it(toy_shipped: Path, cli: Cli) -> None:
     tone = 0.5 * np.sin(2 * np.pi * 261.6 * np.arange(16_000) / 16_000)
     soundfile.write("flute.wav", tone, 16_000)
     out = cli("match", "flute.wav", "--starts", 2, "--steps", 1)
-    assert "the nearest of 2 random instruments of the shipped model (the middle" in out
+    assert "the nearest of 2 random instruments of the bundled model (the middle" in out
     [found] = read_instruments("flute-match.json")
     assert found.model_path is None
     cli("generate", "--recall", "flute-match.json", "--pitch", 60, "-o", "again.wav")
@@ -183,7 +183,7 @@ def test_it_is_served(toy_shipped: Path) -> None:
     synth = gansynth.load(device="cpu")
     latent = encode_latent(synth.sample_latents(1)[0])
     with TestClient(create_app(synth, None, measure=False)) as client:
-        assert client.get("/api/model").json()["name"] == "shipped model"
+        assert client.get("/api/model").json()["name"] == "bundled model"
         side = client.get(f"/api/sidecars/{latent}", params={"name": "organ"}).json()
         assert side["model"] == {"shipped": True, "sha256": synth.model.digest()}
         back = client.post("/api/sidecars", json=side).json()
@@ -199,6 +199,6 @@ def test_the_served_page_is_announced(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as server:
         assert server.stdout is not None
         try:
-            assert server.stdout.readline().startswith("The shipped model plays at http://127.0.0")
+            assert server.stdout.readline().startswith("The bundled model plays at http://127.0.0")
         finally:
             server.terminate()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drawing import large_examples
 from gansynth.config import Config, preset
 from gansynth.errors import ConfigError
 from gansynth.networks import schedule
@@ -180,7 +181,7 @@ schedules = st.builds(
 )
 
 
-@settings(deadline=None)
+@large_examples()
 @given(config=schedules, first=st.integers(0, 1000), more=st.integers(0, 1000), data=st.data())
 def test_progress_by_images_never_falls(
     config: Config, first: int, more: int, data: st.DataObject
@@ -193,7 +194,7 @@ def test_progress_by_images_never_falls(
     assert before == pytest.approx(min(wider, blocks - 1))
 
 
-@settings(deadline=None)
+@large_examples()
 @given(config=schedules, first=st.floats(0, 2e6), more=st.floats(0, 2e6), data=st.data())
 def test_progress_by_seconds_never_falls(
     config: Config, first: float, more: float, data: st.DataObject
@@ -204,7 +205,7 @@ def test_progress_by_seconds_never_falls(
     assert 0 <= before <= after <= blocks - 1
 
 
-@settings(deadline=None)
+@large_examples()
 @given(config=schedules)
 def test_stages_come_one_after_another_and_end_with_the_training(config: Config) -> None:
     images = [schedule.images_until(config, s) for s in range(config.num_stages)]
@@ -215,7 +216,7 @@ def test_stages_come_one_after_another_and_end_with_the_training(config: Config)
     assert seconds[-1] == pytest.approx(config.train_time_limit)
 
 
-@settings(deadline=None)
+@large_examples()
 @given(config=schedules, stage=st.integers(0, 12), share=st.floats(0, 1, exclude_max=True))
 def test_the_blocks_of_a_stage_are_those_its_progress_needs(
     config: Config, stage: int, share: float

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drawing import large_examples
 from gansynth.errors import InputError, MidiError
 from gansynth.performance import midi_file
 from gansynth.performance.controls import bend_at
@@ -553,7 +554,7 @@ def written(tracks: list[list[tuple[int, int, int, int, int, int]]]) -> bytes:
 
 
 @given(st.lists(lanes, min_size=1, max_size=3))
-@settings(deadline=None, max_examples=60)
+@large_examples(max_examples=60)
 def test_written_notes_are_read_back(read: Read, tracks: list[Lane]) -> None:
     notes = [lane_notes(lane, track) for track, lane in enumerate(tracks)]
     tick = 0.5 / BEAT

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import ArrayLike, NDArray
 
+from drawing import large_examples
 from gansynth.errors import InputError, MidiError
 from gansynth.model.synth import Synth
 from gansynth.performance.instruments import (
@@ -60,7 +61,7 @@ def unit(vector: Floats) -> Floats:
     return vector / np.linalg.norm(vector)
 
 
-@settings(deadline=None, max_examples=60)
+@large_examples(max_examples=60)
 @given(start=vectors, end=vectors, t=st.floats(0, 1))
 def test_slerp_goes_from_end_to_end_over_the_sphere(start: Floats, end: Floats, t: float) -> None:
     np.testing.assert_allclose(slerp(start, end, 0.0), start, atol=1e-12)

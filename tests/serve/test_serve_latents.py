@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from drawing import large_examples
 from gansynth.errors import InputError
 from gansynth.serve.latents import REACH, along, between, decode_latent, encode_latent, near
 
@@ -25,6 +26,7 @@ def degrees(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
+@large_examples()
 @given(LATENTS)
 def test_a_latent_survives_its_text(latent: np.ndarray) -> None:
     text = encode_latent(latent)

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from drawing import large_examples
 from gansynth.errors import InputError, ModelError, OutputError
 from gansynth.training.checkpoint import (
     Checkpoints,
@@ -84,7 +85,7 @@ def flip(path: Path, position: int) -> None:
     tensors=st.dictionaries(st.text(st.characters(codec="utf-8")), tensors_of_any_kind()),
     facts=st.dictionaries(st.text(), JSON, max_size=4),
 )
-@settings(max_examples=60, deadline=None)
+@large_examples(max_examples=60)
 def test_what_is_saved_comes_back_bit_for_bit(
     tensors: dict[str, Tensor], facts: dict[str, Any]
 ) -> None:

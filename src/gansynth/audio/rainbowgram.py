@@ -6,7 +6,6 @@ Hann-windowed complex exponentials applied in the frequency domain.
 """
 
 import math
-import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -15,8 +14,15 @@ import numpy as np
 
 from gansynth.audio.files import check_rate
 from gansynth.errors import InputError
-from gansynth.files import PathLike, atomic_path
-from gansynth.pictures import CHALK, INK, LINE, check_picture
+from gansynth.files import PathLike
+from gansynth.pictures import (
+    CHALK,
+    check_picture,
+    colour_panels,
+    new_figure,
+    no_formulas,
+    save_figure,
+)
 from gansynth.pitches import pitch_to_hertz
 
 # Centre frequency / width of one Fourier bin of the window. A Hann main lobe reaches two such
@@ -228,20 +234,10 @@ def save_rainbowgram(
     matplotlib isn't installed, and `OutputError` if the file can't be written.
     """
     check_picture(path, overwrite=overwrite)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.0, 5.625), dpi=160, facecolor=INK)
-    FigureCanvasAgg(figure)
-    _draw(
-        figure,
-        rainbowgram(wave, sample_rate),
-        len(wave) / sample_rate,
-        title and title.replace("$", r"\$"),
-    )
-    with atomic_path(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # shown as boxes
-        figure.savefig(temporary, format="png")
+    figure = new_figure(10.0, 5.625, 160, layout=None)
+    words = None if title is None else no_formulas(title)
+    _draw(figure, rainbowgram(wave, sample_rate), len(wave) / sample_rate, words)
+    save_figure(figure, path, overwrite=overwrite)
 
 
 def rainbow_image(picture: Rainbowgram) -> np.ndarray:
@@ -287,9 +283,4 @@ def _draw(figure: Any, picture: Rainbowgram, seconds: float, title: str | None) 
     scale.set_ylabel("sound minus bin centre [cents]")
     if title is not None:
         axes.set_title(title, color=CHALK, parse_math=False)
-    for panel in (axes, scale):
-        panel.set_facecolor("black")
-        panel.tick_params(colors=CHALK, labelsize=9)
-        panel.xaxis.label.set_color(CHALK)
-        panel.yaxis.label.set_color(CHALK)
-        panel.spines[:].set_color(LINE)
+    colour_panels((axes, scale), ticks=9, labels=None)

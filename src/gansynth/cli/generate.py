@@ -474,4 +474,4 @@ def _notes(
 
 def _origin_words(origin: dict[str, Any]) -> str:
     seed = "" if origin["seed"] is None else f", seed {origin['seed']}"
-    return f"{seed}, shipped model" if "shipped" in origin["model"] else seed
+    return f"{seed}, bundled model" if "shipped" in origin["model"] else seed

@@ -117,7 +117,7 @@ def _report(found: Match, options: dict[str, Any]) -> str:
         "stopped": ", then stopped; this is the nearest so far",
     }[found.ended]
     minutes, seconds = divmod(round(found.seconds), 60)
-    count, whose = len(found.random), "" if options["model"] else " of the shipped model"
+    count, whose = len(found.random), "" if options["model"] else " of the bundled model"
     return (
         f"before: {found.before:.2f} dB away, the nearest of {count} random instruments"
         f"{whose} (the middle one {sorted(found.random)[count // 2]:.2f} dB)\n"

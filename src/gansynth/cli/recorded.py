@@ -39,13 +39,13 @@ def check_recorded(
         return
     if sidecar.model_path is not None or given:
         remedy = "give that model with --model" if sidecar.model_path else "leave --model out"
-        kind = "model" if sidecar.model_path else "the shipped model"
+        kind = "model" if sidecar.model_path else "the bundled model"
         raise InputError(
             f"{where}: was made with {kind} {was}…, but {given or sidecar.model_path!r} is "
             f"{found[:12]}…; {remedy}."
         )
     raise InputError(
-        f"{where}: was made with the model that shipped with gansynth {sidecar.version}, {was}…, "
-        f"but {__version__} ships {found[:12]}…; install gansynth {sidecar.version}, or give its "
+        f"{where}: was made with the model bundled with gansynth {sidecar.version}, {was}…, "
+        f"but {__version__} has {found[:12]}…; install gansynth {sidecar.version}, or give its "
         "model with --model."
     )

@@ -30,7 +30,7 @@ Examples:
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @click.option(
     "--sliders/--no-sliders", default=True,
-    help="Sliders for brightness, attack and more. Of a model other than the shipped one, their "
+    help="Sliders for brightness, attack and more. Of a model other than the bundled one, their "
     "directions are measured in the background, once.",
 )  # fmt: skip
 @device_option

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.data.store import SPLITS, PreparedNotes
-from gansynth.files import PathLike, atomic_path
+from gansynth.files import PathLike
 from gansynth.pcm import FULL_SCALE
-from gansynth.pictures import CHALK, INK, LINE, check_picture
+from gansynth.pictures import (
+    CHALK,
+    LINE,
+    check_picture,
+    colour_panels,
+    new_figure,
+    no_formulas,
+    save_figure,
+)
 from gansynth.pitches import describe_pitches
 from gansynth.progress import notes_bar
 
@@ -137,27 +144,20 @@ def save_picture(
     `OutputError` if the file can't be written.
     """
     check_picture(path, overwrite=overwrite)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows, counts = _drawn_rows(facts)
     height = 0.9 + 0.26 * len(rows)
     sizes = [height] * len(facts.splits) + [2.4]
-    figure = Figure(figsize=(11.0, sum(sizes) + 0.8), dpi=140, facecolor=INK, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, sum(sizes) + 0.8, 140)
     axes = figure.subplots(len(sizes), 1, height_ratios=sizes)
     used = np.flatnonzero(facts.counts.sum(axis=(0, 1)))
     low, high = int(used[0]), int(used[-1])
     for panel, split, table in zip(axes, facts.splits, counts, strict=False):
         _draw_counts(figure, panel, table, rows, (low, high), split)
     _draw_peaks(axes[-1], facts.peaks)
-    for panel in axes:
-        _colour(panel)
+    colour_panels(axes)
     if title is not None:
-        figure.suptitle(title.replace("$", r"\$"), color=CHALK)
-    with atomic_path(path, overwrite=overwrite) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # shown as boxes
-        figure.savefig(temporary, format="png")
+        figure.suptitle(no_formulas(title), color=CHALK)
+    save_figure(figure, path, overwrite=overwrite)
 
 
 def _drawn_rows(facts: DatasetFacts) -> tuple[list[str], NDArray[np.int64]]:
@@ -189,7 +189,7 @@ def _draw_counts(
     )
     panel.set_title(f"{split}: {table.sum():,} notes", color=CHALK, loc="left", fontsize=10)
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name in rows]
-    panel.set_yticks(range(len(rows)), [name.replace("$", r"\$") for name in names])
+    panel.set_yticks(range(len(rows)), [no_formulas(name) for name in names])
     octaves = list(range(12 * -(-low // 12), high + 1, 12)) or [low]
     panel.set_xticks(octaves, [f"{pitch}\nC{pitch // 12 - 1}" for pitch in octaves])
     panel.set_xlabel("MIDI pitch")
@@ -208,15 +208,6 @@ def _draw_peaks(panel: Any, peaks: NDArray[np.float32]) -> None:
     panel.set_xlim(lowest, 0)
     panel.set_xlabel("highest sample of a note [dB below full scale; lower ones at the left edge]")
     panel.set_ylabel("notes")
-
-
-def _colour(panel: Any) -> None:
-    panel.set_facecolor("black")
-    panel.tick_params(colors=CHALK, labelsize=8)
-    for axis in (panel.xaxis, panel.yaxis):
-        axis.label.set_color(CHALK)
-        axis.label.set_fontsize(9)
-    panel.spines[:].set_color(LINE)
 
 
 def _to_decibels(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -63,7 +63,7 @@ def evaluate(
     data : folder of prepared notes with a held-out split
     output : folder of the report
     wavs : folders of sound files to judge as models are
-    classifier : file of a classifier, or None for the one that ships with the package
+    classifier : file of a classifier, or None for the bundled one
     options : EvaluateOptions or None
     cache : folder or None
         Where features of real notes are kept; None keeps nothing.

@@ -1,4 +1,4 @@
-"""From a path to a `Model`: model file, training run, a model of the original, or what ships."""
+"""From a path to a `Model`: model file, training run, the original's, or the bundled one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RUN_MODEL = "model.safetensors"
 
 # The trained model that is part of the package, and what people call it.
 SHIPPED = Path(__file__).with_name("shipped.safetensors")
-SHIPPED_NAME = "shipped model"
+SHIPPED_NAME = "bundled model"
 
 _PICKLE_MAGIC = b"\x80"
 
@@ -55,7 +55,7 @@ def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
     ----------
     path : str, Path or None
         A model file, the folder of a training run (which holds model.safetensors), or a folder,
-        archive or checkpoint of the original. None is the model that ships with the package.
+        archive or checkpoint of the original. None is the bundled model.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
 def _shipped_model() -> Model:
     if not SHIPPED.is_file():
         raise ModelError(
-            f"model=None: the shipped model is missing ({SHIPPED}); install gansynth again, or "
+            f"model=None: the bundled model is missing ({SHIPPED}); install gansynth again, or "
             "give a model (--model)."
         )
     return read_model(SHIPPED)

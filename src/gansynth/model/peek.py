@@ -12,7 +12,7 @@ def pitches_in_file(path: str | None) -> list[int] | None:
     """The pitches that a model knows, read from its file's header alone.
 
     None where that can't say: for models of other kinds, and whatever is wrong with a file (loading
-    it tells). A `path` of None is the model that ships, a folder means its model.safetensors.
+    it tells). A `path` of None is the bundled model, a folder means its model.safetensors.
     """
     place = Path(__file__).with_name("shipped.safetensors") if path is None else Path(path)
     try:

@@ -336,14 +336,14 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
     ----------
     path : str, Path or None
         A model file, a training run, or a folder or zip of the original GANSynth. None is the
-        model that ships with the package.
+        bundled model.
     device, precision : str
         See `Synth`.
 
     Raises
     ------
     ModelError
-        If the model can't be read; None, if the installation lacks the model that ships.
+        If the model can't be read, or the installation lacks the bundled one.
     InputError
         If there is no such device or precision.
     """

@@ -4,7 +4,7 @@
      "model": {"path": "/…/model.safetensors", "sha256": "…"},
      "seed": null, "latents": [[…]], "pitches": []}
 
-The model that ships has `"shipped": true` in place of its path. Sidecars of notes and clips hold
+The bundled model has `"shipped": true` in place of its path. Sidecars of notes and clips hold
 instruments too; theirs have the file's name.
 """
 
@@ -39,7 +39,7 @@ class Instrument:
         For people: 1 to 100 characters that can be printed.
     latent : float32 [latent_size]
     model_path : str or None
-        Where the model is that it belongs to; None if it is the one that ships.
+        Where the model is that it belongs to; None if it is the bundled one.
     model_sha256 : str
         That model's digest.
     version : str

@@ -77,7 +77,7 @@ class Recording:
     options : dict
         Further options that it was made with.
     model_path : str or None
-        Where the model was that it was made with; None if it is the one that ships.
+        Where the model was that it was made with; None if it is the bundled one.
     model_sha256 : str
         That model's digest.
     version : str
@@ -99,7 +99,7 @@ def make_origin(
 ) -> dict[str, Any]:
     """What sidecars say about where a sound came from, besides latents and pitches.
 
-    A `model_path` of None stands for the model that ships.
+    A `model_path` of None stands for the bundled model.
     """
     return {
         "gansynth": __version__,
@@ -110,7 +110,7 @@ def make_origin(
 
 
 def model_record(path: str | Path | None, sha256: str) -> dict[str, Any]:
-    """What sidecars say about a model; None is the one that ships, wherever it is installed."""
+    """What sidecars say about a model; None is the bundled one, wherever it is installed."""
     place = {"shipped": True} if path is None else {"path": os.path.abspath(locate_model(path))}
     return {**place, "sha256": sha256}
 

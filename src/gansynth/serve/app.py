@@ -112,7 +112,7 @@ class Server:
     ----------
     synth : Synth
     model_path : str or None
-        Where the model is; instruments that are taken away name it. None: it is the one that ships.
+        Where the model is; instruments that are taken away name it. None: it is the bundled one.
     threads : int
         That make notes.
     cache : Path or None

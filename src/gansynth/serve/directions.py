@@ -42,7 +42,7 @@ FOLLOWS = 0.6
 AUDIBLE = {"brightness": 0.2, "attack": 0.15, "sustain": 2.0, "noisiness": 2.0}
 _SEED = 20_190_226
 _LARGEST_FILE = 1 << 22
-# Of the model that ships. `make ship-model` writes it, or `python -m gansynth.serve.directions`.
+# Of the bundled model. `make ship-model` writes it, or `python -m gansynth.serve.directions`.
 BUNDLED_DIRECTIONS = Path(__file__).with_name("shipped_directions.json")
 
 
@@ -167,7 +167,7 @@ def _following(heard: Floats) -> tuple[float, float]:
 
 
 class Directions:
-    """The directions of one model: those of the shipped one come with the package; another's are
+    """The directions of one model: those of the bundled one come with the package; another's are
     measured in the background once, then kept on disk.
 
     Parameters
@@ -279,7 +279,7 @@ def measure_to_file(synth: Synth, path: Path) -> list[Direction]:
 
 
 def main() -> None:
-    """Measure the model that ships, and put its directions into the package."""
+    """Measure the bundled model, and put its directions into the package."""
     from gansynth import load
 
     for one in measure_to_file(load(None, "cpu"), BUNDLED_DIRECTIONS):

@@ -105,7 +105,7 @@ def serve(
 ) -> None:
     """Serve a model until the process is told to end.
 
-    `listener` is from `open_port`; a `model_path` of None stands for the model that ships.
+    `listener` is from `open_port`; a `model_path` of None stands for the bundled model.
     At a loopback address, requests under other names than its own and `allowed_hosts` are refused.
     """
     # Notes are small: two at a time come sooner than each on two cores.

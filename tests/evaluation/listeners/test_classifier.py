@@ -1,4 +1,4 @@
-"""The pitch classifier: what the shipped one hears, its geometry, its file, and what it refuses."""
+"""The pitch classifier: what the bundled one hears, its geometry, its file, and what it refuses."""
 
 import json
 from pathlib import Path
@@ -74,7 +74,7 @@ def heard(shipped: PitchClassifier) -> dict[str, Any]:
         return {timbre: shipped(tones(timbre)) for timbre in TIMBRES}
 
 
-# What the shipped one hears
+# What the bundled one hears
 
 
 def test_shipped_file_says_what_it_is(shipped: PitchClassifier) -> None:

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from drawing import large_examples
 from gansynth.errors import InputError
 from gansynth.evaluation.metrics.scores import inception_score, pitch_accuracy, pitch_entropy
 
@@ -56,7 +57,7 @@ def test_inception_score_by_hand() -> None:
     assert score == pytest.approx(math.exp(divergence), rel=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@large_examples(max_examples=60)
 @given(LOGITS)
 def test_entropy_and_inception_score_make_up_the_entropy_of_the_mean(logits: np.ndarray) -> None:
     mean = torch.softmax(torch.from_numpy(logits), 1).mean(0)
@@ -66,7 +67,7 @@ def test_entropy_and_inception_score_make_up_the_entropy_of_the_mean(logits: np.
     )
 
 
-@settings(max_examples=60, deadline=None)
+@large_examples(max_examples=60)
 @given(LOGITS)
 def test_scores_stay_in_their_ranges(logits: np.ndarray) -> None:
     classes = logits.shape[1]

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from drawing import large_examples
 from evaluation_data import read_report
 from gansynth.errors import InputError, OutputError
 from gansynth.evaluation.report.document import Report, Row, mean_and_spread
@@ -174,7 +175,7 @@ def test_measures_that_no_row_has_are_left_out() -> None:
     assert "sanity" not in text
 
 
-@settings(max_examples=50, deadline=None)
+@large_examples(max_examples=50)
 @given(report=reports, width=st.integers(0, 130))
 def test_any_report_fits_its_width(report: Report, width: int) -> None:
     text = to_table(report, width)
@@ -226,7 +227,7 @@ def test_names_cannot_break_the_markdown() -> None:
 # JSON
 
 
-@settings(max_examples=100, deadline=None)
+@large_examples(max_examples=100)
 @given(reports)
 def test_json_comes_back_as_it_went(report: Report) -> None:
     text = report_to_json(report)

@@ -334,7 +334,7 @@ def save_classifier(
 
 
 def load_classifier(path: PathLike | None = None) -> PitchClassifier:
-    """Read a classifier, ready to judge on the CPU; None: the one that ships with the package.
+    """Read a classifier, ready to judge on the CPU; None: the bundled one.
 
     Raises
     ------

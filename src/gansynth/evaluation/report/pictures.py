@@ -7,7 +7,6 @@ picture says anything by colour alone.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
 from gansynth.errors import InputError
-from gansynth.files import PathLike, atomic_path
-from gansynth.pictures import CHALK, INK, LINE, check_picture
+from gansynth.files import PathLike
+from gansynth.pictures import (
+    CHALK,
+    INK,
+    LINE,
+    check_picture,
+    colour_panels,
+    new_figure,
+    no_formulas,
+    save_figure,
+)
 
 _SAME, _DIFFERENT = "#56b4e9", "#e69f00"  # of Okabe and Ito's palette
 
@@ -64,7 +72,7 @@ def rainbowgram_grid(
     if not columns or not row_labels:
         raise InputError("columns=0 notes: there is nothing to draw; give at least one wave.")
     rows = len(row_labels)
-    figure = _figure(0.9 + rows * (1.0 if rows > 2 else 2.2))
+    figure = new_figure(_WIDTH, 0.9 + rows * (1.0 if rows > 2 else 2.2), _DPI)
     panels = figure.subplots(rows, len(columns), squeeze=False, sharex=True, sharey=True)
     for place, (name, waves) in enumerate(columns):
         panels[0, place].set_title(_text(name, 90 // len(columns)), color=CHALK, fontsize=10)
@@ -73,7 +81,8 @@ def rainbowgram_grid(
             _draw_note(panel, wave, sample_rate, _MOST_COLUMNS * 2 // (1 + len(columns)))
     for panel, label in zip(panels[:, 0], row_labels, strict=True):
         panel.set_ylabel(_text(label, 14))
-    _save(figure, path, panels.flat)
+    colour_panels(panels.flat)
+    save_figure(figure, path)
 
 
 def interpolation_strip(
@@ -91,7 +100,7 @@ def interpolation_strip(
         raise InputError(f"waves={len(waves)} notes: a way has two ends; give two notes or more.")
     rows = math.ceil(len(waves) / _STRIP)
     columns = math.ceil(len(waves) / rows)
-    figure = _figure(0.9 + 2.4 * rows)
+    figure = new_figure(_WIDTH, 0.9 + 2.4 * rows, _DPI)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for place, panel in enumerate(panels.flat):
         if place >= len(waves):
@@ -102,7 +111,8 @@ def interpolation_strip(
         if place >= len(waves) - columns:  # the lowest of its column
             panel.set_xlabel("time [s]")
             panel.tick_params(labelbottom=True)
-    _save(figure, path, panels.flat)
+    colour_panels(panels.flat)
+    save_figure(figure, path)
 
 
 def pitch_confusion(
@@ -136,7 +146,7 @@ def pitch_confusion(
     from matplotlib.colors import PowerNorm
 
     low, high = min(pitches), max(pitches)
-    figure = _figure(9.0)
+    figure = new_figure(_WIDTH, 9.0, _DPI)
     panel = figure.subplots()
     image = panel.imshow(
         np.ma.masked_equal(shares, 0),
@@ -160,7 +170,8 @@ def pitch_confusion(
     bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     bar.set_label("share of the notes asked for at this pitch", color=CHALK, fontsize=10)
     bar.outline.set_edgecolor(LINE)
-    _save(figure, path, [panel])
+    colour_panels([panel])
+    save_figure(figure, path)
 
 
 def _confusion(
@@ -224,7 +235,7 @@ def ndb_bins(
                 f"different: {name!r}: must say for each of {len(reference)} bins whether it "
                 "differs; give one bool each."
             )
-    figure = _figure(0.8 + 2.6 * len(shares))
+    figure = new_figure(_WIDTH, 0.8 + 2.6 * len(shares), _DPI)
     panels = figure.subplots(len(shares), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
     highest = max(reference.max(), *(values.max() for values in shares.values()))
     for panel, (name, values) in zip(panels, shares.items(), strict=True):
@@ -251,7 +262,8 @@ def ndb_bins(
         found = f"{marked.sum()} of {len(places)} bins differ"
         panel.set_title(f"{_text(name, 80)}: {found}", color=CHALK, loc="left", fontsize=10)
     panels[-1].set_xlabel("bins; the white line is the reference, triangles mark those that differ")
-    _save(figure, path, panels)
+    colour_panels(panels)
+    save_figure(figure, path)
 
 
 def _shares(name: str, counts: ArrayLike, bins: int) -> NDArray[np.float64]:
@@ -288,29 +300,7 @@ def _draw_note(panel: Any, wave: NDArray[np.floating], sample_rate: int, columns
         )  # fmt: skip
 
 
-def _figure(height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=INK, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _text(text: str, width: int) -> str:
     """A text short enough for its place, whose dollars aren't taken for formulas."""
     short = text if len(text) <= width else f"{text[: width - 1]}…"
-    return short.replace("$", r"\$")
-
-
-def _save(figure: Any, path: PathLike, panels: Any) -> None:
-    for panel in panels:
-        panel.set_facecolor("black")
-        panel.tick_params(colors=CHALK, labelsize=8)
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.label.set_color(CHALK)
-            axis.label.set_fontsize(9)
-        panel.spines[:].set_color(LINE)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # shown as boxes
-        figure.savefig(temporary, format="png")
+    return no_formulas(short)
