@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +11,24 @@ import click
 from click.core import ParameterSource
 
 from gansynth.cli.options import PATH, device_option, force_option, precision_option
+from gansynth.cli.request import (
+    Request,
+    check_combination,
+    is_sound_name,
+    read_recorded,
+    refuse_lone,
+    with_recorded,
+)
 from gansynth.cli.runner import MAX_NOTES, warn
 from gansynth.errors import InputError
 from gansynth.model.peek import pitches_in_file
+from gansynth.performance.choices import MODULATIONS, OUT_OF_RANGE, SUSTAIN
 from gansynth.pitches import check_known, parse_pitches
 
 if TYPE_CHECKING:
     from gansynth.model.synth import Synth
     from gansynth.performance.midi import Score
     from gansynth.performance.recording import Format, Recording
-
-OUT_OF_RANGE = ("octave", "drop", "error")
-SUSTAIN = ("extend", "cut")
-MODULATION = ("ignore", "vibrato", "brightness")
 
 # Options that shape the sound; sidecars keep them.
 _KEPT = (
@@ -35,41 +38,11 @@ _KEPT = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Request:
-    """The options of one call, named and explained as on the command line."""
-
-    model: str | None
-    output: str
-    count: int | None
-    pitches: tuple[str, ...]
-    velocity: int | None
-    family: str | None
-    midi: str | None
-    secs_per_instrument: float
-    single: bool
-    per_track: bool
-    out_of_range: str
-    sustain: str
-    stereo: bool
-    modulation: str
-    instruments: str | None
-    times: Sequence[float] | None
-    tempo: float
-    attack: float
-    release: float
-    max_note: float | None
-    recall: str | None
-    seed: int | None
-    extension: str
-    bits: str | None
-    sample_rate: int | None
-    plot: bool
-    force: bool
-    device: str
-    precision: str
-    dry_run: bool
-    arrangement: str  # what --single and --per-track say, or else a recording
+# Options that a plan is made by.
+_PLAN = (
+    "seed", "secs_per_instrument", "arrangement", "family", "out_of_range", "sustain", "stereo",
+    "modulation", "times", "max_note", "attack", "release",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,7 +130,7 @@ def _seconds(
     help="With --midi: two sides, each part where its pan (CC10) puts it.",
 )  # fmt: skip
 @click.option(
-    "--modulation", type=click.Choice(MODULATION), default="ignore",
+    "--modulation", type=click.Choice(MODULATIONS), default="ignore",
     help="With --midi: what the modulation wheel (CC1) and channel pressure do.",
 )  # fmt: skip
 @click.option(
@@ -200,20 +173,20 @@ def generate(**options: Any) -> None:
     """
     context = click.get_current_context()
     if context.args:
-        _refuse_lone(context.args[0])
+        refuse_lone(context.args[0])
     source = context.get_parameter_source
     given = {name for name in options if source(name) is not ParameterSource.DEFAULT}
     arrangement = "single" if options["single"] else "spaced"
     arrangement = "per-track" if options["per_track"] else arrangement
     request = Request(**options, arrangement=arrangement)
-    _check_combination(request, given)
+    check_combination(request, given)
     pitches = parse_pitches(",".join(request.pitches)) if request.pitches else []
     if not (request.recall or request.instruments) and (known := pitches_in_file(request.model)):
         check_known(pitches, known)  # before torch is loaded
 
-    recall = _recorded(request)
+    recall = read_recorded(request)
     if recall is not None:
-        request = _with_recorded(request, recall, given)
+        request = with_recorded(request, recall, given)
     score = None
     if request.midi is not None:
         from gansynth.performance.midi import read_midi
@@ -237,101 +210,6 @@ def generate(**options: Any) -> None:
         _clip(request, score, synth, origin, recall, target)
     else:
         _notes(request, pitches, synth, origin, recall, target)
-
-
-def _refuse_lone(word: str) -> None:
-    """Say which option a word without one needs."""
-    suffix = Path(word).suffix.lower()
-    needed = {
-        "--midi": (".mid", ".midi", ".kar", ".rmi"),
-        "--recall": (".json",),
-        "--model": (".safetensors", ".zip", ".gz", ".tgz"),
-        "-o": (".wav", ".flac", ".ogg"),
-    }
-    for option, suffixes in needed.items():
-        if suffix in suffixes:
-            raise InputError(f"argument={word!r}: needs its option: `generate {option} {word}`")
-    raise InputError(f"argument={word!r}: belongs to no option; see `gansynth generate --help`.")
-
-
-def _check_combination(request: Request, given: set[str]) -> None:
-    """Refuse options that would have no effect or contradict each other."""
-    of_midi = (
-        "single", "per_track", "secs_per_instrument", "out_of_range", "sustain", "stereo",
-        "modulation", "instruments", "times", "tempo", "attack", "release", "max_note",
-    )  # fmt: skip
-    of_instruments = ("recall", "secs_per_instrument", "family", "single")
-    rules = [
-        ("midi" in given, ("pitches", "count", "velocity"), "--midi brings notes"),
-        ("midi" not in given, of_midi, "it goes with --midi FILE"),
-        ("single" in given, ("per_track",), "--single is one instrument"),
-        ("single" in given, ("secs_per_instrument",), "--single is one instrument"),
-        ("per_track" in given, ("secs_per_instrument",), "--per-track is one for each track"),
-        (
-            "recall" in given,
-            ("count", "seed", "secs_per_instrument", "family"),
-            "--recall brings instruments",
-        ),
-        ("instruments" in given, of_instruments, "--instruments brings them"),
-        (not given & {"instruments", "recall"}, ("times",), "it goes with --instruments"),
-        ("per_track" in given, ("times",), "--per-track is one for each track"),
-        (is_sound_name(request.output), ("extension",), "the extension of -o says it"),
-    ]
-    flags = {"pitches": "pitch", "extension": "format"}
-    for applies, names, why in rules:
-        for name in names:
-            if applies and name in given:
-                flag = flags.get(name, name).replace("_", "-")
-                raise InputError(f"--{flag}: can't be used here, {why}; leave it out.")
-
-
-def _recorded(request: Request) -> Recording | None:
-    """The instruments of --recall, or of all files of --instruments."""
-    if request.recall is None and request.instruments is None:
-        return None
-    from gansynth.performance.recording import join_recordings, read_recording
-
-    if request.recall is not None:
-        return read_recording(Path(request.recall))
-    paths = [Path(path) for path in str(request.instruments).split(",") if path]
-    return join_recordings(paths)
-
-
-def _with_recorded(request: Request, recall: Recording, given: set[str]) -> Request:
-    """Options that shaped a recording hold again, unless they are given anew."""
-    allowed = {
-        "precision": ("auto", "float32", "bfloat16"),
-        "out_of_range": OUT_OF_RANGE,
-        "sustain": SUSTAIN,
-        "stereo": (True, False),
-        "modulation": MODULATION,
-    }
-    changes: dict[str, Any] = {
-        name: recall.options[name]
-        for name, values in allowed.items()
-        if name not in given and recall.options.get(name) in values
-    }
-    struck = recall.options.get("velocity")
-    whole = isinstance(struck, int) and not isinstance(struck, bool)
-    if request.velocity is None and request.midi is None and whole:
-        changes["velocity"] = struck
-    for name in ("tempo", "attack", "release", "max_note"):
-        value = recall.options.get(name)
-        if name not in given and isinstance(value, int | float) and not isinstance(value, bool):
-            changes[name] = value
-    times = recall.options.get("times")
-    if request.times is None and isinstance(times, list):
-        changes["times"] = times
-    if request.single or request.per_track:
-        changes["times"] = None
-    if not (request.single or request.per_track):
-        changes["arrangement"] = recall.arrangement
-    return replace(request, **changes)
-
-
-def is_sound_name(output: str) -> bool:
-    """Whether -o names a sound file; otherwise it names a folder."""
-    return bool(Path(output).suffix) and not output.endswith("/") and not os.path.isdir(output)
 
 
 def _target(request: Request) -> _Target:
@@ -394,38 +272,18 @@ def _clip(
     from gansynth.performance.perform import make_plan
     from gansynth.performance.recording import CLIP_NAME, record_clip
 
-    plan = make_plan(
-        score,
-        synth,
-        seed=request.seed,
-        secs_per_instrument=request.secs_per_instrument,
-        arrangement=request.arrangement,
-        latents=None if recall is None else recall.latents,
-        family=request.family,
-        out_of_range=request.out_of_range,
-        sustain=request.sustain,
-        stereo=request.stereo,
-        modulation=request.modulation,
-        times=request.times,
-        max_note=request.max_note,
-        attack=request.attack,
-        release=request.release,
-    )
+    latents = None if recall is None else recall.latents
+    options = {name: getattr(request, name) for name in _PLAN}
+    plan = make_plan(score, synth, latents=latents, **options)
     click.echo(f"{request.midi}: {plan.summary()}{_origin_words(origin)}")
     stem = target.stem or CLIP_NAME
     if request.dry_run:
         click.echo(f"would write {target.folder / stem}{target.form.extension}")
         return
     line = record_clip(
-        synth,
-        plan,
-        target.folder,
-        stem=stem,
-        form=target.form,
-        origin=origin,
-        overwrite=request.force,
-        progress=True,
-    )
+        synth, plan, target.folder, stem=stem, form=target.form, origin=origin,
+        overwrite=request.force, progress=True,
+    )  # fmt: skip
     click.echo(line)
 
 
@@ -440,13 +298,9 @@ def _notes(
     from gansynth.performance.recording import check_targets, choose_notes, record_notes
 
     latents, pitches = choose_notes(
-        synth,
-        count=request.count,
-        pitches=wanted,
-        recording=recall,
-        seed=origin["seed"] or 0,
+        synth, count=request.count, pitches=wanted, recording=recall, seed=origin["seed"] or 0,
         family=request.family,
-    )
+    )  # fmt: skip
     if target.stem is not None and len(pitches) > 1:
         raise InputError(
             f"output={request.output!r}: is one file for {len(pitches)} notes; give a folder."
@@ -458,17 +312,9 @@ def _notes(
         click.echo(f"would write {target.folder / stems[0]}{target.form.extension} …")
         return
     lines = record_notes(
-        synth,
-        latents,
-        pitches,
-        target.folder,
-        stems=stems,
-        form=target.form,
-        origin=origin,
-        velocity=request.velocity,
-        overwrite=request.force,
-        progress=True,
-    )
+        synth, latents, pitches, target.folder, stems=stems, form=target.form, origin=origin,
+        velocity=request.velocity, overwrite=request.force, progress=True,
+    )  # fmt: skip
     click.echo("\n".join(lines))
 
 

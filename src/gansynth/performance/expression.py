@@ -21,8 +21,6 @@ from gansynth.performance.controls import (
 from gansynth.performance.midi import ScoreNote
 from gansynth.spectral.bend import Bend
 
-MODULATIONS = ("ignore", "vibrato", "brightness")
-
 VIBRATO_RATE, VIBRATO_DEPTH = 5.5, 0.5  # Hz; semitones to either side, General MIDI 2's
 _VIBRATO_STEP = 0.002  # seconds between corners of its curve: straight pieces to 0.1 cents
 BRIGHT_ABOVE, BRIGHT_GAIN = 1000.0, 3.0  # Hz; full modulation adds so much of what lies above

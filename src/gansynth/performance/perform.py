@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from gansynth.errors import InputError, MidiError
 from gansynth.model.synth import Synth, check_latents
+from gansynth.performance.choices import ARRANGEMENTS, MODULATIONS, OUT_OF_RANGE, SUSTAIN
 from gansynth.performance.expression import (
-    MODULATIONS,
     brightened,
     course_of,
     gain_of,
@@ -36,9 +36,6 @@ from gansynth.progress import counted
 from gansynth.spectral.bend import bend
 from gansynth.spectral.sustain import can_extend, extend_each
 
-ARRANGEMENTS = ("spaced", "single", "per-track")
-OUT_OF_RANGE = ("octave", "drop", "error")
-SUSTAIN = ("extend", "cut")
 SECS_PER_INSTRUMENT = 6.0
 MAX_INSTRUMENTS = 100_000
 LONGEST_ATTACK, SHORTEST_RELEASE, LONGEST_RELEASE = 5.0, 0.005, 2.0  # seconds

@@ -25,10 +25,10 @@ from gansynth import __version__
 from gansynth.errors import GansynthError, InputError
 from gansynth.model.load import SHIPPED_NAME
 from gansynth.model.synth import Synth
+from gansynth.performance.choices import ARRANGEMENTS
 from gansynth.performance.instrument import Instrument, parse_instruments
 from gansynth.performance.midi_file import MAX_BYTES
 from gansynth.performance.mix import RELEASE, longest_hold
-from gansynth.performance.perform import ARRANGEMENTS
 from gansynth.serve.descriptors import DESCRIPTORS
 from gansynth.serve.directions import Directions
 from gansynth.serve.fields import (

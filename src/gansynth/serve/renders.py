@@ -76,7 +76,7 @@ class Piece:
         Of the files' names.
     latents : float32 [instruments, latent_size]
     arrangement : str
-        One of `performance.perform.ARRANGEMENTS`; instruments are repeated where a piece has
+        One of `performance.choices.ARRANGEMENTS`; instruments are repeated where a piece has
         more tracks.
     """
 
