@@ -5,6 +5,7 @@ import os
 import string
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,9 @@ from gansynth.data.folder.names import DYNAMICS, find_family, find_source, read_
 from gansynth.data.folder.source import FolderSource, open_folder
 from gansynth.data.note import Broken, Dropped, Note, Sound
 from gansynth.errors import InputError
+from sound_writer import RATE, tone
 
-RATE = 16_000
-
-
-def wave(pitch: float = 60, seconds: float = 0.3, rate: int = RATE) -> np.ndarray:
-    time = np.arange(round(seconds * rate)) / rate
-    partials = np.arange(1, 6)[:, None]
-    hertz = 440 * 2 ** ((pitch - 69) / 12)
-    return (np.sin(2 * np.pi * hertz * partials * time) / partials).sum(axis=0) * 0.3
+wave = partial(tone, seconds=0.3)
 
 
 def add(folder: Path, *names: str, pitch: float = 60) -> Path:
@@ -374,7 +369,9 @@ def test_pitches_are_estimated_only_where_asked_and_unknown(tmp_path: Path) -> N
 def test_uncertain_pitches_are_dropped(tmp_path: Path) -> None:
     add(tmp_path, "a.wav", pitch=60.45)
     soundfile.write(tmp_path / "b.wav", np.zeros(RATE), RATE)
-    soundfile.write(tmp_path / "c.wav", np.concatenate([wave(50, 1), wave(62, 1)]), RATE)
+    soundfile.write(
+        tmp_path / "c.wav", np.concatenate([wave(50, seconds=1), wave(62, seconds=1)]), RATE
+    )
     found = sounds_of(open_folder(tmp_path, estimate_pitch=True))
     assert [getattr(sound, "reason", None) for sound in found] == ["pitch not certain"] * 3
     details = [sound.detail for sound in found if isinstance(sound, Dropped)]

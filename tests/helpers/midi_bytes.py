@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+
+from gansynth.performance.midi import Score
+
+Read = Callable[[bytes], Score]  # of the fixture `read`
 
 BEAT = 480  # ticks; half a second at the default tempo
 
@@ -90,3 +95,8 @@ def riff(form: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
         name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for name, data in chunks
     )
     return b"RIFF" + struct.pack("<I", len(body) + 4) + form + body
+
+
+def spans(score: Score) -> list[tuple[int, float, float]]:
+    """Pitch, start and end of each note."""
+    return [(note.pitch, round(note.start, 9), round(note.end, 9)) for note in score.notes]

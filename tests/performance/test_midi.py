@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import struct
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +19,7 @@ from gansynth.performance.controls import bend_at
 from gansynth.performance.midi import Score, ScoreNote, read_midi
 from midi_bytes import (
     BEAT,
+    Read,
     bend,
     chunk,
     control,
@@ -32,29 +32,15 @@ from midi_bytes import (
     riff,
     rpn,
     smf,
+    spans,
     sysex,
     tempo,
     vlq,
 )
 
+pytest_plugins = ["midi_fixtures"]
+
 DEMO = Path(__file__).parents[2] / "demo"
-
-Read = Callable[[bytes], Score]
-
-
-@pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
-    path = tmp_path_factory.mktemp("midi") / "piece.mid"
-
-    def read_bytes(data: bytes) -> Score:
-        path.write_bytes(data)
-        return read_midi(path)
-
-    return read_bytes
-
-
-def spans(score: Score) -> list[tuple[int, float, float]]:
-    return [(note.pitch, round(note.start, 9), round(note.end, 9)) for note in score.notes]
 
 
 PLAIN = on(0, 60) + off(BEAT, 60)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import mido
@@ -12,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gansynth.errors import MidiError
-from gansynth.performance.midi import Score, read_midi
+from gansynth.performance.midi import read_midi
 from midi_bytes import (
     BEAT,
+    Read,
     bend,
     chunk,
     control,
@@ -26,29 +26,15 @@ from midi_bytes import (
     program,
     riff,
     smf,
+    spans,
     tempo,
 )
 
-Read = Callable[[bytes], Score]
+pytest_plugins = ["midi_fixtures"]
 
 FIRST, SECOND = on(0, 60) + off(BEAT, 60), on(0, 64) + off(2 * BEAT, 64)
 END = meta(0, 0x2F)
 BOTH = [(60, 0.0, 0.5), (64, 0.0, 1.0)]
-
-
-@pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
-    path = tmp_path_factory.mktemp("midi") / "piece.mid"
-
-    def read_bytes(data: bytes) -> Score:
-        path.write_bytes(data)
-        return read_midi(path)
-
-    return read_bytes
-
-
-def spans(score: Score) -> list[tuple[int, float, float]]:
-    return [(note.pitch, round(note.start, 9), round(note.end, 9)) for note in score.notes]
 
 
 def tracks(*bodies: bytes, longer: tuple[int, ...] = (0, 0), between: bytes = b"") -> bytes:

@@ -33,15 +33,7 @@ from training_data import (
     small,
 )
 
-
-@pytest.fixture(scope="module")
-def finished(small_notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run through all five stages, with smaller batches in the later ones."""
-    run = tmp_path_factory.mktemp("finished") / "run"
-    config = small(batch_size_schedule=[8, 4, 2])
-    assert train(small_notes, run, config, options(keep=2, save_minutes=0)) == "finished"
-    return run
-
+pytest_plugins = ["training_fixtures"]
 
 # A whole run
 

@@ -48,15 +48,6 @@ class NoteFacts(NamedTuple):
     clipped: NDArray[np.bool_]
 
 
-class Nearest(NamedTuple):
-    """One entry a point: `distance` to the nearest reference in dB and its `row`; NaN and -1 where
-    there is no reference of the same pitch.
-    """
-
-    distance: NDArray[np.float64]
-    row: NDArray[np.int64]
-
-
 def note_facts(waves: ArrayLike) -> NoteFacts:
     """What is plainly wrong with waves: float array [notes, samples], full scale 1.
 
@@ -80,18 +71,7 @@ def nearest_distances(
     reference_pitches: ArrayLike,
     exclude_self: bool = False,
 ) -> NDArray[np.float64]:
-    """Distance of each point to the nearest reference of its pitch; see `nearest_notes`."""
-    return nearest_notes(points, pitches, reference, reference_pitches, exclude_self).distance
-
-
-def nearest_notes(
-    points: NDArray[np.floating],
-    pitches: ArrayLike,
-    reference: NDArray[np.floating],
-    reference_pitches: ArrayLike,
-    exclude_self: bool = False,
-) -> Nearest:
-    """The nearest reference of the same pitch, for every point.
+    """Distance of each point to the nearest reference of its pitch in dB; NaN where there is none.
 
     The distance of two points is the standard deviation of their difference over coordinates: the
     root mean square difference that no change of level explains. Works through blocks of 1024 by
@@ -127,7 +107,7 @@ def nearest_notes(
             f"exclude_self=True: {len(points)} points can't be {len(reference)} references; "
             "pass the same array twice."
         )
-    found = Nearest(np.full(len(points), np.nan), np.full(len(points), -1))
+    found = np.full(len(points), np.nan)
     for pitch in np.unique(keys):
         others = np.flatnonzero(reference_keys == pitch)
         for rows in _blocks(np.flatnonzero(keys == pitch)):
@@ -141,9 +121,9 @@ def _search(
     reference: NDArray[np.floating],
     others: NDArray[np.int64],
     exclude_self: bool,
-    found: Nearest,
+    found: NDArray[np.float64],
 ) -> None:
-    """Enter what is nearest to one block of points."""
+    """Enter the distances of one block of points."""
     some = _centred(points[rows])
     best = np.full(len(rows), np.inf)
     for candidates in _blocks(others):
@@ -156,10 +136,9 @@ def _search(
         least = squares[np.arange(len(rows)), place]
         nearer = np.flatnonzero(least < best)
         best[nearer] = least[nearer]
-        found.row[rows[nearer]] = candidates[place[nearer]]
         # The sums above cancel for near copies; the one distance that counts is taken exactly.
         difference = some[nearer] - theirs[place[nearer]]
-        found.distance[rows[nearer]] = np.sqrt(np.square(difference, dtype=np.float64).mean(axis=1))
+        found[rows[nearer]] = np.sqrt(np.square(difference, dtype=np.float64).mean(axis=1))
 
 
 def _centred(points: NDArray[np.floating]) -> NDArray[np.float32]:
