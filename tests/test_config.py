@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from drawing import large_examples
 from gansynth import config as configs
-from gansynth.config import Config, from_dict, from_experiment, from_json, preset
+from gansynth.config import Config, from_dict, from_json, preset
+from gansynth.convert.experiment import from_experiment
 from gansynth.errors import ConfigError, GansynthError
 
 ORIGINAL_DEFAULTS = {

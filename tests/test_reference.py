@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from gansynth import config as configs
+from gansynth.convert.experiment import from_experiment
 from gansynth.convert.magenta import read_magenta
 from gansynth.model.file import Model, read_model, save_model
 from gansynth.model.synth import Synth
@@ -210,7 +211,7 @@ def test_published_hyperparameters_are_read_as_the_preset(tmp_path: Path) -> Non
     """The preset and a published experiment.json differ in sizes and places alone."""
     case = next(path for path in CASES if path.name == "mel_hires_final")
     values = json.loads((case / "checkpoint/experiment.json").read_text())
-    config, unknown = configs.from_experiment(json.dumps(values), where="experiment.json")
+    config, unknown = from_experiment(json.dumps(values), where="experiment.json")
     assert unknown == []
     preset = configs.preset("mel_prog_hires").to_dict()
     differing = {name for name, value in config.to_dict().items() if value != preset[name]}

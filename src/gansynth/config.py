@@ -26,12 +26,6 @@ SOUND_NAMES = (
     "to_rgb_activation", "fmap_base", "fmap_decay", "fmap_max",
 )  # fmt: skip
 
-# A model's place in its training is worked out from these.
-PROGRESS_NAMES = (
-    "stable_stage_num_images", "transition_stage_num_images", "train_progressive",
-    "train_time_limit", "train_time_stage_multiplier",
-)  # fmt: skip
-
 # The original's cluster and debugging switches: accepted so that its files load, without effect.
 IGNORED_NAMES = ("master", "ps_tasks", "task", "debug_hook")
 
@@ -404,48 +398,11 @@ def from_dict(values: Mapping[str, Any], base: Config | None = None) -> Config:
 
 def from_json(text: str, base: Config | None = None, *, where: str = "--hparams") -> Config:
     """`from_dict` for a JSON object in text, as the original's `--hparams` takes it."""
-    return from_dict(_json_object(text, where), base)
+    return from_dict(json_object(text, where), base)
 
 
-def from_experiment(text: str, *, where: str, job: str = "") -> tuple[Config, list[str]]:
-    """Read an `experiment.json` of the original.
-
-    Parameters
-    ----------
-    text : str
-        The file's content.
-    where : str
-        The file's name, for messages.
-    job : str
-        Which entry of `jobs` to take, in files that hold a whole sweep (a folder's name).
-
-    Returns
-    -------
-    (Config, list of str)
-        The configuration, and what was left out of it, to be shown as a warning: names that this
-        package doesn't know, and broken values that matter for training alone.
-    """
-    values = _json_object(text, where)
-    if isinstance(values.get("jobs"), dict):
-        if not isinstance(values["jobs"].get(job), dict):
-            raise ConfigError(f"{where}: jobs={sorted(values['jobs'])}: has no entry {job!r}.")
-        values = values["jobs"][job]
-    names = {option.name for option in options()}
-    left_out = sorted(set(values) - names - set(IGNORED_NAMES))
-    for name in names.intersection(values) - {*SOUND_NAMES, *PROGRESS_NAMES}:
-        try:
-            from_dict({name: values[name]})
-        except ConfigError:
-            left_out.append(f"{name}={values[name]!r:.40}")
-            values = {k: v for k, v in values.items() if k != name}
-    try:
-        config = from_dict({k: v for k, v in values.items() if k not in left_out})
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    return config, sorted(left_out)
-
-
-def _json_object(text: str, where: str) -> dict[str, Any]:
+def json_object(text: str, where: str) -> dict[str, Any]:
+    """A JSON object in text; raises `ConfigError` that begins with `where` for anything else."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:

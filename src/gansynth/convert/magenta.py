@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gansynth import config as configs
 from gansynth.config import Config
+from gansynth.convert.experiment import from_experiment
 from gansynth.convert.names import (
     AVERAGE_SUFFIX,
     VariableSource,
@@ -69,8 +69,8 @@ def read_magenta(
     with opened(path) as root:
         folder, experiment = find_model(root, str(path))
         text = _read_text(experiment, str(path))
-        config, unknown = configs.from_experiment(text, where=f"{path}: experiment.json",
-                                                  job=folder.name)  # fmt: skip
+        where = f"{path}: experiment.json"
+        config, unknown = from_experiment(text, where=where, job=folder.name)
         warnings = [f"{path}: experiment.json: ignored {', '.join(unknown)}."] if unknown else []
         stage, checkpoint, skipped = _last_stage(folder, config, str(path))
         warnings += skipped
