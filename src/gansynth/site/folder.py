@@ -78,7 +78,7 @@ def export_site(
         What the page calls the model.
     model_path : path or None
         Where the model is. Instruments that visitors take away name the file, without its folder.
-        None: it is the one that ships.
+        None: it is the bundled one.
     directions : list of Direction
         Of the sliders; those that the sound follows are shown.
     runtime : path or None
