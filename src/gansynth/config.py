@@ -461,6 +461,28 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "fake_batch_size": 61,
         "latent_vector_size": 64,
     },
+    # Notes of full bandwidth: goes on from a model of "fast", against a discriminator.
+    "hifi": {
+        "g_fn": "wideband",
+        "d_fn": "wideband",
+        "data_type": "linear",
+        "sample_rate": 44_100,
+        "audio_length": 176_400,
+        "start_height": 8,
+        "start_width": 2816,
+        "num_resolutions": 5,
+        "scale_mode": "H",
+        "train_progressive": False,
+        "total_num_images": 150_000,
+        "save_summaries_num_images": 4_000,
+        "batch_size_schedule": (8,),
+        "generator_learning_rate": 5e-4,
+        "discriminator_learning_rate": 3e-4,
+        "adam_beta1": 0.9,
+        "fmap_max": 384,
+        "fake_batch_size": 61,
+        "latent_vector_size": 64,
+    },
     # The original's defaults, which it recommends for a quick test of training.
     "quick_test": {},
     # The published geometry with very few channels: the whole product in seconds on a CPU.
@@ -488,7 +510,7 @@ def preset_names() -> tuple[str, ...]:
 
 
 def preset(name: str) -> Config:
-    """A named configuration: `mel_prog_hires` as published, `fast`, `quick_test` or `tiny`."""
+    """A named configuration: `mel_prog_hires` as published, `fast`, `hifi`, `quick_test` or `tiny`."""
     if name not in _PRESETS:
         raise ConfigError(
             f"preset={name!r}: must be one of {', '.join(_PRESETS)}.{did_you_mean(name, _PRESETS)}"

@@ -134,10 +134,12 @@ def _begin(
     from gansynth.training.start import train as begin
 
     model, warnings = _load_source(source) if source is not None else (None, [])
-    if model is not None and preset is not None:
+    # A preset may be another family's, which takes the model over.
+    begins = preset is not None and model is not None and _takes_over(preset, model)
+    if model is not None and preset is not None and not begins:
         raise InputError(f"preset={preset!r}: doesn't go with --from, whose model has its own.")
     notes = open_notes(data)
-    if model is None:
+    if model is None or begins:
         geometry = {"sample_rate": notes.sample_rate, "audio_length": notes.samples}
         config = _config(preset, {**geometry, **values}, None)
     else:
@@ -202,6 +204,14 @@ def _load_source(path: str) -> tuple[Model, list[str]]:
     if (place.is_dir() or is_archive_name(place)) and is_magenta(place):
         return read_magenta(place, with_discriminator=True)
     return load_model(place)
+
+
+def _takes_over(preset: str, model: Model) -> bool:
+    """Whether a preset's family begins with models of this one's."""
+    from gansynth import config as configs
+    from gansynth.networks.family import family_of
+
+    return family_of(configs.preset(preset)).begins_with == model.config.g_fn
 
 
 def _config(preset: str | None, values: dict[str, Any], base: Config | None) -> Config:

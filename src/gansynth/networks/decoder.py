@@ -68,3 +68,25 @@ class FullScaleDecoder(ImageDecoder):
 
     def forward(self, images: Tensor) -> Tensor:
         return within_full_scale(super().forward(images))
+
+
+class WaveDecoder(nn.Module):
+    """For generators that make waves `[batch, samples]`: they are only held to full scale.
+
+    Parameters and attributes are those of `ImageDecoder`.
+    """
+
+    def __init__(
+        self, config: Config, measured: NDArray | None = None, traceable: bool = False
+    ) -> None:
+        super().__init__()
+        self.sample_rate, self.samples = config.sample_rate, config.audio_length
+        self.representation = Representation(config)
+
+    def specgrams(self, waves: Tensor) -> Tensor:
+        """Specgrams of the waves, float32 `[batch, time, freq, 2]`."""
+        return self.representation.waves_to_specgrams(waves)
+
+    def forward(self, waves: Tensor) -> Tensor:
+        """Float32 `[batch, samples]`."""
+        return within_full_scale(waves)

@@ -81,6 +81,10 @@ class NetworkFamily:
     remakes : (generator, partner or None) to dict of str to function
         Steps from real images to the generator's own, by the names that an evaluation's rows have:
         float32 images `[n, 2, time, freq]`, labels and velocities to images.
+    begins_with : str
+        The family whose models training begins with, as it can't begin with nothing; often none.
+    take_over : (config, model, seed) to Model
+        A model of that family as one of this, with its partner.
     check : config to nothing
         Raises `ConfigError` for hyperparameters that the family can't have.
     geometry : config to nothing, or None
@@ -113,6 +117,8 @@ class NetworkFamily:
     latent_flow: Callable[[Any], Any] = _no_flow
     grows: bool = False
     remakes: Callable[[Any, Any], dict[str, Any]] = _no_steps
+    begins_with: str = ""
+    take_over: Callable[..., Any] | None = None
     check: Callable[[Config], None] = _nothing
     geometry: Callable[[Config], None] | None = None
     options: tuple[str, ...] = ()
@@ -160,6 +166,32 @@ def _check_frames(config: Config) -> None:
         )
 
 
+def _check_wideband(config: Config) -> None:
+    if config.data_type != "linear":
+        raise ConfigError(f"data_type={config.data_type!r}: g_fn=wideband needs linear.")
+    if config.data_normalizer != "specgrams_prespecified_normalizer":
+        raise ConfigError(
+            f"data_normalizer={config.data_normalizer!r}: g_fn=wideband needs "
+            "specgrams_prespecified_normalizer."
+        )
+
+
+def _wideband_geometry(config: Config) -> None:
+    time, freq = config.final_shape
+    if freq < 64 or freq % 32 or time < 32:
+        raise ConfigError(
+            f"start_width={config.start_width}: gives {time} frames of {freq} bins; g_fn=wideband "
+            "needs 32 frames or more, and a multiple of 32 bins."
+        )
+    covered = config.hop_length * (time - 1) + config.n_fft
+    if not covered - 2 * config.n_fft < config.audio_length <= covered - config.hop_length:
+        raise ConfigError(
+            f"audio_length={config.audio_length}: {time} frames of {freq} bins are for notes of "
+            f"{covered - 2 * config.n_fft + 1} to {covered - config.hop_length} samples; change "
+            "start_width or the length."
+        )
+
+
 register(
     NetworkFamily(
         name="specgram",
@@ -198,5 +230,29 @@ register(
         notes_at_once=2,
         # They are trained at full size, where images in float32 would need twice the memory.
         kept_images="float16",
+    )
+)
+
+register(
+    NetworkFamily(
+        name="wideband",
+        generator=part("gansynth.networks.wideband:WidebandGenerator"),
+        partner_name="partner",
+        partner=part("gansynth.networks.wideband:WidebandPartner"),
+        pack=lambda generator, _, dtype: part("gansynth.networks.inference:PackedFrames")(
+            generator, dtype
+        ),
+        traceable=part("gansynth.networks.wideband:TraceableWideband"),
+        trainer=part("gansynth.training.wideband:WidebandTrainer"),
+        fit_pitches=part("gansynth.networks.wideband:fit_pitches"),
+        decoder=part("gansynth.networks.decoder:WaveDecoder"),
+        latent_flow=lambda generator: generator.mapping,
+        begins_with="frames",
+        take_over=part("gansynth.networks.wideband:take_over"),
+        check=_check_wideband,
+        geometry=_wideband_geometry,
+        options=("frame_blocks",),
+        conditioned=True,
+        anneals=True,
     )
 )

@@ -122,22 +122,13 @@ class FramesStage(nn.Module):
         return x
 
 
-class FramesGenerator(nn.Module):
-    """Latent vector and pitch to an image.
+class FramesBackbone(nn.Module):
+    """Code, pitch and velocity to a vector for each frame: what generators of frames share."""
 
-    Parameters
-    ----------
-    config : Config
-    num_pitches : int
-    num_blocks : int or None
-        As for the progressive generator; all resolutions are always built.
-    """
-
-    def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
+    def __init__(self, config: Config, num_pitches: int) -> None:
         super().__init__()
         self.config = config
         self.num_pitches = num_pitches
-        _, self.bins = config.final_shape
         channels, code = config.fmap_max, config.latent_vector_size
         sizes = frame_counts(config)
         share = 1 / math.sqrt(config.frame_blocks * len(sizes))
@@ -154,10 +145,47 @@ class FramesGenerator(nn.Module):
         )
         self.first_frames = sizes[0]
         self.smooth = Depthwise(channels, 3)
-        self.image = nn.Linear(channels, COLORS * self.bins)
-        self.rows = nn.Embedding(num_pitches, COLORS * self.bins)
         nn.init.zeros_(self.smooth.weight[..., ::2])
         nn.init.ones_(self.smooth.weight[..., 1])
+
+    def codes(self, latents: Tensor) -> Tensor:
+        """Latents `[batch, latent_vector_size]` to codes, in float32."""
+        with torch.autocast(latents.device.type, enabled=False):
+            codes: Tensor = self.mapping(latents.float())
+        return codes
+
+    def frames(self, codes: Tensor, labels: Tensor, velocities: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `[batch, time, c]` and the style `[batch, c]` they were made with.
+
+        Codes are `[batch, latent_vector_size]`, of any length: only their direction counts.
+        """
+        waves = torch.arange(1, _VELOCITY_WAVES + 1, device=codes.device) * (math.pi / 127)
+        struck = (velocities.float()[:, None] * waves).cos()
+        known = torch.cat([rms_norm(codes), rms_norm(self.pitch(labels)), struck], dim=1)
+        style = rms_norm(self.style(known))
+        x = self.start(style).unsqueeze(1).expand(-1, self.first_frames, -1)
+        for stage in self.blocks:
+            x = stage(x, style)
+        return self.smooth(rms_norm(x)), style
+
+
+class FramesGenerator(FramesBackbone):
+    """Latent vector and pitch to an image.
+
+    Parameters
+    ----------
+    config : Config
+    num_pitches : int
+    num_blocks : int or None
+        As for the progressive generator; all resolutions are always built.
+    """
+
+    def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
+        super().__init__(config, num_pitches)
+        _, self.bins = config.final_shape
+        channels = config.fmap_max
+        self.image = nn.Linear(channels, COLORS * self.bins)
+        self.rows = nn.Embedding(num_pitches, COLORS * self.bins)
         nn.init.normal_(self.image.weight, std=0.05 / math.sqrt(channels))
         nn.init.zeros_(self.image.bias)
         nn.init.zeros_(self.rows.weight)
@@ -194,9 +222,7 @@ class FramesGenerator(nn.Module):
         -------
         float32 [batch, 2, time, freq], -1 to 1
         """
-        with torch.autocast(latents.device.type, enabled=False):
-            codes = self.mapping(latents.float())
-        return self.finish(self.decode(codes, labels, velocities), labels)
+        return self.finish(self.decode(self.codes(latents), labels, velocities), labels)
 
     def decode(self, codes: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
         """What the network knows of a note, `[batch, 3, time, freq]`.
@@ -204,14 +230,8 @@ class FramesGenerator(nn.Module):
         Codes are `[batch, latent_vector_size]`, of any length: only their direction counts.
         Magnitude and phase step are as in images; the share of noise is from 0 to 1.
         """
-        waves = torch.arange(1, _VELOCITY_WAVES + 1, device=codes.device) * (math.pi / 127)
-        struck = (velocities.float()[:, None] * waves).cos()
-        known = torch.cat([rms_norm(codes), rms_norm(self.pitch(labels)), struck], dim=1)
-        style = rms_norm(self.style(known))
-        x = self.start(style).unsqueeze(1).expand(-1, self.first_frames, -1)
-        for stage in self.blocks:
-            x = stage(x, style)
-        maps = self.image(self.smooth(rms_norm(x))).float()
+        features, _ = self.frames(codes, labels, velocities)
+        maps = self.image(features).float()
         maps = maps + self.rows(labels).float().unsqueeze(1)
         maps = torch.cat(
             [maps[..., : 2 * self.bins].tanh(), maps[..., 2 * self.bins :].sigmoid()], dim=-1

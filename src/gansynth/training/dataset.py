@@ -139,7 +139,7 @@ class ImageDataset:
 
     def specgrams(self, notes: NDArray[np.int64]) -> Tensor:
         """Denormalized specgrams `[batch, time, freq, 2]` of some notes."""
-        waves = self._waves(notes)
+        waves = self.waves(notes)
         if self._together:
             return self.representation.waves_to_specgrams(waves)
         return torch.cat([self.representation.waves_to_specgrams(wave[None]) for wave in waves])
@@ -175,7 +175,8 @@ class ImageDataset:
         images = downscale(images.contiguous(memory_format=torch.channels_last), shrink)
         return images.permute(0, 2, 3, 1)
 
-    def _waves(self, notes: NDArray[np.int64]) -> Tensor:
+    def waves(self, notes: NDArray[np.int64]) -> Tensor:
+        """Waveforms of some notes, float32 `[batch, samples]` of full scale 1."""
         if self._on_device is not None:
             samples = self._on_device[torch.from_numpy(notes).to(self.device)]
         else:

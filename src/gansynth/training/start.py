@@ -13,7 +13,7 @@ import torch
 
 from gansynth.config import Config
 from gansynth.data.store import PreparedNotes, open_notes
-from gansynth.errors import GansynthError, InputError
+from gansynth.errors import ConfigError, GansynthError, InputError
 from gansynth.files import PathLike, as_path
 from gansynth.memory import keep_freed_memory
 from gansynth.model.file import Model
@@ -89,8 +89,15 @@ def train(
     chosen = choose_training_notes(
         notes, config, pitches=pitches, allow_one_instrument=options.allow_one_instrument
     )
+    others = False
     if model is not None:
+        model, others = _of_family(config, model, options.seed)
         check_sound(config, model)
+    elif needed := family_of(config).begins_with:
+        raise ConfigError(
+            f"g_fn={config.g_fn!r}: training begins with a model of g_fn={needed}; give one that "
+            "was trained on these instruments (gansynth train --from MODEL)."
+        )
     settings = _settings(config, options, notes, chosen, () if model is None else model.families)
     origin: dict[str, Any] = {"data": notes.path.name}
     if model is not None:
@@ -107,7 +114,7 @@ def train(
             for line in begin_from(trainer, model, pitches):
                 setup.say(f"warning: {line}")
             new = [label for label, p in enumerate(pitches) if p not in model.pitch_counts]
-            trainer.prepare(setup.dataset, new)
+            trainer.prepare(setup.dataset, None if others else new)
         trainer.share()
         return setup.go(trainer, origin)
 
@@ -180,6 +187,16 @@ def resume(
             setup.run.update(settings)
         setup.say(f"going on after {trainer.images:,} images, in stage {trainer.stage}")
         return setup.go(trainer, {n: facts[n] for n in ("data", FROM) if n in facts})
+
+
+def _of_family(config: Config, model: Model, seed: int) -> tuple[Model, bool]:
+    """The model to go on from as one of the configuration's family, and whether it was another's."""
+    family = family_of(config)
+    if model.config.g_fn == config.g_fn or model.config.g_fn != family.begins_with:
+        return model, False
+    assert family.take_over is not None
+    taken: Model = family.take_over(config, model, seed)
+    return taken, True
 
 
 def _settings(

@@ -165,7 +165,7 @@ class Trainer:
         finite = self.device.type != "cpu" or math.isfinite(loss.item())
         if self.processes.any(not finite):
             raise TrainingError(f"loss={float(loss.detach())}: is no finite number any more.")
-        loss.backward()
+        loss.backward(inputs=adam.parameters)
         self.processes.average_gradients(adam.parameters)
         if longest is not None:
             nn.utils.clip_grad_norm_(adam.parameters, longest)

@@ -1,0 +1,337 @@
+"""Networks of frames for notes of full bandwidth, and the discriminator they are trained against.
+
+    code, pitch, velocity ─ backbone (networks.frames) ─> [time, c] ─ steady parts to straight lines
+        ├─> [time, 3 freq / 2] + row of pitch ─> magnitude, phase step, share of noise
+        └─> [16 time, 2 bands] + row of pitch + row of time ─> gains, levels of noise
+                                     wave <─ spectral.wideband ─┘
+
+Backbone and latent flow are those of a model of the family "frames", whose codes these networks go
+on from: its flow stays as it is. The generator makes waves; there is no image between it and the
+decoder.
+"""
+
+from __future__ import annotations
+
+import math
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gansynth.config import Config
+from gansynth.errors import ConfigError, ModelError
+from gansynth.networks.frames import (
+    COLORS,
+    LARGEST_ROW,
+    Block,
+    FramesBackbone,
+    FramesEncoder,
+    rms_norm,
+)
+from gansynth.networks.rectified import SLOPE
+from gansynth.spectral.log_spectra import JUDGED, log_spectra
+from gansynth.spectral.wideband import BANDS, SUBFRAMES, Maps, WidebandSynthesis
+
+if TYPE_CHECKING:
+    from gansynth.model.file import Model
+
+CODE_RATE = 16_000  # Hz, of the notes that the encoder hears
+LAGS = (1, 4, 16)  # frames over which discriminators see changes
+
+_SCORE_BLOCKS = (2, 2)  # at full time, and at a quarter of it
+_QUIET = -9.0  # nats, the level of noise that training begins with
+# Of 128 frames: where a held note's features may follow straight lines, from knee to knee.
+_KNEES = (12, 20, 34, 52, 70, 86, 97)
+_AROUND = 3  # frames to either side that a knee is the mean of
+_FRAMES = 128
+# What a model to begin with must have in common.
+_SAME = (
+    "g_fn", "data_type", "sample_rate", "audio_length", "fmap_max", "latent_vector_size",
+    "frame_blocks", "start_height", "num_resolutions", "mag_normalizer_a", "mag_normalizer_b",
+)  # fmt: skip
+
+
+class WidebandGenerator(FramesBackbone):
+    """Latent vector and pitch to a wave.
+
+    Parameters
+    ----------
+    config : Config
+    num_pitches : int
+    num_blocks : int or None
+        Without effect.
+    """
+
+    line: Tensor
+
+    def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
+        super().__init__(config, num_pitches)
+        time, freq = config.final_shape
+        channels, self.bins = config.fmap_max, freq // 2
+        self.frames_made = time
+        self.image = nn.Linear(channels, COLORS * self.bins)
+        self.rows = nn.Embedding(num_pitches, COLORS * self.bins)
+        self.steady = nn.Linear(channels, channels)
+        self.fine = nn.Sequential(
+            nn.Linear(channels, channels), nn.LeakyReLU(SLOPE),
+            nn.Linear(channels, SUBFRAMES * 2 * BANDS),
+        )  # fmt: skip
+        self.fine_rows = nn.Embedding(num_pitches, 2 * BANDS)
+        self.fine_time = nn.Parameter(torch.zeros(time, SUBFRAMES * 2 * BANDS))
+        nn.init.normal_(self.image.weight, std=0.01 / math.sqrt(channels))
+        nn.init.normal_(self.fine[2].weight, std=0.1 / math.sqrt(channels))
+        for layer in (self.image, self.fine[2], self.steady):
+            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.steady.weight)
+        nn.init.zeros_(self.rows.weight)
+        nn.init.zeros_(self.fine_rows.weight[:, :BANDS])
+        nn.init.constant_(self.fine_rows.weight[:, BANDS:], _QUIET)
+        with torch.device("cpu"):
+            self.register_buffer("line", _straight_lines(time), persistent=False)
+        self.synthesis = WidebandSynthesis(time, freq, config.audio_length, config.sample_rate)
+
+    @torch.no_grad()
+    def start_from(self, label: int, row: Tensor) -> None:
+        """Take over the mean row of a pitch's notes, float32 `[3, freq / 2]`; see `mean_row`."""
+        row = row.clamp(-LARGEST_ROW, LARGEST_ROW)
+        share = row[2].clamp_min(1 - LARGEST_ROW)
+        self.rows.weight[label] = torch.cat([row[:2].atanh().flatten(), share.logit()])
+
+    def forward(
+        self, latents: Tensor, labels: Tensor, progress: float | None, velocities: Tensor
+    ) -> Tensor:
+        """Make waves, float32 `[batch, samples]`; arguments as for `FramesGenerator.forward`."""
+        maps = self.decode(self.codes(latents), labels, velocities)
+        # Each pitch takes another part of the noise, so that chords don't hiss in step.
+        waves: Tensor = self.synthesis(maps, 37 * labels)
+        return waves
+
+    def decode(self, codes: Tensor, labels: Tensor, velocities: Tensor) -> Maps:
+        """What the network knows of a note; arguments as for `FramesGenerator.decode`."""
+        features, style = self.frames(codes, labels, velocities)
+        straight = torch.matmul(self.line.to(features.dtype), features)
+        share = self.steady(style).sigmoid().unsqueeze(1)
+        features = torch.lerp(features, straight, share.to(features.dtype))
+        maps = self.image(features).float() + self.rows(labels).float().unsqueeze(1)
+        magnitude, step, noise = maps.split(self.bins, dim=-1)
+        fine = (self.fine(features) + self.fine_time).float().unflatten(2, (SUBFRAMES, 2 * BANDS))
+        fine = fine.flatten(1, 2) + self.fine_rows(labels).float().unsqueeze(1)
+        slope, offset = self.config.mag_normalizer_a, self.config.mag_normalizer_b
+        return Maps(
+            (magnitude.tanh() - offset) / slope,
+            step.tanh() * math.pi,
+            noise.sigmoid(),
+            fine[..., :BANDS],
+            fine[..., BANDS:],
+        )
+
+
+def _straight_lines(frames: int) -> Tensor:
+    """`[frames, frames]`: features to straight lines between knees; others stay as they are."""
+    knees = [round(knee * frames / _FRAMES) for knee in _KNEES]
+    around = _AROUND * frames // _FRAMES
+    lines = torch.eye(frames)
+    means = torch.zeros(len(knees), frames)
+    for row, knee in zip(means, knees, strict=True):
+        behind = min(around, knees[-1] - knee)
+        row[knee - around : knee + behind + 1] = 1 / (around + behind + 1)
+    for index in range(len(knees) - 1):
+        first, last = knees[index], knees[index + 1]
+        for frame in range(first, last + 1):
+            share = (frame - first) / max(last - first, 1)
+            lines[frame] = (1 - share) * means[index] + share * means[index + 1]
+    return lines
+
+
+class TraceableWideband(nn.Module):
+    """A generator in operations that ONNX has."""
+
+    def __init__(self, generator: WidebandGenerator, progress: float) -> None:
+        super().__init__()
+        self.generator = copy(generator)
+        config = generator.config
+        self.generator._modules = dict(generator._modules)
+        self.generator.synthesis = WidebandSynthesis(
+            *config.final_shape, config.audio_length, config.sample_rate, traceable=True
+        )
+
+    def forward(self, latents: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+        """Waves; arguments as for the generator."""
+        waves: Tensor = self.generator(latents, labels, None, velocities)
+        return waves
+
+
+def take_over(config: Config, model: Model, seed: int) -> Model:
+    """A model of "frames" as one of this family, which training begins with.
+
+    Its last layer is taken bin by bin, each from the nearest frequency; what lies above the
+    source's highest one, and all that it doesn't have, begins at random.
+
+    Raises
+    ------
+    ConfigError
+        If the source's sizes are others.
+    ModelError
+        If it was saved without its encoder.
+    """
+    source = model.config
+    wanted = coding_config(config)
+    for name in _SAME:
+        ours, theirs = getattr(wanted, name), getattr(source, name)
+        if ours != theirs:
+            raise ConfigError(
+                f"{name}={theirs!r}: the model to begin with has another {name} than the {ours!r} "
+                f"that g_fn={config.g_fn} needs; train one with --preset fast."
+            )
+    if source.final_shape != wanted.final_shape:
+        raise ConfigError(
+            f"start_width={source.start_width}: the model to begin with has images of "
+            f"{source.final_shape}, and must have {wanted.final_shape}; train one with --preset "
+            "fast."
+        )
+    if model.partner is None:
+        raise ModelError(
+            "encoder=None: the model to begin with was saved without its encoder; give its run "
+            "folder, or export it with --with-discriminator."
+        )
+    count = len(model.pitch_counts)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = WidebandGenerator(config, count).state_dict()
+        partner = WidebandPartner(config, count).state_dict()
+    theirs = model.generator
+    generator |= {
+        name: tensor
+        for name, tensor in theirs.items()
+        if not name.startswith(("image.", "rows."))
+    }
+    bins, old = config.final_shape[1] // 2, source.final_shape[1]
+    hertz = torch.arange(1, bins + 1) * (config.sample_rate / 2 / config.final_shape[1])
+    nearest = (hertz * (2 * old / source.sample_rate)).round().long() - 1
+    shared = ((nearest >= 0) & (nearest < old)).nonzero().flatten()
+    for name in ("image.weight", "image.bias"):
+        mine = generator[name].unflatten(0, (COLORS, bins))
+        mine[:, shared] = theirs[name].unflatten(0, (COLORS, old))[:, nearest[shared]]
+    partner |= {f"encoder.{name}": tensor for name, tensor in model.partner.items()}
+    return replace(
+        model, config=config, generator=generator, last_generator=None, partner=partner
+    )
+
+
+class SpectrumDiscriminator(nn.Module):
+    """Logarithmic spectra of one resolution to scores, frame by frame.
+
+    Beside the levels it sees their differences over some numbers of frames, compressed so that a
+    hundredth of a decibel's flutter of a steady tone counts as much as the crackle of a noise.
+
+    Parameters
+    ----------
+    bins, channels : int
+    """
+
+    def __init__(self, bins: int, channels: int) -> None:
+        super().__init__()
+        share = 1 / math.sqrt(sum(_SCORE_BLOCKS))
+        self.project = nn.Linear(bins * (1 + len(LAGS)), channels)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(Block(channels, share) for _ in range(count)) for count in _SCORE_BLOCKS
+        )
+        self.style = nn.Linear(channels, 2 * channels)
+        self.scores = nn.ModuleList(nn.Linear(channels, 1) for _ in _SCORE_BLOCKS)
+        self.matches = nn.ModuleList(nn.Linear(channels, channels) for _ in _SCORE_BLOCKS)
+        nn.init.normal_(self.style.weight, std=0.3 / math.sqrt(channels))
+        nn.init.zeros_(self.style.bias)
+
+    def forward(self, spectra: Tensor, known: Tensor) -> list[Tensor]:
+        """Nats below a note's peak `[batch, time, bins]` and `[batch, c]` to scores `[batch, …]`."""
+        parts = [spectra / 4 + 1]
+        for lag in LAGS:
+            change = torch.asinh(20 * (spectra[:, lag:] - spectra[:, :-lag])) / 2
+            parts.append(F.pad(change, (0, 0, lag, 0)))
+        x, style = self.project(torch.cat(parts, dim=-1)), self.style(known)
+        scores = []
+        for place, stage in enumerate(self.stages):
+            if place:
+                x = F.avg_pool1d(x.transpose(1, 2), 4).transpose(1, 2)
+            for block in stage:  # type: ignore[attr-defined]
+                x = block(x, style)
+            h = rms_norm(x)
+            # The inner product asks whether it fits what is known (Miyato & Koyama 2018).
+            fits = (self.matches[place](h) * known[:, None]).sum(-1) / math.sqrt(h.shape[-1])
+            scores.append((self.scores[place](h).squeeze(-1) + fits).float())
+        return scores
+
+
+def coding_config(config: Config) -> Config:
+    """Of the encoder, which hears notes at 16 kHz in frames of about the same time."""
+    shrink = CODE_RATE / config.sample_rate
+    return config.replace(
+        g_fn="frames",
+        d_fn="frames",
+        sample_rate=CODE_RATE,
+        audio_length=round(config.audio_length * shrink),
+        start_width=1 << round(math.log2(config.final_shape[1] * shrink)),
+    )
+
+
+class WidebandPartner(nn.Module):
+    """What a generator of this family is trained with: a fixed encoder, and the discriminator."""
+
+    def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
+        super().__init__()
+        self.encoder = FramesEncoder(coding_config(config)).requires_grad_(False)
+        self.discriminator = WidebandDiscriminator(config, num_pitches)
+
+
+class WidebandDiscriminator(nn.Module):
+    """Tells made notes from real ones by their spectra, knowing pitch, velocity and instrument."""
+
+    def __init__(self, config: Config, num_pitches: int) -> None:
+        super().__init__()
+        channels = config.fmap_max // 2
+        self.of_spectra = nn.ModuleList(
+            SpectrumDiscriminator(s.bins, channels) for s in log_spectra(config)[:JUDGED]
+        )
+        self.pitch = nn.Embedding(num_pitches, channels)
+        self.code = nn.Linear(config.latent_vector_size + 3, channels)
+        self.mix = nn.Linear(channels, channels)
+
+    def forward(
+        self, spectra: list[Tensor], labels: Tensor, codes: Tensor, velocities: Tensor, place: float
+    ) -> list[Tensor]:
+        """Scores.
+
+        Parameters
+        ----------
+        spectra : list of float32 [batch, time, bins]
+            The first ones of `log_spectra`, nats below each note's peak.
+        labels, codes, velocities
+            As for the generator's `decode`.
+        place : float
+            Where in the note they begin, 0 to 1.
+        """
+        told = torch.stack(
+            [
+                velocities.float() / 127,
+                torch.full_like(velocities, place, dtype=torch.float32),
+                torch.full_like(velocities, float(place < 0.02), dtype=torch.float32),
+            ],
+            dim=1,
+        )
+        known = rms_norm(self.pitch(labels)) + self.code(torch.cat([rms_norm(codes), told], dim=1))
+        known = rms_norm(self.mix(F.leaky_relu(known, SLOPE)))
+        return [
+            score
+            for network, some in zip(self.of_spectra, spectra, strict=True)
+            for score in network(some, known)
+        ]
+
+
+def fit_pitches(weights: dict[str, Tensor], config: Config, rows: list[int]) -> dict[str, Tensor]:
+    """Weights for other pitches, of which i begins as the old `rows[i]`."""
+    of_pitches = ("pitch.weight", "rows.weight", "fine_rows.weight", "discriminator.pitch.weight")
+    chosen = {name: weights[name][torch.tensor(rows)] for name in of_pitches if name in weights}
+    return {**weights, **chosen}

@@ -1,0 +1,146 @@
+"""Logarithmic spectra of several resolutions: what training compares notes by.
+
+The shortest window tells when something sounds, the longest one at which frequency; the bands of
+the second, followed over time, how steadily.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gansynth.config import Config
+from gansynth.spectral.wideband import bands
+
+HIGHEST = 20_000.0  # Hz
+JUDGED = 3  # of `log_spectra`, the first ones: what discriminators see
+_RATES = (0.7, 1.5, 2.5, 4.0, 5.5, 7.5, 10.0, 15.0, 22.0, 35.0, 60.0)  # Hz, edges
+_STEADY = 1e-6  # nats squared that can't be heard to waver
+
+
+@dataclass(frozen=True)
+class LogSpectrum:
+    """One resolution.
+
+    Attributes
+    ----------
+    size, hop : int
+        Samples of a frame, and between frames; the hop divides the size.
+    bins : int
+        The lowest ones of the spectrum, or the bands.
+    banded : bool
+    sample_rate : int
+    floor : float
+        Of the level, dB below a note's peak amplitude.
+    lags : tuple of int
+        Frames over which changes are compared too.
+    first : int or None
+        Samples that are looked at; None for all.
+    """
+
+    size: int
+    hop: int
+    bins: int
+    banded: bool
+    sample_rate: int
+    floor: float = 90.0
+    lags: tuple[int, ...] = ()
+    first: int | None = None
+    _tables: dict[torch.device, tuple[Tensor, Tensor | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def __call__(self, waves: Tensor, peak: Tensor) -> Tensor:
+        """Nats, `[batch, time, bins]`, of waves `[batch, samples]` with peaks `[batch]`."""
+        if self.first is not None:
+            waves = waves[:, : self.first]
+        window, matrix = self._on(waves.device)
+        spectra = torch.fft.rfft(waves.unfold(1, self.size, self.hop) * window)
+        if matrix is None:
+            spectra = spectra[..., : self.bins]
+        power = torch.view_as_real(spectra).square().sum(dim=-1)
+        if matrix is not None:
+            power = power @ matrix
+        floor = (10 ** (-self.floor / 20) * peak[:, None, None]).square()
+        return 0.5 * (power + floor).log()
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        if device not in self._tables:
+            window = torch.hann_window(self.size) / (self.size / 4)
+            matrix = None
+            if self.banded:
+                top = min(HIGHEST, self.sample_rate / 2)
+                matrix = bands(self.size // 2 + 1, self.sample_rate, self.bins, top).T
+                matrix = (matrix / matrix.sum(dim=0).clamp_min(1e-3)).to(device)
+            self._tables[device] = (window.to(device), matrix)
+        return self._tables[device]
+
+
+def log_spectra(config: Config) -> list[LogSpectrum]:
+    """Frames of 8, 24, 64 and 370 ms at 44.1 kHz, in this order."""
+    hop, rate = config.final_shape[1] // 2, config.sample_rate
+    short = hop // 16
+    long = 1 << round(math.log2(11.6 * hop))
+    return [
+        LogSpectrum(4 * short, short, 32, True, rate, first=11 * hop),
+        LogSpectrum(12 * short, 3 * short, 40, True, rate, lags=(4, 16)),
+        LogSpectrum(2 * hop, hop // 2, round(0.71 * hop), False, rate),
+        LogSpectrum(long, long // 4, round(0.366 * long), False, rate, floor=95.0),
+    ]
+
+
+def energy_distance(real: Tensor, made: Tensor, other: Tensor) -> Tensor:
+    """The generalized energy distance of one real sample and two made ones, for each number.
+
+    |x - y| + |x - y'| - |y - y'|, averaged: it is lowest, in the mean, where made samples are
+    distributed as real ones are, by their spread too (Gritsenko et al. 2020, "A spectral energy
+    distance for parallel speech synthesis"). All three are of one shape.
+    """
+    apart = (real - made).abs() + (real - other).abs()
+    return apart.mean() - (made - other).abs().mean()
+
+
+def compared(spectrum: LogSpectrum, levels: Tensor) -> list[Tensor]:
+    """Levels `[batch, time, bins]` as all that is compared of them.
+
+    The levels themselves; where there are lags, changes over these, compressed, so that steady
+    tones must be as steady as real ones; and the spectra of the levels' modulation.
+    """
+    views = [levels]
+    for lag in spectrum.lags:
+        views.append(0.15 * torch.asinh(50 * (levels[:, lag:] - levels[:, :-lag])))
+    if spectrum.lags:
+        views.append(0.2 * modulation(levels, spectrum.sample_rate / spectrum.hop))
+    return views
+
+
+def modulation(levels: Tensor, frame_rate: float) -> Tensor:
+    """Logarithmic spectra of how levels waver, from 0.7 to 60 Hz: `[batch, rates, bins]`.
+
+    Parameters
+    ----------
+    levels : float32 [batch, time, bins]
+        Their last three quarters are taken, without their straight lines.
+    frame_rate : float
+        Hz.
+    """
+    count = round(0.76 * levels.shape[1])
+    levels = levels[:, -count:]
+    ramp = torch.linspace(-1, 1, count, device=levels.device)
+    ramp = ramp / ramp.square().sum().sqrt()
+    levels = levels - levels.mean(dim=1, keepdim=True)
+    levels = levels - ramp[:, None] * torch.einsum("t,ntb->nb", ramp, levels)[:, None]
+    window = torch.hann_window(count, device=levels.device)[:, None]
+    spectra = torch.fft.rfft(levels * window / window.sum(), dim=1)
+    power = torch.view_as_real(spectra).square().sum(dim=-1)
+    hertz = torch.fft.rfftfreq(count, 1 / frame_rate)
+    found = [
+        power[:, (hertz >= low) & (hertz < high)].mean(dim=1)
+        for low, high in zip(_RATES, _RATES[1:], strict=False)
+        if ((hertz >= low) & (hertz < high)).any()
+    ]
+    return (torch.stack(found, dim=1) + _STEADY).log()
+

@@ -1,0 +1,327 @@
+"""A note of full bandwidth: tone in long frames, then loudness and noise in short ones.
+
+Long frames tell frequencies apart and smear an attack over a tenth of a second; short frames place
+it to milliseconds and can't tell partials apart. So a note is made in two steps:
+
+    magnitude, phase step, share of noise ─> tone: inverse STFT, long frames, lower half of the band
+    tone ─ STFT, short frames ─ x gains of bands ─ + noise at the levels of bands ─ inverse ─> wave
+
+Phases are locked to the partial that a bin belongs to, as in `spectral.texture`, but every bin
+belongs to the nearest one: a partial that is wider than the window's main lobe stays one. Short
+frames as a correction of what long ones smear are known as temporal noise shaping and gain control
+from audio codecs (Herre & Johnston 1996).
+
+With `freq` bins a note's long frames have 2 freq samples and a quarter of that as their hop, short
+ones 1 / 16 of those. At 44.1 kHz and 2816 bins: 128 ms every 32 ms, 8 ms every 2 ms.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gansynth.spectral.real_arithmetic import inverse_dft, overlap_add
+from gansynth.spectral.transform import waves_to_stfts
+
+BANDS = 25
+SUBFRAMES = 16  # short frames to the hop of a long one
+
+_OVERLAP = 4  # frames that cover a sample, short or long
+_NOISE_SEED = 20190226
+_RAYLEIGH_MEDIAN = math.sqrt(math.log(2.0))  # of the magnitude of noise with a mean square of 1
+_ROUND = 64  # long frames more than a note's, to begin elsewhere at each pitch
+_GAINS, _LEVELS = (-9.0, 5.0), (-16.0, 3.0)  # nats
+_PEAK = 2  # bins to either side that a peak beats
+
+
+class Maps(NamedTuple):
+    """What a note is made of; float32.
+
+    Attributes
+    ----------
+    log_magnitude : [batch, time, freq / 2]
+        Nats.
+    steps : [batch, time, freq / 2]
+        Radians from frame to frame; the first frame's makes no difference.
+    share : [batch, time, freq / 2]
+        Root of the share of noise in the amplitude, 0 to 1.
+    gains, levels : [batch, 16 time, 25]
+        Of each band in each short frame, nats: what the tone is multiplied by, and the noise that
+        is added.
+    """
+
+    log_magnitude: Tensor
+    steps: Tensor
+    share: Tensor
+    gains: Tensor
+    levels: Tensor
+
+
+def bands(bins: int, sample_rate: int, count: int, top: float | None = None) -> Tensor:
+    """Interpolation from `count` points on the mel scale to bins of an STFT, `[count, bins]`.
+
+    Points lie from 0 Hz to `top` (half the sample rate); each column adds up to 1.
+    """
+    nyquist = sample_rate / 2
+    top = nyquist if top is None else top
+    hertz = np.linspace(0.0, nyquist, bins)
+    mel = np.linspace(0.0, 2595 * math.log10(1 + top / 700), count)
+    points = 700 * (10 ** (mel / 2595) - 1)
+    rows = [np.interp(hertz, points, row) for row in np.eye(count)]
+    return torch.from_numpy(np.stack(rows).astype(np.float32))
+
+
+def nearest_peaks(level: Tensor) -> Tensor:
+    """The spectral peak nearest to each bin, int64: float `[batch, freq]` to `[batch, freq]`.
+
+    A peak beats two bins to either side; the lower one has a bin between two. Operations alone that
+    ONNX has.
+    """
+    count = level.shape[1]
+    number = torch.arange(count, device=level.device).expand_as(level)
+    window = 2 * _PEAK + 1
+    is_peak = F.max_pool1d(level.unsqueeze(1), window, 1, _PEAK).squeeze(1) <= level
+    far = 2 * count
+    below = torch.where(is_peak, number, -far)
+    above = torch.where(is_peak, number, far)
+    reach = 1
+    while reach < count:  # the nearest one within 1, 2, 4 … bins
+        below = torch.maximum(below, F.pad(below[:, :-reach], (reach, 0), value=-far))
+        above = torch.minimum(above, F.pad(above[:, reach:], (0, reach), value=far))
+        reach *= 2
+    nearest = torch.where(number - below <= above - number, below, above)
+    return nearest.clamp(0, count - 1)
+
+
+class WidebandSynthesis(nn.Module):
+    """Maps to waves.
+
+    Parameters
+    ----------
+    frames, freq : int
+        Of the long STFT; 2 freq samples a frame. `freq` is a multiple of 32.
+    samples, sample_rate : int
+        Of a note.
+    traceable : bool
+        Use operations alone that ONNX has.
+    """
+
+    window: Tensor
+    short_window: Tensor
+    bands: Tensor
+    noise: Tensor
+    short_noise: Tensor
+
+    def __init__(
+        self, frames: int, freq: int, samples: int, sample_rate: int, traceable: bool = False
+    ) -> None:
+        super().__init__()
+        self.frames, self.samples, self.traceable = frames, samples, traceable
+        self.bins = freq // 2  # of the tone
+        self.n_fft, self.hop = 2 * freq, freq // 2
+        self.short_hop = self.hop // SUBFRAMES
+        self.short = _OVERLAP * self.short_hop
+        # Padding goes in front, as in `transform.waves_to_stfts`.
+        self.front = self.hop * (frames - 1) + self.n_fft - samples
+        middle = self.front - self.n_fft // 2 + self.hop // 2
+        self.first_short = middle // self.short_hop - 1  # the short frame at sample 0
+        with torch.device("cpu"):  # made where weights have no memory too
+            self._register(freq, sample_rate)
+
+    def _register(self, freq: int, sample_rate: int) -> None:
+        short_bins = self.short // 2 + 1
+        tables = {
+            "window": torch.hann_window(self.n_fft) / 1.5,
+            "short_window": torch.hann_window(self.short),
+            "bands": bands(short_bins, sample_rate, BANDS),
+        }
+        # The same noise in every version of every library.
+        random = torch.Generator().manual_seed(_NOISE_SEED)
+        long_frames = self.frames + _ROUND
+        white = torch.randn(1, self.hop * (long_frames - 1) + self.n_fft, generator=random)
+        tables["noise"] = self._long_noise(white)[0]
+        count = SUBFRAMES * (self.frames + 2 * _OVERLAP + _ROUND)
+        white = torch.randn(1, self.short_hop * (count - 1), generator=random)
+        short = self._short_stft(white, tables["short_window"])[0]
+        tables["short_noise"] = torch.view_as_real(short).movedim(-1, 0).contiguous()
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
+
+    def _long_noise(self, white: Tensor) -> Tensor:
+        """Spectrograms of white noise `[batch, 2, time, bins]`, whose median magnitude is 1."""
+        frames = (white.shape[1] - self.n_fft) // self.hop + 1
+        stft = waves_to_stfts(white, self.n_fft, frames)[..., : self.bins]
+        scale = torch.hann_window(self.n_fft).square().sum().sqrt() * _RAYLEIGH_MEDIAN
+        return torch.view_as_real(stft / scale).movedim(-1, 1)
+
+    def _short_stft(self, waves: Tensor, window: Tensor) -> Tensor:
+        """Complex `[batch, time, freq]`, frame i around sample i x short_hop."""
+        stft = torch.stft(
+            waves, self.short, self.short_hop, window=window, center=True, pad_mode="constant",
+            return_complex=True,
+        )  # fmt: skip
+        return stft.transpose(1, 2)
+
+    def forward(self, maps: Tensor | Maps, start: Tensor) -> Tensor:
+        """Whole notes.
+
+        Parameters
+        ----------
+        maps : Maps
+        start : int64 [batch]
+            Which part of the noise each note takes: any number.
+
+        Returns
+        -------
+        float32 [batch, samples]
+        """
+        assert isinstance(maps, Maps)
+        batch = len(start)
+        long = start.remainder(_ROUND)
+        places = long.unsqueeze(1) + torch.arange(self.frames, device=start.device)
+        noise = self.noise[:, places].transpose(0, 1)  # [batch, 2, time, bins]
+        spectrum = self.tone(maps, noise, torch.atan2(noise[:, 1, 0], noise[:, 0, 0]))
+        first = 3 * self.hop - self.front  # where three frames before have begun
+        tone = self._long_waves(*spectrum)[:, 3 * self.hop :]
+        tone = tone[:, -first % self.short_hop :]
+        begin = -(-first // self.short_hop)
+        count = tone.shape[1] // self.short_hop
+        places = SUBFRAMES * long.unsqueeze(1) + torch.arange(count + 1, device=start.device)
+        short_noise = self.short_noise[:, places].transpose(0, 1)
+        tone = tone[:, : count * self.short_hop]
+        waves = self.shape(tone, maps, begin, short_noise)
+        if begin > 0:
+            waves = F.pad(waves, (begin * self.short_hop, 0))
+        else:
+            waves = waves[:, -begin * self.short_hop :]
+        waves = waves[:, : self.samples]
+        return F.pad(waves, (0, self.samples - waves.shape[1])).reshape(batch, self.samples)
+
+    def crop(self, maps: Maps, frame: int, count: int, random: torch.Generator) -> tuple[Tensor, int]:
+        """A stretch of notes with fresh noise, for training.
+
+        Parameters
+        ----------
+        maps : Maps
+        frame, count : int
+            The long frames that are used.
+        random : torch.Generator
+            On the CPU.
+
+        Returns
+        -------
+        (float32 [batch, some], int)
+            The stretch that these frames cover, and its first sample within the note.
+        """
+        batch, device = len(maps.log_magnitude), maps.log_magnitude.device
+        white = torch.randn(batch, self.hop * (count - 1) + self.n_fft, generator=random)
+        noise = self._long_noise(white).to(device)
+        angle = torch.rand(batch, self.bins, generator=random).to(device) * (2 * math.pi)
+        spectrum = self.tone(maps, noise, angle, frame)
+        tone = self._long_waves(*spectrum)[:, 3 * self.hop : count * self.hop]
+        first = (frame + 3) * self.hop - self.front
+        tone = tone[:, -first % self.short_hop :]
+        begin = -(-first // self.short_hop)
+        tone = tone[:, : tone.shape[1] // self.short_hop * self.short_hop]
+        white = torch.randn(tone.shape, generator=random).to(device)
+        short = torch.view_as_real(self._short_stft(white, self.short_window)).movedim(-1, 1)
+        waves = self.shape(tone, maps, begin, short)
+        if begin < 0:
+            return waves[:, -begin * self.short_hop :], 0
+        return waves, begin * self.short_hop
+
+    def tone(
+        self, maps: Maps, noise: Tensor, angle: Tensor, frame: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Real and imaginary spectrogram `[batch, time, freq / 2]`.
+
+        Parameters
+        ----------
+        maps : Maps
+        noise : float32 [batch, 2, time, freq / 2]
+            Of white noise; its frames are those from `frame` on that are wanted.
+        angle : float32 [batch, freq / 2]
+            Phases that partials begin with, radians.
+        """
+        frames = slice(frame, frame + noise.shape[2])
+        with torch.no_grad():
+            leaders = nearest_peaks(maps.log_magnitude.detach().exp().mean(dim=1))
+        magnitude, share = maps.log_magnitude[:, frames].exp(), maps.share[:, frames]
+        steps = maps.steps[:, frames]
+        steps = steps.gather(2, leaders.unsqueeze(1).expand_as(steps))
+        number = torch.arange(self.bins, device=steps.device)
+        # Around a partial the window's transform turns by nearly half a turn from bin to bin.
+        turn = -math.pi * (self.n_fft - 1) / self.n_fft
+        begin = angle.gather(1, leaders) + turn * (number - leaders)
+        phase = torch.cat([begin.unsqueeze(1), steps[:, 1:]], dim=1).cumsum(dim=1)
+        # A small share is rather a tone that wavers than noise: its square is taken for noise.
+        amount = share.square()
+        tone = magnitude * (1 - amount.square()).clamp_min(1e-6).sqrt()
+        grain = magnitude * amount
+        real, imaginary = noise.unbind(1)
+        return (
+            torch.addcmul(tone * phase.cos(), grain, real),
+            torch.addcmul(tone * phase.sin(), grain, imaginary),
+        )
+
+    def _long_waves(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Inverse STFT `[batch, (time + 3) hop]`; see `transform.stfts_to_waves`."""
+        if self.traceable:
+            return overlap_add(inverse_dft(real, imaginary, self.n_fft) * self.window)
+        spectra = F.pad(torch.complex(real, imaginary), (1, self.n_fft // 2 - self.bins))
+        return overlap_add(torch.fft.irfft(spectra, n=self.n_fft) * self.window)
+
+    def shape(self, tone: Tensor, maps: Maps, begin: int, noise: Tensor) -> Tensor:
+        """Give a tone its loudness and noise.
+
+        Parameters
+        ----------
+        tone : float32 [batch, samples], a multiple of the short hop
+        maps : Maps
+        begin : int
+            Where it lies in the note, in short hops; may be negative.
+        noise : float32 [batch, 2, short frames, freq]
+            Of white noise: one frame more than there are hops.
+
+        Returns
+        -------
+        float32 [batch, samples]
+        """
+        count = tone.shape[1] // self.short_hop
+        last = maps.gains.shape[1] - 1
+        places = (torch.arange(count + 1, device=tone.device) + begin + self.first_short).clamp(
+            0, last
+        )
+        gains = (maps.gains[:, places].clamp(*_GAINS) @ self.bands).exp()
+        levels = (maps.levels[:, places].clamp(*_LEVELS) @ self.bands).exp()
+        real, imaginary = noise.unbind(1)
+        if self.traceable:
+            return self._shape_traceable(tone, gains, levels * real, levels * imaginary)
+        spectrum = self._short_stft(tone, self.short_window) * gains
+        spectrum = spectrum + torch.complex(levels * real, levels * imaginary)
+        return torch.istft(
+            spectrum.transpose(1, 2), self.short, self.short_hop, window=self.short_window,
+            center=True, length=tone.shape[1],
+        )  # fmt: skip
+
+    def _shape_traceable(self, tone: Tensor, gains: Tensor, real: Tensor, imag: Tensor) -> Tensor:
+        """The same by products with cosines and sines."""
+        size, hop = self.short, self.short_hop
+        time, number = torch.arange(size), torch.arange(size // 2 + 1)
+        angle = torch.remainder(number * time[:, None], size).float() * (2 * math.pi / size)
+        window = self.short_window.unsqueeze(1)
+        pieces = F.pad(tone, (size // 2, size // 2)).unflatten(1, (-1, hop))
+        count = tone.shape[1] // hop + 1
+        frames = torch.cat([pieces[:, k : k + count] for k in range(_OVERLAP)], dim=2)
+        real = real + gains * (frames @ (angle.cos() * window))
+        imag = imag - gains * (frames @ (angle.sin() * window))
+        double = torch.where((number == 0) | (number == size // 2), 1.0, 2.0) / size
+        # The squared windows of four frames add up to 1.5.
+        back = window / 1.5
+        made = real @ (angle.cos() * double * back).T - imag @ (angle.sin() * double * back).T
+        return overlap_add(made)[:, size // 2 : size // 2 + tone.shape[1]]
