@@ -510,7 +510,7 @@ def preset_names() -> tuple[str, ...]:
 
 
 def preset(name: str) -> Config:
-    """A named configuration: `mel_prog_hires` as published, `fast`, `hifi`, `quick_test` or `tiny`."""
+    """A named configuration: one of `preset_names`; `mel_prog_hires` is the published one."""
     if name not in _PRESETS:
         raise ConfigError(
             f"preset={name!r}: must be one of {', '.join(_PRESETS)}.{did_you_mean(name, _PRESETS)}"

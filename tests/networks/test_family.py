@@ -131,7 +131,7 @@ def tiny(**changes: Any) -> Config:
 
 
 def test_a_family_takes_part_in_a_configurations_rules() -> None:
-    assert family_names() == ("specgram", "frames", "table")
+    assert family_names() == ("specgram", "frames", "wideband", "table")
     assert tiny().sound_names[-1] == "g_fn"
     with pytest.raises(ConfigError, match=r"^data_type='wave': g_fn=table needs spectrograms"):
         tiny(data_type="wave", start_width=1, scale_mode="H", start_height=200)

@@ -75,15 +75,13 @@ class WidebandGenerator(FramesBackbone):
         self.image = nn.Linear(channels, COLORS * self.bins)
         self.rows = nn.Embedding(num_pitches, COLORS * self.bins)
         self.steady = nn.Linear(channels, channels)
-        self.fine = nn.Sequential(
-            nn.Linear(channels, channels), nn.LeakyReLU(SLOPE),
-            nn.Linear(channels, SUBFRAMES * 2 * BANDS),
-        )  # fmt: skip
+        last = nn.Linear(channels, SUBFRAMES * 2 * BANDS)
+        self.fine = nn.Sequential(nn.Linear(channels, channels), nn.LeakyReLU(SLOPE), last)
         self.fine_rows = nn.Embedding(num_pitches, 2 * BANDS)
         self.fine_time = nn.Parameter(torch.zeros(time, SUBFRAMES * 2 * BANDS))
         nn.init.normal_(self.image.weight, std=0.01 / math.sqrt(channels))
-        nn.init.normal_(self.fine[2].weight, std=0.1 / math.sqrt(channels))
-        for layer in (self.image, self.fine[2], self.steady):
+        nn.init.normal_(last.weight, std=0.1 / math.sqrt(channels))
+        for layer in (self.image, last, self.steady):
             nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.steady.weight)
         nn.init.zeros_(self.rows.weight)
@@ -204,9 +202,7 @@ def take_over(config: Config, model: Model, seed: int) -> Model:
         partner = WidebandPartner(config, count).state_dict()
     theirs = model.generator
     generator |= {
-        name: tensor
-        for name, tensor in theirs.items()
-        if not name.startswith(("image.", "rows."))
+        name: tensor for name, tensor in theirs.items() if not name.startswith(("image.", "rows."))
     }
     bins, old = config.final_shape[1] // 2, source.final_shape[1]
     hertz = torch.arange(1, bins + 1) * (config.sample_rate / 2 / config.final_shape[1])
@@ -216,9 +212,7 @@ def take_over(config: Config, model: Model, seed: int) -> Model:
         mine = generator[name].unflatten(0, (COLORS, bins))
         mine[:, shared] = theirs[name].unflatten(0, (COLORS, old))[:, nearest[shared]]
     partner |= {f"encoder.{name}": tensor for name, tensor in model.partner.items()}
-    return replace(
-        model, config=config, generator=generator, last_generator=None, partner=partner
-    )
+    return replace(model, config=config, generator=generator, last_generator=None, partner=partner)
 
 
 class SpectrumDiscriminator(nn.Module):
@@ -240,13 +234,16 @@ class SpectrumDiscriminator(nn.Module):
             nn.ModuleList(Block(channels, share) for _ in range(count)) for count in _SCORE_BLOCKS
         )
         self.style = nn.Linear(channels, 2 * channels)
-        self.scores = nn.ModuleList(nn.Linear(channels, 1) for _ in _SCORE_BLOCKS)
-        self.matches = nn.ModuleList(nn.Linear(channels, channels) for _ in _SCORE_BLOCKS)
+        # Scores are compared in pairs, where what is added to all makes no difference.
+        self.scores = nn.ModuleList(nn.Linear(channels, 1, bias=False) for _ in _SCORE_BLOCKS)
+        self.matches = nn.ModuleList(
+            nn.Linear(channels, channels, bias=False) for _ in _SCORE_BLOCKS
+        )
         nn.init.normal_(self.style.weight, std=0.3 / math.sqrt(channels))
         nn.init.zeros_(self.style.bias)
 
     def forward(self, spectra: Tensor, known: Tensor) -> list[Tensor]:
-        """Nats below a note's peak `[batch, time, bins]` and `[batch, c]` to scores `[batch, …]`."""
+        """Spectra, nats below a note's peak `[batch, time, bins]`, and `[batch, c]` to scores."""
         parts = [spectra / 4 + 1]
         for lag in LAGS:
             change = torch.asinh(20 * (spectra[:, lag:] - spectra[:, :-lag])) / 2

@@ -6,6 +6,7 @@ the second, followed over time, how steadily.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -109,9 +110,8 @@ def compared(spectrum: LogSpectrum, levels: Tensor) -> list[Tensor]:
     The levels themselves; where there are lags, changes over these, compressed, so that steady
     tones must be as steady as real ones; and the spectra of the levels' modulation.
     """
-    views = [levels]
-    for lag in spectrum.lags:
-        views.append(0.15 * torch.asinh(50 * (levels[:, lag:] - levels[:, :-lag])))
+    changes = [levels[:, lag:] - levels[:, :-lag] for lag in spectrum.lags]
+    views = [levels, *(0.15 * torch.asinh(50 * change) for change in changes)]
     if spectrum.lags:
         views.append(0.2 * modulation(levels, spectrum.sample_rate / spectrum.hop))
     return views
@@ -139,8 +139,7 @@ def modulation(levels: Tensor, frame_rate: float) -> Tensor:
     hertz = torch.fft.rfftfreq(count, 1 / frame_rate)
     found = [
         power[:, (hertz >= low) & (hertz < high)].mean(dim=1)
-        for low, high in zip(_RATES, _RATES[1:], strict=False)
+        for low, high in itertools.pairwise(_RATES)
         if ((hertz >= low) & (hertz < high)).any()
     ]
     return (torch.stack(found, dim=1) + _STEADY).log()
-

@@ -202,7 +202,9 @@ class WidebandSynthesis(nn.Module):
         waves = waves[:, : self.samples]
         return F.pad(waves, (0, self.samples - waves.shape[1])).reshape(batch, self.samples)
 
-    def crop(self, maps: Maps, frame: int, count: int, random: torch.Generator) -> tuple[Tensor, int]:
+    def crop(
+        self, maps: Maps, frame: int, count: int, random: torch.Generator
+    ) -> tuple[Tensor, int]:
         """A stretch of notes with fresh noise, for training.
 
         Parameters

@@ -190,7 +190,7 @@ def resume(
 
 
 def _of_family(config: Config, model: Model, seed: int) -> tuple[Model, bool]:
-    """The model to go on from as one of the configuration's family, and whether it was another's."""
+    """The model as one of the configuration's family, and whether it was another's."""
     family = family_of(config)
     if model.config.g_fn == config.g_fn or model.config.g_fn != family.begins_with:
         return model, False

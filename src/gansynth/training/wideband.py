@@ -106,7 +106,9 @@ class WidebandTrainer(Trainer):
         theirs = dataset.labels.cpu().numpy()
         for label in range(self.generator.num_pitches) if labels is None else labels:
             notes = (theirs == label).nonzero()[0][:_ROW_NOTES]
-            log_magnitude, steps = self._analysis(dataset.waves(notes), 0, self.generator.frames_made)
+            log_magnitude, steps = self._analysis(
+                dataset.waves(notes), 0, self.generator.frames_made
+            )
             images = [self.views.from_nats(log_magnitude), self.views.from_angle(steps)]
             self.generator.start_from(label, mean_row(torch.stack(images, dim=1), self.views))
             self.ema["rows.weight"][label] = self.generator.rows.weight[label]
@@ -125,7 +127,9 @@ class WidebandTrainer(Trainer):
         frame, count = self._crop(random)
         losses = self._anchors(maps, real, frame, count)
         # Phases come from the analysis alone: through a sum over time they would learn nothing.
-        twice = Maps(*(torch.cat([part, part]) for part in maps._replace(steps=maps.steps.detach())))
+        twice = Maps(
+            *(torch.cat([part, part]) for part in maps._replace(steps=maps.steps.detach()))
+        )
         made, first = self.generator.synthesis.crop(twice, frame, count, random)
         stretch = real[:, first : first + made.shape[1]]
         made = made[:, : stretch.shape[1]]
@@ -161,9 +165,7 @@ class WidebandTrainer(Trainer):
         return later + int(chance[1] * (frames - count - later + 1)), count
 
     @torch.no_grad()
-    def _draw_codes(
-        self, dataset: ImageDataset, batch: Batch, random: torch.Generator
-    ) -> Tensor:
+    def _draw_codes(self, dataset: ImageDataset, batch: Batch, random: torch.Generator) -> Tensor:
         """Codes of other notes of the same instruments, drawn from what the encoder says."""
         partners = dataset.partners(batch.notes, batch.seed + self.processes.rank)
         for note in partners.tolist():
@@ -236,7 +238,9 @@ class WidebandTrainer(Trainer):
             known,
         )
         lengths = torch.stack([gradient.norm(), adverse.norm()])
-        self.lengths.copy_(torch.where(self.lengths == 0, lengths, self.lengths.lerp(lengths, 0.05)))
+        self.lengths.copy_(
+            torch.where(self.lengths == 0, lengths, self.lengths.lerp(lengths, 0.05))
+        )
         share = min(1.0, self.images / _RAMP) * self.lengths[0] / self.lengths[1].clamp_min(1e-12)
         return {"energy_distance": distance, **losses}, gradient + share * adverse
 
@@ -265,7 +269,11 @@ class WidebandTrainer(Trainer):
             total = loss + _PENALTY_EVERY * _PENALTY / 2 * penalty
         self.update(optimizer, total)
         told = torch.stack([(x > y).float().mean() for x, y in pairs]).mean()
-        return {"discriminator_loss": loss, "generator_loss": deceived, "told_apart": told}, gradient
+        return {
+            "discriminator_loss": loss,
+            "generator_loss": deceived,
+            "told_apart": told,
+        }, gradient
 
     def state(self) -> tuple[State, dict[str, Any]]:
         """As of `Trainer`, with the gradients' lengths."""

@@ -1,0 +1,184 @@
+"""Tone in long frames, gains and noise in short ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from gansynth.spectral.log_spectra import LogSpectrum, compared, energy_distance, modulation
+from gansynth.spectral.real_arithmetic import inverse_dft
+from gansynth.spectral.transform import waves_to_stfts, wrap_phase
+from gansynth.spectral.wideband import BANDS, Maps, WidebandSynthesis, bands, nearest_peaks
+
+RATE, FRAMES, FREQ, SAMPLES = 8000, 64, 256, 8000
+HOP, SHORT = 128, 8
+
+
+@pytest.fixture(scope="module")
+def synthesis() -> WidebandSynthesis:
+    return WidebandSynthesis(FRAMES, FREQ, SAMPLES, RATE)
+
+
+def analysed(waves: Tensor, **parts: Tensor) -> Maps:
+    """Maps of given waves, without noise and with gains of 1."""
+    stfts = waves_to_stfts(waves, 2 * FREQ, FRAMES)[..., : FREQ // 2]
+    steps = wrap_phase(stfts.angle().diff(dim=1))
+    short = (len(waves), 16 * FRAMES, BANDS)
+    maps = Maps(
+        (stfts.abs() + 1e-6).log(), torch.cat([steps[:, :1], steps], dim=1),
+        torch.zeros(len(waves), FRAMES, FREQ // 2), torch.zeros(short), torch.full(short, -16.0),
+    )  # fmt: skip
+    return maps._replace(**parts)
+
+
+def tone(hertz: float) -> Tensor:
+    return 0.3 * torch.sin(2 * math.pi * hertz * torch.arange(SAMPLES) / RATE)[None]
+
+
+def level(wave: Tensor) -> float:
+    """DB of the root mean square."""
+    return float(10 * wave.double().square().mean().log10())
+
+
+@settings(deadline=None)
+@given(st.sampled_from([16, 64, 352, 450, 512]), st.floats(0.1, 1), st.integers(0, 9))
+def test_the_inverse_transform_without_complex_numbers(size: int, share: float, seed: int) -> None:
+    bins = max(1, int(share * size / 2))
+    random = torch.Generator().manual_seed(seed)
+    real, imaginary = torch.randn(2, 1, 3, bins, generator=random)
+    padded = torch.nn.functional.pad(torch.complex(real, imaginary), (1, size // 2 - bins))
+    wanted = torch.fft.irfft(padded, n=size)
+    assert torch.allclose(inverse_dft(real, imaginary, size), wanted, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 10, width=32), min_size=5, max_size=40))
+def test_every_bin_belongs_to_the_nearest_peak(levels: list[float]) -> None:
+    row = np.array(levels, np.float32)
+    peaks = [i for i, value in enumerate(row) if value >= row[max(0, i - 2) : i + 3].max()]
+    found = nearest_peaks(torch.tensor(row)[None])[0].tolist()
+    for place, leader in enumerate(found):
+        assert leader in peaks
+        assert abs(leader - place) == min(abs(peak - place) for peak in peaks)
+
+
+def test_bands_share_every_bin_out() -> None:
+    matrix = bands(177, 44100, BANDS)
+    assert matrix.shape == (BANDS, 177)
+    assert torch.allclose(matrix.sum(dim=0), torch.ones(177), atol=1e-6)
+    assert matrix[0, 0] == matrix[-1, -1] == 1
+
+
+@pytest.mark.parametrize("hertz", [220.0, 531.7, 1500.0])
+def test_a_tone_keeps_level_and_pitch(synthesis: WidebandSynthesis, hertz: float) -> None:
+    wave = synthesis(analysed(tone(hertz)), torch.tensor([5]))
+    assert wave.shape == (1, SAMPLES)
+    middle = wave[0, 1000:7000]
+    assert level(middle) == pytest.approx(level(tone(hertz)[0, 1000:7000]), abs=0.1)
+    spectrum = np.abs(np.fft.rfft(middle.numpy() * np.hanning(6000), 1 << 17))
+    assert spectrum.argmax() * RATE / (1 << 17) == pytest.approx(hertz, rel=1e-3)
+
+
+@pytest.mark.parametrize("at", [800, 3000])
+def test_gains_begin_a_note_within_a_millisecond(synthesis: WidebandSynthesis, at: int) -> None:
+    maps = analysed(tone(800.0))
+    gains = torch.full_like(maps.gains, -9.0)
+    gains[:, synthesis.first_short + at // SHORT :] = 0
+    wave = synthesis(maps._replace(gains=gains), torch.tensor([0]))[0]
+    assert level(wave[at + 24 : at + 400]) == pytest.approx(level(tone(800.0)[0]), abs=0.5)
+    assert level(wave[at - 400 : at - 24]) < level(tone(800.0)[0]) - 60
+
+
+def test_noise_has_the_level_of_its_band(synthesis: WidebandSynthesis) -> None:
+    maps = analysed(torch.zeros(1, SAMPLES), levels=torch.full((1, 16 * FRAMES, BANDS), -3.0))
+    wave = synthesis(maps, torch.tensor([0]))[0]
+    # A level of 0 is noise of variance 1.
+    assert level(wave[200:7800]) == pytest.approx(-3 * 20 / math.log(10), abs=0.3)
+    other = synthesis(maps, torch.tensor([1]))[0]
+    assert abs(float(np.corrcoef(wave, other)[0, 1])) < 0.05
+
+
+def test_all_of_a_share_is_noise(synthesis: WidebandSynthesis) -> None:
+    maps = analysed(tone(800.0))
+    grain = synthesis(maps._replace(share=torch.ones_like(maps.share)), torch.tensor([0]))[0]
+    steady = synthesis(maps, torch.tensor([0]))[0]
+    envelopes = [w.unfold(0, 200, 200).square().mean(1).sqrt()[5:35] for w in (steady, grain)]
+    wavers = [float(e.std() / e.mean()) for e in envelopes]
+    assert wavers[0] < 0.01 < 0.1 < wavers[1]
+
+
+def test_operations_of_onnx_give_the_same(synthesis: WidebandSynthesis) -> None:
+    random = torch.Generator().manual_seed(0)
+    maps = analysed(tone(500.0) + 0.1 * torch.randn(1, SAMPLES, generator=random))
+    maps = maps._replace(levels=maps.levels + 10, share=maps.share + 0.5)
+    traceable = WidebandSynthesis(FRAMES, FREQ, SAMPLES, RATE, traceable=True)
+    start = torch.tensor([37])
+    assert level(traceable(maps, start) - synthesis(maps, start)) < level(tone(500.0)) - 90
+
+
+@pytest.mark.parametrize("frame", [2, 20])
+def test_a_crop_is_a_stretch_of_the_whole(synthesis: WidebandSynthesis, frame: int) -> None:
+    maps = analysed(tone(800.0))
+    gains = torch.full_like(maps.gains, -9.0)
+    whole = synthesis(maps, torch.tensor([0]))
+    waves, first = synthesis.crop(maps, frame, 24, torch.Generator().manual_seed(0))
+    at = first + 1200
+    gains[:, synthesis.first_short + at // SHORT :] = 0
+    cut, again = synthesis.crop(
+        maps._replace(gains=gains), frame, 24, torch.Generator().manual_seed(0)
+    )
+    assert again == first
+    assert waves.shape[1] > 20 * HOP - SHORT
+    assert level(waves[0, 200:]) == pytest.approx(level(whole[0, 1000:7000]), abs=0.2)
+    assert level(cut[0, 1224:1600]) == pytest.approx(level(waves[0, 1224:1600]), abs=0.5)
+    assert level(cut[0, 800:1176]) < level(waves[0, 800:1176]) - 60
+
+
+# What training compares
+
+
+def test_levels_are_below_the_peak_down_to_the_floor() -> None:
+    spectrum = LogSpectrum(256, 64, 129, False, RATE, floor=80.0)
+    waves = torch.cat([tone(1000.0), torch.zeros(1, SAMPLES)])
+    found = spectrum(waves, torch.tensor([0.3, 0.3]))
+    bin_of_tone = round(1000 / RATE * 256)
+    assert float(found[0, 5, bin_of_tone]) == pytest.approx(math.log(0.3), abs=0.01)
+    assert float(found[1].max()) == pytest.approx(math.log(0.3) - 80 / 20 * math.log(10), abs=1e-3)
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0])
+def test_the_energy_distance_is_lowest_for_the_real_spread(spread: float) -> None:
+    random = torch.Generator().manual_seed(0)
+    real, first, second = torch.randn(3, 20000, generator=random)
+    same = float(energy_distance(real, first, second))
+    other = float(energy_distance(real, spread * first, spread * second))
+    collapsed = float(energy_distance(real, 0 * first, 0 * second))
+    assert same < other
+    assert same < collapsed - 0.3
+
+
+def test_a_flutter_is_seen_at_its_rate() -> None:
+    rate = 200.0
+    seconds = torch.arange(300) / rate
+    flutter = 0.02 * torch.sin(2 * math.pi * 12 * seconds)
+    steady, wavering = torch.zeros(1, 300, 1), flutter[None, :, None]
+    change = modulation(wavering, rate) - modulation(steady, rate)
+    assert int(change[0, :, 0].argmax()) == 6  # from 10 to 15 Hz
+    assert float(change.max()) > 3
+
+
+def test_a_steady_tone_must_be_as_steady_as_the_real_one() -> None:
+    spectrum = LogSpectrum(96, 24, 40, True, RATE, lags=(4,))
+    random = torch.Generator().manual_seed(0)
+    still = torch.zeros(1, 200, 40)
+    grainy = 0.03 * torch.randn(1, 200, 40, generator=random)  # a quarter of a decibel
+    views = zip(compared(spectrum, still), compared(spectrum, grainy), strict=True)
+    apart = [float((x - y).abs().mean()) for x, y in views]
+    assert apart[0] < 0.03
+    assert min(apart[1:]) > 0.1
