@@ -135,7 +135,7 @@ def test_a_family_takes_part_in_a_configurations_rules() -> None:
     assert tiny().sound_names[-1] == "g_fn"
     with pytest.raises(ConfigError, match=r"^data_type='wave': g_fn=table needs spectrograms"):
         tiny(data_type="wave", start_width=1, scale_mode="H", start_height=200)
-    with pytest.raises(ConfigError, match=r"must be one of specgram, frames, table\."):
+    with pytest.raises(ConfigError, match=r"must be one of specgram, frames, wideband, table\."):
         tiny(g_fn="tabel")
     with pytest.raises(ConfigError, match="'table': is another family's name; choose another"):
         register(NetworkFamily("table", Table, "x", Memory, TableTrainer, fit_pitches))
