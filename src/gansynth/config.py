@@ -237,6 +237,9 @@ class Config:
     final_rate_share: float = _real(
         0.1, "from 0 to 1", lambda v: 0 <= v <= 1, "Share of the learning rate at the end."
     )
+    adversarial_weight: float = _weight(
+        0.25, "Weight of the discriminator's gradient against that of the spectra (g_fn=wideband)."
+    )
     average_share: float = _real(
         0.05,
         "above 0, up to 1",
@@ -479,6 +482,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "generator_learning_rate": 5e-4,
         "discriminator_learning_rate": 3e-4,
         "adam_beta1": 0.9,
+        "average_share": 0.2,
         "fmap_max": 384,
         "fake_batch_size": 61,
         "latent_vector_size": 64,

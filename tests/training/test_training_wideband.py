@@ -84,7 +84,7 @@ def test_rows_begin_with_the_mean_of_a_pitchs_notes(notes: Path) -> None:
 
 
 def test_the_discriminator_comes_in_slowly(notes: Path) -> None:
-    trainer, dataset = parts(notes)
+    trainer, dataset = parts(notes, adversarial_weight=1.0)
     sampler = BatchSampler(0, len(dataset), (1, 1, 1), 6)
     random = torch.Generator().manual_seed(0)
     real = dataset.waves(np.arange(2))[:, 200:1500]

@@ -11,7 +11,7 @@ which a code can know; the energy distance of a real one and two made ones is lo
 the right distribution. The discriminator compares a real note with a made one of the same pitch,
 velocity and instrument (relativistic pairs, with a gradient penalty on real notes: Huang et al.
 2024, "The GAN is dead; long live the GAN!"). The two gradients meet at the wave, where they are
-given equal lengths (as Défossez et al. 2022 balance theirs). Crops of about a second are heard;
+given lengths that don't depend on their scales (as Défossez et al. 2022 balance theirs). Crops of about a second are heard;
 most of them begin with the note.
 """
 
@@ -50,7 +50,7 @@ _ONSET_FRAME = 2  # the last one before which a note is silent whole
 _SILENCE = 3  # short hops before a note's beginning, which the shortest windows must see
 _MAGNITUDE = 0.5  # weight of its loss
 _QUIET = 0.25  # weight of magnitudes that can't be heard; that of the loudest is 1 more
-_RAMP = 5000  # images until the discriminator has its whole say
+_RAMP = 5000  # images until the discriminator has its whole weight
 _PENALTY, _PENALTY_EVERY = 0.5, 16
 _DISCRIMINATOR_BETAS = (0.0, 0.99)
 _QUIETEST = 2.0**-15  # peak of a note
@@ -241,7 +241,8 @@ class WidebandTrainer(Trainer):
         self.lengths.copy_(
             torch.where(self.lengths == 0, lengths, self.lengths.lerp(lengths, 0.05))
         )
-        share = min(1.0, self.images / _RAMP) * self.lengths[0] / self.lengths[1].clamp_min(1e-12)
+        share = self.config.adversarial_weight * min(1.0, self.images / _RAMP)
+        share = share * self.lengths[0] / self.lengths[1].clamp_min(1e-12)
         return {"energy_distance": distance, **losses}, gradient + share * adverse
 
     def _update_discriminator(
