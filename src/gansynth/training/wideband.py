@@ -11,8 +11,8 @@ which a code can know; the energy distance of a real one and two made ones is lo
 the right distribution. The discriminator compares a real note with a made one of the same pitch,
 velocity and instrument (relativistic pairs, with a gradient penalty on real notes: Huang et al.
 2024, "The GAN is dead; long live the GAN!"). The two gradients meet at the wave, where they are
-given lengths that don't depend on their scales (as Défossez et al. 2022 balance theirs). Crops of about a second are heard;
-most of them begin with the note.
+given lengths that don't depend on their scales (as Défossez et al. 2022 balance theirs). Crops of
+about a second are heard; most of them begin with the note.
 """
 
 from __future__ import annotations
@@ -241,8 +241,8 @@ class WidebandTrainer(Trainer):
         self.lengths.copy_(
             torch.where(self.lengths == 0, lengths, self.lengths.lerp(lengths, 0.05))
         )
-        share = self.config.adversarial_weight * min(1.0, self.images / _RAMP)
-        share = share * self.lengths[0] / self.lengths[1].clamp_min(1e-12)
+        weight = self.config.adversarial_weight * min(1.0, self.images / _RAMP)
+        share = weight * self.lengths[0] / self.lengths[1].clamp_min(1e-12)
         return {"energy_distance": distance, **losses}, gradient + share * adverse
 
     def _update_discriminator(
