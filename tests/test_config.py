@@ -87,6 +87,7 @@ PUBLISHED_CHANGES = {
 OWN_DEFAULTS = {
     "frame_texture": True,
     "frame_blocks": 2,
+    "adversarial_weight": 0.25,
     "code_information_weight": 0.001,
     "final_rate_share": 0.1,
     "average_share": 0.05,
@@ -152,9 +153,9 @@ def test_frames_contradict(changes: dict[str, Any], message: str) -> None:
 
 
 def test_an_unknown_preset_names_the_nearest_one() -> None:
-    assert configs.preset_names() == ("mel_prog_hires", "fast", "quick_test", "tiny")
+    assert configs.preset_names() == ("mel_prog_hires", "fast", "hifi", "quick_test", "tiny")
     with rejects(
-        "preset='quick': must be one of mel_prog_hires, fast, quick_test, tiny. "
+        "preset='quick': must be one of mel_prog_hires, fast, hifi, quick_test, tiny. "
         "Did you mean quick_test?"
     ):
         preset("quick")

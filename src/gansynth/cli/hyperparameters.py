@@ -15,6 +15,7 @@ from gansynth.errors import ConfigError
 PRESETS = {
     "mel_prog_hires": "the published recipe: days on a large GPU",
     "fast": "an autoencoder of frames: an hour or two on a laptop",
+    "hifi": "44.1 kHz, against a discriminator: hours; begins with a model of fast (--from)",
     "quick_test": "the original's defaults, to see that everything works",
     "tiny": "13 thousand weights: the whole way in minutes",
 }

@@ -35,11 +35,13 @@ from gansynth.spectral.normalizers import Normalizer, make_normalizer
 from gansynth.spectral.representation import Representation
 from gansynth.spectral.transform import waves_to_stfts, wrap_phase
 from gansynth.spectral.wideband import Maps
+from gansynth.tensors import State
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
+from gansynth.training.losses import Losses
 from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
-from gansynth.training.trainer import Losses, Optimizer, State, Trainer, seeded
+from gansynth.training.trainer import Optimizer, Trainer, seeded
 
 _ROW_NOTES = 16  # of each pitch, for its mean row
 _WARM_UP = 50  # steps
