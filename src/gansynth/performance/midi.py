@@ -40,7 +40,7 @@ class Score:
 
     Attributes
     ----------
-    notes : tuple of Note
+    notes : tuple of ScoreNote
     drums : int
         Notes of drums, which are left out.
     unfinished : int

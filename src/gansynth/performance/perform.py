@@ -51,7 +51,7 @@ class Plan:
 
     Attributes
     ----------
-    notes : tuple of Note
+    notes : tuple of ScoreNote
         The notes that will sound, in order, with the pitches they will have.
     duration : float
         Seconds until the last of them ends.

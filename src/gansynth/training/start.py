@@ -331,7 +331,7 @@ class _Setup(ExitStack):
             return
         count = min(self.config.normalizer_num_examples, len(self.dataset))
         self.say(f"measuring {kind} on {count} notes")
-        order = self._draws().notes(0, count)
+        order = self._sampler().notes(0, count)
         values = measure_constants(
             kind, measured_range(self.dataset, order), self.config.normalizer_margin
         )
@@ -359,12 +359,12 @@ class _Setup(ExitStack):
         origin = origin | {name: training[name] for name in CONDITIONS if name in training}
         return run_training(
             Training(
-                trainer, self.dataset, self._draws(), self.processes, self.options, self.run,
+                trainer, self.dataset, self._sampler(), self.processes, self.options, self.run,
                 self.constants, origin,
             )
         )  # fmt: skip
 
-    def _draws(self) -> BatchSampler:
+    def _sampler(self) -> BatchSampler:
         counts = tuple(self.chosen.pitch_counts.values())
         size = self.config.latent_vector_size
         return BatchSampler(self.options.seed, len(self.dataset), counts, size)
