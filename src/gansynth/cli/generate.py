@@ -21,7 +21,6 @@ from gansynth.cli.request import (
 )
 from gansynth.cli.runner import MAX_NOTES, warn
 from gansynth.errors import InputError
-from gansynth.model.peek import pitches_in_file
 from gansynth.performance.choices import MODULATIONS, OUT_OF_RANGE, SUSTAIN
 from gansynth.pitches import check_known, parse_pitches
 
@@ -181,8 +180,11 @@ def generate(**options: Any) -> None:
     request = Request(**options, arrangement=arrangement)
     check_combination(request, given)
     pitches = parse_pitches(",".join(request.pitches)) if request.pitches else []
-    if not (request.recall or request.instruments) and (known := pitches_in_file(request.model)):
-        check_known(pitches, known)  # before torch is loaded
+    if not (request.recall or request.instruments):
+        from gansynth.model.peek import pitches_in_file
+
+        if known := pitches_in_file(request.model):
+            check_known(pitches, known)  # before torch is loaded
 
     recall = read_recorded(request)
     if recall is not None:

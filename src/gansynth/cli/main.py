@@ -43,9 +43,9 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from gansynth.config import did_you_mean
-
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from gansynth.config import did_you_mean  # not for every command: it takes a while
+
             ctx.fail(
                 f"command={args[0]!r}: there is no such command.{did_you_mean(args[0], _COMMANDS)}"
             )
