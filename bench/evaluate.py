@@ -36,6 +36,7 @@ from bench.evaluate_worker import (
 )
 from bench.timing import machine, medians
 from bench.train_worker import PITCHES
+from gansynth.audio.pitch import estimate_pitches
 from gansynth.config import Config
 from gansynth.evaluation.comparison import Comparison
 from gansynth.evaluation.listeners.features import CREPE_NOTES, MUSIC_NOTES, FeatureExtractor
@@ -43,7 +44,7 @@ from gansynth.evaluation.listeners.log_mel import PooledLogMel
 from gansynth.evaluation.listeners.music_embedding import MusicEmbedding, music_embedding_available
 from gansynth.evaluation.listeners.note_features import SHORTEST_NOTE
 from gansynth.evaluation.listeners.note_features import features as note_features
-from gansynth.evaluation.listeners.pitch_estimators import Crepe, crepe_available, yin_pitches
+from gansynth.evaluation.listeners.pitch_estimators import Crepe, crepe_available
 from gansynth.evaluation.listeners.steadiness import steps
 from gansynth.evaluation.metrics.frechet import Gaussian, frechet_distance
 from gansynth.evaluation.metrics.manifold import manifold_metrics
@@ -114,7 +115,7 @@ def bench_judges(config: Config, notes: int, runs: int) -> list[str]:
         ),
         "pitch classifier": partial(classifier, sound),
         "log-mel spectrogram": partial(log_mel, sound),
-        "YIN": partial(yin_pitches, waves, rate),
+        "YIN": partial(estimate_pitches, waves, rate),
         "steadiness": partial(steps, sound, log_mel.n_fft),
         "faults": partial(note_facts, waves),
     }

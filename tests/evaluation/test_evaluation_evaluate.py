@@ -32,7 +32,7 @@ from gansynth.data.store import NOTES, open_notes
 from gansynth.errors import InputError, ModelError, OutputError
 from gansynth.evaluation.evaluate import evaluate
 from gansynth.evaluation.listeners import pitch_estimators
-from gansynth.evaluation.listeners.features import resample
+from gansynth.evaluation.listeners.features import resample_notes
 from gansynth.evaluation.plan import EvaluateOptions
 from gansynth.evaluation.report.document import Report, Row
 from gansynth.evaluation.report.measures import KEYS
@@ -140,7 +140,7 @@ def test_rows_tell_how_surely_they_are_told_from_real_notes(
     groups of features, and what is missing is said.
     """
     waves, pitches = instruments(0, TRAINING)
-    copies = write_wavs(tmp_path / "copies", resample(waves, RATE, 24_000), pitches, 24_000)
+    copies = write_wavs(tmp_path / "copies", resample_notes(waves, RATE, 24_000), pitches, 24_000)
     report = quick(
         data, tmp_path / "out", {"untrained": synth()}, wavs=[copies],
         options=replace(QUICK, two_sample=True),

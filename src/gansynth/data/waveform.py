@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.audio.reading import mono
+from gansynth.audio.resampling import resample
 from gansynth.data.note import Sound
 from gansynth.pcm import FULL_SCALE
 
@@ -35,10 +36,7 @@ def to_waveform(
     else:
         scale = np.float32(FULL_SCALE if data.dtype == np.int16 else 1)
         wave = mono(data.astype(np.float32) / scale)
-        if sound.sample_rate != sample_rate:
-            import soxr
-
-            wave = soxr.resample(wave, sound.sample_rate, sample_rate, quality="HQ")
+        wave = resample(wave, sound.sample_rate, sample_rate)
         rounded = np.rint(wave[:samples] * np.float32(FULL_SCALE))
         clipped = int(np.count_nonzero(np.abs(rounded) > FULL_SCALE))
         steps = np.clip(rounded, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

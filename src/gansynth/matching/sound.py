@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gansynth.audio.pitch import estimate_pitch, level_blocks
 from gansynth.audio.reading import read_audio
+from gansynth.audio.resampling import resample
 from gansynth.errors import InputError
 from gansynth.files import PathLike
 from gansynth.pcm import FULL_SCALE
@@ -130,7 +131,7 @@ def fit_note(
     shift = nearest - heard if abs(nearest - heard) > _IN_TUNE else 0.0
     speed = 2 ** (shift / 12)
     needed = math.ceil((note_samples / model_rate + _MARGIN) * speed * sample_rate)
-    tuned = _resampled(wave[:needed], sample_rate * speed, model_rate)
+    tuned = resample(wave[:needed], sample_rate * speed, model_rate, "VHQ")
     # A sound that has died away is followed by silence; nobody knows what follows one cut off.
     died_away = end < len(wave) - _LEFT_ALONE * sample_rate
     samples = note_samples if died_away else min(len(tuned), note_samples)
@@ -183,15 +184,6 @@ def _fundamental(wave: Floats, sample_rate: int, pitch: float) -> float:
     near = (np.arange(1, count + 1)[:, None] + [-0.25, 0.25]) * step
     partials = [power[round(low) : round(high) + 1].sum() for low, high in near]
     return float(partials[0] / max(max(partials), 1e-30))
-
-
-def _resampled(wave: Floats, rate_in: float, rate_out: int) -> Floats:
-    if rate_in == rate_out:
-        return wave
-    import soxr
-
-    resampled: Floats = soxr.resample(wave, rate_in, rate_out, quality="VHQ")
-    return resampled
 
 
 def short_name(path: PathLike) -> str:

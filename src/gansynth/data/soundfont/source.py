@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.audio.resampling import resample
 from gansynth.data.labels import wrong_labels
 from gansynth.data.note import Broken, Dropped, Note, Sound, printable
 from gansynth.data.soundfont.engines import GAIN, Engine, find_engine, whole_blocks
@@ -222,11 +223,7 @@ class SoundFontSource:
         try:
             for wave, note in zip(waves, notes, strict=True):
                 sound = player.render(note.payload.key, note.velocity, held, length)
-                if rate != self._sample_rate:
-                    import soxr
-
-                    sound = soxr.resample(sound, rate, self._sample_rate, quality="HQ")
-                part = sound[: len(wave)]
+                part = resample(sound, rate, self._sample_rate)[: len(wave)]
                 wave[: len(part)] = part
         finally:
             player.close()

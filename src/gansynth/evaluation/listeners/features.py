@@ -16,11 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gansynth.audio.pitch import estimate_pitches
+from gansynth.audio.resampling import resample
 from gansynth.evaluation.listeners.classifier import PitchClassifier
 from gansynth.evaluation.listeners.log_mel import PooledLogMel
 from gansynth.evaluation.listeners.music_embedding import MusicEmbedding
 from gansynth.evaluation.listeners.note_features import GROUPS, SHORTEST_NOTE, features
-from gansynth.evaluation.listeners.pitch_estimators import Crepe, yin_pitches
+from gansynth.evaluation.listeners.pitch_estimators import Crepe
 from gansynth.evaluation.listeners.steadiness import steps
 from gansynth.evaluation.metrics.sanity import note_facts
 from gansynth.evaluation.systems.base import WaveBatch
@@ -156,7 +158,7 @@ class FeatureExtractor:
         for waves, pitches in batches:
             facts = note_facts(waves)
             whole = waves if facts.finite.all() else np.where(facts.finite[:, None], waves, 0.0)
-            sound = resample(whole, rate, self.sample_rate)
+            sound = resample_notes(whole, rate, self.sample_rate)
             some = self._judge(np.ascontiguousarray(sound, np.float32))
             some["pitches"] = np.asarray(pitches, np.int64)
             if thoroughly:
@@ -188,7 +190,7 @@ class FeatureExtractor:
         with torch.inference_mode():
             magnitude, frequency = steps(torch.from_numpy(waves), self._n_fft)
         some: dict[str, NDArray[Any]] = {
-            "yin": yin_pitches(waves, self.sample_rate),
+            "yin": estimate_pitches(waves, self.sample_rate)[0],
             "magnitude_step": _array(magnitude),
             "frequency_step": _array(frequency),
         }
@@ -197,14 +199,12 @@ class FeatureExtractor:
         return some
 
 
-def resample(waves: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
+def resample_notes(waves: NDArray[np.float32], rate: int, wanted: int) -> NDArray[np.float32]:
     """Waves `[n, samples]` at another rate, as many seconds of them."""
     if rate == wanted:
         return waves
-    import soxr
-
     samples = round(waves.shape[1] * wanted / rate)
-    changed = [soxr.resample(wave, rate, wanted)[:samples] for wave in waves]
+    changed = [resample(wave, rate, wanted)[:samples] for wave in waves]
     return np.stack([np.pad(wave, (0, samples - len(wave))) for wave in changed])
 
 

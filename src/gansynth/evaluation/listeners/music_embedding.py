@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gansynth.audio.resampling import resample
 from gansynth.convert.tensorflow import Checkpoint
 from gansynth.errors import InputError, ModelError
 
@@ -97,7 +98,9 @@ class MusicEmbedding:
         if waves.ndim != 2:
             raise InputError(f"waves of shape {list(waves.shape)}: must be [notes, samples].")
         finite = waves.isfinite().all(dim=1, keepdim=True)
-        heard = _resampled(torch.where(finite, waves, 0), sample_rate).to(self.device)
+        # Channels last, as resampling takes them.
+        columns = torch.where(finite, waves, 0).T.cpu().numpy()
+        heard = torch.from_numpy(resample(columns, sample_rate, _RATE)).T.to(self.device)
         with torch.inference_mode():
             embeddings = self.network(self._log_mel(heard))
             return torch.where(finite.to(self.device), embeddings, math.nan)
@@ -185,15 +188,6 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 def _numbered(layer: str, number: int) -> str:
     return f"{layer}_{number}" if number else layer
-
-
-def _resampled(waves: Tensor, sample_rate: int) -> Tensor:
-    if sample_rate == _RATE:
-        return waves
-    import soxr
-
-    columns = waves.T.cpu().numpy()  # soxr takes channels last
-    return torch.from_numpy(soxr.resample(columns, sample_rate, _RATE)).T
 
 
 def _mel_bands() -> NDArray[np.float64]:

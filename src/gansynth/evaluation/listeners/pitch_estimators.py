@@ -26,7 +26,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from gansynth.audio.pitch import estimate_pitches, level_blocks
+from gansynth.audio.pitch import level_blocks
+from gansynth.audio.resampling import resample
 from gansynth.errors import InputError, ModelError
 from gansynth.pcm import FULL_SCALE
 
@@ -47,30 +48,6 @@ _SILENT = 1e-5  # root mean square of full scale, -100 dB
 _BATCH = 4  # notes at once
 
 Floats = NDArray[np.float64]
-
-
-def yin_pitches(waves: ArrayLike, sample_rate: int) -> Floats:
-    """Pitches that YIN hears.
-
-    Parameters
-    ----------
-    waves : float or int16 array [notes, samples]
-        Full scale 1 or 32768; a memory-mapped array is read in small batches.
-    sample_rate : int
-        Hz.
-
-    Returns
-    -------
-    float64 array [notes]
-        MIDI pitches with a fraction, 20 to 110; NaN for silence, noise and samples that aren't
-        finite.
-
-    Raises
-    ------
-    InputError
-        If the waves are no [notes, samples], or the rate isn't positive.
-    """
-    return estimate_pitches(waves, sample_rate)[0]
 
 
 def within_cents(estimates: ArrayLike, pitches: ArrayLike, cents: float = 50) -> NDArray[np.bool_]:
@@ -234,10 +211,7 @@ def _batches(
 
 def _frames(wave: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32] | None:
     """Normalised frames [_FRAMES, _FRAME] of the sounding part of one note; None for silence."""
-    if sample_rate != _RATE:
-        import soxr
-
-        wave = soxr.resample(wave, sample_rate, _RATE)
+    wave = resample(wave, sample_rate, _RATE)
     block = _FRAME // 4
     wave = np.pad(wave, (0, max(0, _FRAME - len(wave))))
     levels = level_blocks(wave[None], block)[0]

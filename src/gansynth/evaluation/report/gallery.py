@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.evaluation.comparison import Comparison
-from gansynth.evaluation.listeners.features import Features, resample
+from gansynth.evaluation.listeners.features import Features, resample_notes
 from gansynth.evaluation.report import pictures
 from gansynth.evaluation.report.folder import Picture
 from gansynth.evaluation.report.page import Clip
@@ -53,7 +53,7 @@ class Gallery:
             ]
             silence = np.zeros(real.data.samples, np.float32)
             drawn = [
-                silence if wave is None else resample(wave[None], rate, self.sample_rate)[0]
+                silence if wave is None else resample_notes(wave[None], rate, self.sample_rate)[0]
                 for wave in waves
             ]
             columns.append((system.name, drawn))
