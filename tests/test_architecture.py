@@ -20,8 +20,11 @@ def room_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Rooms that a file imports, at its top or in a function."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    """Rooms that a file imports, at its top or in a function, and not for its types alone."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for_types = [node for node in tree.body if isinstance(node, ast.If)]
+    tree.body = [node for node in tree.body if node not in for_types]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
