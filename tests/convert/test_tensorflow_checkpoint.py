@@ -370,7 +370,7 @@ def test_a_damaged_archive_is_refused(small: tuple[Path, Tensors]) -> None:
         archive.write_bytes(flipped(data, position))
         result = outcome(zipfile.Path(archive))
         if isinstance(result, str):
-            assert result.endswith("download or copy it again")
+            assert result.endswith("download or copy it again.")
             refused += 1
         else:
             assert same(result, tensors)
