@@ -185,20 +185,15 @@ def build(**options: Any) -> None:
     from gansynth.data.writer import check_target
 
     _check_combination(options)
-    words = options["source"]
+    shared = (
+        "sample_rate", "seconds", "pad", "family", "instrument", "split", "test_share", "seed",
+        "max_bad",
+    )  # fmt: skip
     wanted = BuildOptions(
-        sample_rate=options["sample_rate"],
-        seconds=options["seconds"],
-        pad=options["pad"],
         pitches=tuple(parse_pitches(options["pitches"])),
-        source=_sources(words),
-        family=options["family"],
-        instrument=options["instrument"],
+        source=_sources(options["source"]),
         velocity=options["velocity"] or (),
-        split=options["split"],
-        test_share=options["test_share"],
-        seed=options["seed"],
-        max_bad=options["max_bad"],
+        **{name: options[name] for name in shared},
     )
     names = ("engine", "manifest", "estimate_pitch", "min_confidence", "middle_c")
     extra = SourceOptions(**{name: options[name] for name in names})

@@ -125,16 +125,8 @@ def evaluate(**options: Any) -> None:
         raise InputError(f"cache={options['cache']!r}: doesn't go with --no-cache; leave one out.")
     through = _DATA_TYPES if "all" in options["through"] else options["through"]
     names = (
-        "notes",
-        "seeds",
-        "seed",
-        "split",
-        "bins",
-        "extrapolate",
-        "crepe",
-        "musicnn",
-        "two_sample",
-    )
+        "notes", "seeds", "seed", "split", "bins", "extrapolate", "crepe", "musicnn", "two_sample",
+    )  # fmt: skip
     wanted = EvaluateOptions(through=tuple(through), **{name: options[name] for name in names})
     for place, path in enumerate(options["models"]):
         if path in options["models"][:place]:
@@ -182,7 +174,7 @@ def _name(path: str, taken: dict[str, Any]) -> str:
 def train_classifier(data: str, output: str, force: bool, **options: Any) -> None:
     """Train the pitch classifier that evaluations rest on, on the training split of DATA.
 
-    Needed for other pitches or another sample rate than the classifier that ships with gansynth.
+    Needed for other pitches or another sample rate than those of the bundled classifier.
     Numbers compare only between evaluations by one classifier. Stopped at any moment, the same
     command goes on.
     """
