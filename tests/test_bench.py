@@ -231,7 +231,7 @@ def test_a_step_without_a_hand_made_part_has_the_same_losses(part: str, stage: i
 def test_parts_of_a_step_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     kernels.bench([0], quick=True)
     lines = capsys.readouterr().out.splitlines()
-    assert "| rectified convolutions | pixel norm | held weights | Adam |" in "\n".join(lines)
+    assert "| rectified convolutions | held weights | Adam |" in "\n".join(lines)
     assert lines[-1].startswith("| 0 | ")
     assert lines[-1].count("|") == 5 + len(kernels.PARTS)
 
