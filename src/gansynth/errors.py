@@ -13,7 +13,7 @@ class GansynthError(Exception):
 
     def __str__(self) -> str:
         text = super().__str__()
-        return text if text.endswith((".", "?", "…")) else f"{text}."
+        return text if not text or text.endswith((".", "?", "…")) else f"{text}."
 
     @property
     def reason(self) -> str:
