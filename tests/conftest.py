@@ -26,6 +26,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A suite started in the background inherits Ctrl-C as ignored, and so would the commands it stops.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Tests pull no plugs, and a busy disk would make each wait.
+os.fsync = lambda file: None  # type: ignore[assignment]
+
 # The same examples on every run, so that a failure is the code's and not the day's.
 settings.register_profile("seeded", derandomize=True)
 settings.load_profile("seeded")

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from gansynth.errors import OutputError
-from gansynth.files import atomic_path, remove_leftovers, staged_folder
+from gansynth.files import atomic_path, remove_leftovers, staged_folder, write_text
 
 
 def test_staged_files_appear_together_in_new_folders(tmp_path: Path) -> None:
     with staged_folder(tmp_path / "a" / "b") as stage:
         (stage / "x.txt").write_text("x")
         (stage / "y.txt").write_text("y")
-        assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == [stage.name]
+        assert not (tmp_path / "a" / "b").exists()
     assert sorted(p.name for p in (tmp_path / "a" / "b").iterdir()) == ["x.txt", "y.txt"]
 
 
@@ -52,17 +52,32 @@ def test_a_taken_name_keeps_all_files_away(tmp_path: Path) -> None:
     assert (tmp_path / "y.txt").read_text() == "precious"
 
 
-def test_links_are_followed(tmp_path: Path) -> None:
+def test_a_link_that_is_named_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_text(tmp_path / "link.txt", "new", overwrite=True)
+    with staged_folder(tmp_path / "link") as stage:
+        (stage / "x.txt").write_text("x")
+    assert (tmp_path / "real.txt").read_text() == "new"
+    assert (tmp_path / "real" / "x.txt").read_text() == "x"
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_link_among_the_files_of_a_folder_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "real.txt").write_text("old")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x.txt").symlink_to(tmp_path / "real.txt")
     with staged_folder(tmp_path / "out", overwrite=True) as stage:
         (stage / "x.txt").write_text("new")
-    assert (tmp_path / "real.txt").read_text() == "new"
-    assert (tmp_path / "out" / "x.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "old"
+    assert (tmp_path / "out" / "x.txt").read_text() == "new"
+    assert not (tmp_path / "out" / "x.txt").is_symlink()
 
 
-def test_a_durable_file_is_on_the_disk_before_it_has_its_name(
+def test_a_file_is_on_the_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -74,7 +89,7 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(
         fsync(file)
 
     monkeypatch.setattr(os, "fsync", watched)
-    with atomic_path(target, durable=True) as temporary:
+    with atomic_path(target) as temporary:
         temporary.write_text("x")
     assert seen[0] is False
     assert seen[1:] in ([True], [])  # the folder, where folders can be waited for
@@ -85,11 +100,12 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path
     names = [".0123456789abcdef.part", ".tmpA1b2C3", ".hidden", ".tmp", "x.part", "x.txt"]
     for name in names:
         (tmp_path / name).write_text("x")
-    (tmp_path / ".fedcba9876543210.part").mkdir()
+    (tmp_path / ".x.txt.part" / "new").mkdir(parents=True)
+    (tmp_path / ".x.txt.part" / "lock").touch()
+    (tmp_path / ".mine.part").mkdir()
+    (tmp_path / ".mine.part" / "x.txt").touch()
     remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".fedcba9876543210.part", *sorted(names[2:]),
-    ]  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".mine.part", *names[2:]])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
@@ -134,7 +150,7 @@ def render(model: Path, out: Path) -> subprocess.Popen[str]:
 def wait_for(folder: Path, name: str) -> None:
     """Wait for a note; notes appear batch by batch in a folder that isn't in its place yet."""
     deadline = time.monotonic() + 60
-    while not list(folder.glob(f"out/.*/{name}")):
+    while not list(folder.glob(f".out.*/new/{name}")):
         assert time.monotonic() < deadline, f"{name} never came"
         time.sleep(0.05)
 

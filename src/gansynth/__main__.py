@@ -1,5 +1,5 @@
 """`python -m gansynth` is the `gansynth` command."""
 
-from gansynth.cli.main import main
+from gansynth.cli.start import main
 
 main()

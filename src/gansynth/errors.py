@@ -43,3 +43,7 @@ class TrainingError(GansynthError):
 
 class OutputError(GansynthError):
     """A result can't be written: the place is taken, not writable, or the disk is full."""
+
+
+class InUseError(OutputError):
+    """Another process is writing the same result at this time."""

@@ -4,15 +4,15 @@ import errno
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from gansynth.errors import InputError, OutputError
+from gansynth.errors import InputError, InUseError, OutputError
+from gansynth.locks import BusyError
+from gansynth.staging import Stage, is_staged, remove_dead, stage_name
 
 PathLike = str | os.PathLike[str]
 
@@ -61,7 +61,7 @@ def check_writable(path: PathLike, *, overwrite: bool = False) -> Path:
     if mode and not stat.S_ISREG(mode):
         raise OutputError(f"{shown}: is a device or a pipe, not a plain file; use a file name")
     if mode and not overwrite:
-        raise OutputError(f"{shown}: exists already; use --force / overwrite=True or another name")
+        raise _taken(given)
     if not target.parent.is_dir():
         raise OutputError(f"{shown}: {folder} is missing; create it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
@@ -70,61 +70,57 @@ def check_writable(path: PathLike, *, overwrite: bool = False) -> Path:
 
 
 @contextmanager
-def atomic_path(
-    path: PathLike, *, overwrite: bool = False, durable: bool = False
-) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what the body writes there becomes `path` at the end.
+def atomic_path(path: PathLike, *, overwrite: bool = False, follow: bool = True) -> Iterator[Path]:
+    """Give a temporary path; what the body writes there becomes `path` at the end.
 
-    If the body raises, the temporary file is removed and `path` stays as it was. A symbolic link
-    is followed. `durable` waits until the disk has it all, so that the promise outlives a power
-    failure too. Raises `OutputError` as `check_writable` does, and for an `OSError` of the body,
-    which is taken for a failed write (disk full, quota…).
+    If the body raises, nothing is left and `path` stays as it was. All of it is on the disk when
+    this ends, so the promise outlives a power failure too. A symbolic link is followed, or replaced
+    where `follow` is false. Raises `OutputError` as `check_writable` does, if another process
+    writes the same file at this time, and for an `OSError` of the body, which is taken for a failed
+    write (disk full, quota…).
     """
     check_writable(path, overwrite=overwrite)
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    target = Path(os.path.realpath(path)) if follow else as_path(path)
+    shown = f"path={str(path)!r}"
     try:
-        try:
-            yield temporary
-            check_writable(path, overwrite=overwrite)  # the name may have been taken meanwhile
-            os.chmod(temporary, _usual_mode())  # some libraries write for the owner alone
-            if durable:
-                with open(temporary, "r+b") as file:
-                    os.fsync(file)
-            os.replace(temporary, target)
-            if durable:
-                _sync_folder(target.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+        if is_staged(target):  # one of several; it gets its name with the others
+            with _removed_if_failed(target):
+                yield target
+            return
+        with Stage(target.with_name(stage_name(target.name))) as stage:
+            yield stage.new / target.name
+            stage.publish_file(target.name, target, overwrite=overwrite)
+    except BusyError as error:
+        raise InUseError(
+            f"{shown}: another process is writing it now{error.holder}; wait for its end, or use "
+            "another name"
+        ) from None
+    except FileExistsError as error:
+        check_writable(path, overwrite=overwrite)  # the name was taken meanwhile
+        raise _cannot_write(shown, error) from error
     except OSError as error:
-        raise OutputError(
-            f"path={str(path)!r}: can't be written: {reason(error)}; nothing was left behind"
-        ) from error
+        raise _cannot_write(shown, error) from error
+
+
+@contextmanager
+def _removed_if_failed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _cannot_write(shown: str, error: OSError) -> OutputError:
+    return OutputError(f"{shown}: can't be written: {reason(error)}; nothing was left behind")
 
 
 def remove_leftovers(folder: PathLike) -> None:
-    """Remove temporary files of writers that were killed; nobody may be writing there now."""
+    """Remove what killed writers left in a folder; nobody may be writing there now."""
     for path in as_path(folder).glob(".*"):
         if _LEFTOVER.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a folder's new names last; systems that can't are left to do it in their own time."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-
-
-@lru_cache(maxsize=1)
-def _usual_mode() -> int:
-    """Permissions that a new file has by default (the mask can only be read by setting it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    remove_dead(as_path(folder))
 
 
 def missing_folders(folder: Path) -> list[Path]:
@@ -145,54 +141,85 @@ def check_entries(folder: Path, names: Iterable[str], *, overwrite: bool = False
 
 
 @contextmanager
-def staged_folder(folder: PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+def staged_folder(
+    folder: PathLike, *, name: str | None = None, overwrite: bool = False
+) -> Iterator[Path]:
     """Give a temporary folder; the files that the body puts there appear in `folder` together.
 
     `folder` is made if it is missing, and the folders above it too. Files may lie in folders of
-    their own. If the body raises, nothing of it is left, and what was in `folder` stays. Symbolic
-    links are followed. Raises `OutputError` for a file that exists already (unless `overwrite`),
-    and for an `OSError` of the body, as `atomic_path` does.
+    their own. If the body raises, nothing of it is left, and what was in `folder` stays. A link to
+    a folder is followed, links to files in it are replaced. `name` is what the files are called: of
+    two processes that write the same at the same time, the second is refused. Raises `OutputError`
+    for that, for a file that exists already (unless `overwrite`), and for an `OSError` of the body,
+    as `atomic_path` does.
     """
     target = as_path(folder)
+    shown = f"folder={str(folder)!r}"
+    name = name or secrets.token_hex(8)
     made = missing_folders(target)
-    added: list[Path] = []
+    new: Path | None = None
     done = False
-    stage = target / f".{secrets.token_hex(8)}.part"
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        stage.mkdir()
-        yield stage
-        for inner in sorted(path for path in stage.rglob("*") if path.is_dir()):
-            made += missing_folders(target / inner.relative_to(stage))
-            (target / inner.relative_to(stage)).mkdir(exist_ok=True)
-        files = sorted(path for path in stage.rglob("*") if path.is_file())
-        for file in files:
-            check_writable(target / file.relative_to(stage), overwrite=overwrite)
-        for file in files:
-            final = Path(os.path.realpath(target / file.relative_to(stage)))
-            added += [] if final.exists() else [final]
-            os.replace(file, final)
+        real = Path(os.path.realpath(target))
+        is_new = not real.is_dir()
+        real.parent.mkdir(parents=True, exist_ok=True)
+        place = real.parent if is_new else real
+        place /= stage_name(f"{real.name}.{name}" if is_new else name)
+        remove_dead(real.parent)  # left there when the folder was new
+        with Stage(place) as stage:
+            new = stage.new
+            yield new
+            if not (is_new and _published(stage, real)):
+                stage.publish_into(real, overwrite=overwrite)
         done = True
     except OutputError as error:  # in the names that the user knows
-        raise OutputError(str(error).replace(str(stage), str(target))) from error
+        raise OutputError(str(error).replace(str(new), str(target))) from error
+    except BusyError as error:
+        raise InUseError(
+            f"{shown}: another process is writing {name!r} there now{error.holder}; wait for its "
+            "end, or choose another name"
+        ) from None
+    except FileExistsError as error:
+        if error.filename == target.name:  # a file, made where the folder was to be
+            raise OutputError(f"{shown}: is a file, not a folder; choose another place") from None
+        raise _taken(target / str(error.filename)) from None
+    except IsADirectoryError as error:
+        raise OutputError(
+            f"path={str(target / str(error.filename))!r}: is a folder; use another name"
+        ) from None
     except OSError as error:
         raise OutputError(
-            f"folder={str(folder)!r}: can't be written: {reason(error)}; nothing was added"
+            f"{shown}: can't be written: {reason(error)}; nothing was added"
         ) from error
     finally:
         if not done:
-            for file in added:
-                file.unlink(missing_ok=True)
-        shutil.rmtree(stage, ignore_errors=True)
-        if not done:
-            _remove_while_empty(made)
+            remove_while_empty(made)
 
 
-def _remove_while_empty(folders: list[Path]) -> None:
+def _published(stage: Stage, folder: Path) -> bool:
+    """Whether all of a stage became a new folder; not if somebody has made one meanwhile."""
+    try:
+        stage.publish_folder(folder)
+    except FileExistsError:
+        if folder.is_dir():
+            return False
+        raise
+    return True
+
+
+def _taken(path: Path) -> OutputError:
+    return OutputError(
+        f"path={str(path)!r}: exists already; use --force / overwrite=True or another name"
+    )
+
+
+def remove_while_empty(folders: list[Path]) -> None:
     """Remove folders, the deepest (last) first, up to one that somebody else uses by now."""
     for folder in reversed(folders):
         try:
             folder.rmdir()
+        except FileNotFoundError:
+            continue
         except OSError:
             return
 

@@ -10,8 +10,6 @@ import weakref
 from contextlib import suppress
 from datetime import datetime
 
-from gansynth.files import PathLike
-
 
 class BusyError(Exception):
     """Another process holds the lock; `holder` says which, in brackets, where it is known."""
@@ -37,9 +35,12 @@ class Lock:
         If the file can't be opened or made.
     """
 
-    def __init__(self, path: PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.missing: str | None = None
-        self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._path = path
+        # Not through a link: what it points to is nobody's to write to.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        self._file: int | None = os.open(path, flags, 0o666)
         _open_locks.add(self)
         try:
             _lock_file(self._file)
@@ -55,6 +56,15 @@ class Lock:
             "since": datetime.now().strftime("%Y-%m-%d %H:%M:%S"),
         }
         self._write(json.dumps(myself))
+
+    def is_in_place(self) -> bool:
+        """Whether the file that is locked still has its name; its last holder may remove it."""
+        try:
+            return self._file is not None and os.path.samestat(
+                os.fstat(self._file), os.lstat(self._path)
+            )
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Let go; the file stays, since removing it could free a lock just taken by another."""

@@ -29,7 +29,7 @@ def write_tensors(
     metadata: Mapping[str, str],
     *,
     overwrite: bool = False,
-    durable: bool = False,
+    follow: bool = True,
 ) -> None:
     """Write tensors and metadata.
 
@@ -40,7 +40,7 @@ def write_tensors(
 
     # Not by save_file: that makes temporary files of its own, which a killed process leaves.
     data = save({n: t.contiguous() for n, t in tensors.items()}, dict(metadata))
-    with atomic_path(path, overwrite=overwrite, durable=durable) as temporary:
+    with atomic_path(path, overwrite=overwrite, follow=follow) as temporary:
         Path(temporary).write_bytes(data)
 
 

@@ -1,5 +1,5 @@
 """`python -m gansynth.cli`, which `torchrun -m gansynth.cli` starts in every process."""
 
-from gansynth.cli.main import main
+from gansynth.cli.start import main
 
 main()

@@ -133,7 +133,7 @@ def _write(output: Path, instrument: Any, wave: Any, sample_rate: int, force: bo
     from gansynth.performance.instrument import write_instrument
 
     sound = output.with_suffix(".wav")
-    with staged_folder(output.parent, overwrite=force) as stage:
+    with staged_folder(output.parent, name=output.stem, overwrite=force) as stage:
         write_instrument(stage / output.name, instrument)
         write_audio(stage / sound.name, wave, sample_rate)
     return [output, sound]

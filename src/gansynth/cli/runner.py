@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -24,31 +25,58 @@ def run(command: click.Command) -> NoReturn:
     """Run a command with the process's arguments, and exit."""
     set_wait_policy()
     keep_freed_memory()
-    # Being told to end cleans up just as Ctrl-C does; what `nohup` or `&` ignores stays ignored.
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+    came = _note_signals()
     try:
         sys.exit(command.main(standalone_mode=False) or 0)
-    except GansynthError as error:
+    except (click.Abort, KeyboardInterrupt):
+        _end_stopped()
+    except Exception as error:
+        # An interrupt inside a library's callback comes out as that library's error.
+        if came:
+            _end_stopped()
+        _end_failed(error)
+
+
+def _note_signals() -> list[int]:
+    """Be told to end as Ctrl-C tells it, which cleans up; returns the signals that came so far.
+
+    What `nohup` or `&` ignores stays ignored.
+    """
+    came: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
+    return came
+
+
+def _end_stopped() -> NoReturn:
+    click.echo("stopped; nothing was written", err=True)
+    sys.exit(130)
+
+
+def _end_failed(error: Exception) -> NoReturn:
+    """Say what went wrong; errors that nobody expected are raised again."""
+    if isinstance(error, GansynthError):
         # Of several processes that train together, one says what is wrong.
         if os.environ.get("RANK", "0") == "0":
             click.echo(f"error: {as_typed(str(error))}", err=True)
-        sys.exit(2)
-    except click.ClickException as error:
+    elif isinstance(error, click.ClickException):
         error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; nothing was written", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
+    elif isinstance(error, BrokenPipeError):
         # Whoever read our output has gone; keep the interpreter's last flush from failing too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
+    elif isinstance(error, OSError):
         click.echo(f"error: {(error.strerror or str(error)).rstrip('.')}.", err=True)
-        sys.exit(2)
+    else:
+        raise error
+    sys.exit(2)
 
 
 def warn(lines: list[str]) -> None:

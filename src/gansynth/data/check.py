@@ -149,7 +149,7 @@ def check_notes(
     size = max(1, _BATCH // notes.samples)
     digest = hashlib.sha256()
     for start in range(0, len(notes.records), size):
-        waves = np.ascontiguousarray(notes.waveforms[start : start + size])
+        waves = notes.waveforms[start : start + size]
         digest.update(waves.data)
         check.batch(start, waves)
         if progress is not None:

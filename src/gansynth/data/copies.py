@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.data.waveform_file import WaveformFile
+
 _WIDTH = 64
 _CANDIDATE = 0.99  # cosine of two sketches
 _SAME = 0.999  # correlation of two notes
@@ -49,7 +51,7 @@ def _signs(count: int) -> NDArray[np.float32]:
 
 
 def find_copies(
-    waveforms: Waves,
+    waveforms: Waves | WaveformFile,
     pitches: Sequence[int],
     digests: Sequence[bytes],
     sketches: NDArray[np.float32],
@@ -78,7 +80,7 @@ def find_copies(
 
 
 def _scaled_copies(
-    waveforms: Waves, rows: NDArray[np.int64], sketches: NDArray[np.float32]
+    waveforms: Waves | WaveformFile, rows: NDArray[np.int64], sketches: NDArray[np.float32]
 ) -> list[Copy]:
     """Copies at another level among some rows."""
     copies: list[Copy] = []

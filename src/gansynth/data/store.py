@@ -1,7 +1,7 @@
-"""The prepared folder: one record a note, int16 waveforms in one memory-mappable file, a summary.
+"""The prepared folder: one record a note, int16 waveforms in one file, a summary.
 
     notes.jsonl      one JSON object a line; line i describes waveform i
-    waveforms.npy    int16 [notes, samples], full scale 32768
+    waveforms.npy    int16 [notes, samples], full scale 32768, read by position
     summary.json     what was kept and dropped, and why; written last: without it nothing is there
 
 This is the reading side; `data.writer` writes. Only numpy and the standard library are needed
@@ -14,7 +14,9 @@ import ast
 import json
 import os
 import shlex
+import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
@@ -25,16 +27,20 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.data.waveform_file import WaveformFile
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path
+from gansynth.staging import is_unfinished, settle
 
 DATASET_FORMAT = 1
 NOTES, WAVEFORMS, SUMMARY = "notes.jsonl", "waveforms.npy", "summary.json"
+BUILDING = ".building"  # where new ones lie until they replace these
 SPLITS = ("train", "valid", "test")
 NPY_MAGIC = b"\x93NUMPY\x01\x00"  # .npy, version 1.0
 
 _BLOCK = 1 << 24  # bytes given at once
 _LARGEST_SUMMARY = 1 << 26
+_MOST_TRIES, _PUBLISHING = 50, 0.02  # seconds that several files may take to get their names
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +90,18 @@ class PreparedNotes:
     samples : int
         Samples of every waveform.
     records : list of NoteRecord
-    waveforms : np.memmap, int16 [notes, samples]
-        Full scale is 32768; nothing is read from disk before it is used.
+    waveforms : WaveformFile, int16 [notes, samples]
+        Full scale is 32768; indexing reads rows from the disk, `np.asarray` all of them.
     summary : dict
         summary.json as it stands.
     """
 
     def __init__(
-        self, path: Path, records: list[NoteRecord], waveforms: np.memmap, summary: dict[str, Any]
+        self,
+        path: Path,
+        records: list[NoteRecord],
+        waveforms: WaveformFile,
+        summary: dict[str, Any],
     ) -> None:
         self.path = path
         self.records = records
@@ -139,7 +149,7 @@ class PreparedNotes:
         """All waveforms in order, in memory, some rows at a time: int16 `[some, samples]`."""
         rows = max(1, _BLOCK // (2 * self.samples))
         for start in range(0, len(self), rows):
-            yield np.ascontiguousarray(self.waveforms[start : start + rows])
+            yield self.waveforms[start : start + rows]
 
 
 def is_prepared(path: PathLike) -> bool:
@@ -149,12 +159,55 @@ def is_prepared(path: PathLike) -> bool:
 
 
 def open_notes(path: PathLike) -> PreparedNotes:
-    """Open a prepared folder; the waveforms are mapped, not read.
+    """Open a prepared folder; the waveforms are read when they are used.
 
-    Raises `InputError` where a file is missing, damaged, of another version, or doesn't fit the
-    others.
+    Where a build was killed while its files got their names, this finishes it. Raises `InputError`
+    where a file is missing, damaged, of another version, or doesn't fit the others.
     """
     folder = as_path(path)
+    for _ in range(_MOST_TRIES):
+        finish_build(folder)
+        before = _identities(folder)
+        try:
+            notes = _open(folder)
+        except InputError:
+            if _identities(folder) == before:
+                raise
+            continue
+        if _identities(folder) == before:
+            return notes
+    _refuse(folder, "is being replaced all the time", "try again later")
+
+
+def finish_build(folder: Path) -> None:
+    """Finish what a build that was killed at the last moment left of a data set.
+
+    Raises `InputError` while another one gives its files their names.
+    """
+    stage = folder / BUILDING
+    for _ in range(_MOST_TRIES):
+        if not is_unfinished(stage):
+            return
+        settle(stage)
+        time.sleep(_PUBLISHING)
+    _refuse(
+        folder,
+        "is being replaced now, or that was interrupted and can't be finished from here",
+        "try again, as its owner",
+    )
+
+
+def _identities(folder: Path) -> list[tuple[int, int]]:
+    """Which files these are; others have other numbers."""
+    found = []
+    for name in (SUMMARY, NOTES, WAVEFORMS):
+        with suppress(OSError, ValueError):
+            state = os.stat(folder / name)
+            found.append((state.st_dev, state.st_ino))
+    return found
+
+
+def _open(folder: Path) -> PreparedNotes:
     if _is_raw(folder):
         command = f"gansynth dataset build {shlex.quote(str(folder))} -o {_name_for(folder)}"
         _refuse(
@@ -169,7 +222,7 @@ def open_notes(path: PathLike) -> PreparedNotes:
         _refuse(folder, f"{missing[0]} is missing, so no finished data set is here")
     summary = _read_summary(folder)
     records = _read_records(folder)
-    waveforms = _map_waveforms(folder)
+    waveforms = _open_waveforms(folder)
     shape = [summary["notes"], summary["samples"]]
     if [*waveforms.shape] != shape:
         _refuse(folder, f"{WAVEFORMS} is {[*waveforms.shape]}, but {SUMMARY} says {shape}")
@@ -272,7 +325,7 @@ def _fault(line: bytes) -> str | None:
     return None
 
 
-def _map_waveforms(folder: Path) -> np.memmap:
+def _open_waveforms(folder: Path) -> WaveformFile:
     place = folder / WAVEFORMS
     try:
         with open(place, "rb") as file:
@@ -298,4 +351,4 @@ def _map_waveforms(folder: Path) -> np.memmap:
     notes, samples = shape
     if min(shape) < 1 or length != 10 + size + 2 * notes * samples:
         _refuse(folder, f"{WAVEFORMS} has {length} bytes, which isn't what its header says")
-    return np.memmap(place, "<i2", "r", offset=10 + size, shape=(notes, samples))
+    return WaveformFile(place, 10 + size, (notes, samples))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.data.store import (
+    BUILDING,
     DATASET_FORMAT,
     NOTE_FIELDS,
     NOTES,
@@ -23,12 +23,13 @@ from gansynth.data.store import (
     SUMMARY,
     WAVEFORMS,
     NoteRecord,
+    finish_build,
 )
-from gansynth.errors import InputError, OutputError
-from gansynth.files import PathLike, as_path, missing_folders, reason
-from gansynth.locks import BusyError, Lock
+from gansynth.errors import InputError, InUseError, OutputError
+from gansynth.files import PathLike, as_path, missing_folders, reason, remove_while_empty
+from gansynth.locks import BusyError
+from gansynth.staging import Stage, remove_dead, stage_name
 
-_STAGE = ".building"  # inside the folder, which may be a mounted disk of its own
 _HEADER = 128  # bytes of the .npy header, rewritten when the number of notes is known
 
 
@@ -39,8 +40,9 @@ class NotesWriter:
         writer.add(record, waveform)    # as often as there are notes
         writer.publish(summary)
 
-    Everything lies in a hidden folder inside until then. A build that was killed leaves only that
-    one, and the next writer removes it. `OutputError` is raised for a folder that holds something
+    Everything lies in a hidden folder until then, beside a folder that is new and inside one that
+    is there, which may be a mounted disk of its own. A build that was killed leaves only that one,
+    and the next writer removes it. `OutputError` is raised for a folder that holds something
     already (unless `overwrite`, which replaces the three files and touches no others), for one
     that another process is writing at this time, and where the disk is full.
     """
@@ -54,24 +56,32 @@ class NotesWriter:
         self.overwrite = overwrite
         self.records: list[NoteRecord] = []
         self._facts: list[dict[str, Any]] = []
-        self._stage = self.folder / _STAGE
         self._digest = hashlib.sha256()
         self._made: list[Path] = []
-        self._lock: Lock | None = None
+        self._stage: Stage | None = None
         self._file: BinaryIO | None = None
-        self._owns_stage = self._publishing = False
+        self._is_new = False
 
     def __enter__(self) -> NotesWriter:
         check_target(self.folder, overwrite=self.overwrite)
         try:
             self._made = missing_folders(self.folder)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _clear_leftovers(self.folder)
-            self._stage.mkdir()
-            self._lock = _take_lock(self.folder)
-            self._owns_stage = True
-            self._file = open(self._stage / WAVEFORMS, "wb", buffering=1 << 20)
+            real = Path(os.path.realpath(self.folder))
+            self._is_new = not real.is_dir()
+            real.parent.mkdir(parents=True, exist_ok=True)
+            remove_dead(real.parent)  # left there when the folder was new
+            self._stage = Stage(
+                real.parent / stage_name(real.name) if self._is_new else real / BUILDING
+            )
+            check_target(self.folder, overwrite=self.overwrite)  # written meanwhile, or just now
+            self._file = open(self._stage.new / WAVEFORMS, "wb", buffering=1 << 20)
             self._file.write(bytes(_HEADER))
+        except BusyError as error:
+            self._clean()
+            raise InUseError(
+                f"folder={str(self.folder)!r}: another build is writing here now{error.holder}; "
+                "wait for its end, or choose another name"
+            ) from None
         except BaseException as error:
             self._clean()
             if isinstance(error, OSError):
@@ -108,7 +118,7 @@ class NotesWriter:
         `summary` holds JSON values; what this class knows (rate, counts, digest) is added in
         front. `splits` replaces the records' split, one for each note added.
         """
-        if self._file is None or not self.records:
+        if self._file is None or self._stage is None or not self.records:
             raise OutputError(f"folder={str(self.folder)!r}: there are no notes to publish")
         known = {
             "format_version": DATASET_FORMAT,
@@ -121,24 +131,27 @@ class NotesWriter:
         try:
             self._file.seek(0)
             self._file.write(_npy_header(len(self.records), self.samples))
-            _finish(self._file)
-            with open(self._stage / NOTES, "wb") as notes:
-                for line in _record_lines(self.records, self._facts, splits):
-                    notes.write(line)
-                _finish(notes)
-            with open(self._stage / SUMMARY, "wb") as file:
-                file.write(
-                    json.dumps(full, ensure_ascii=False, indent=2).encode("utf-8", "replace")
-                )
-                _finish(file)
-            check_target(self.folder, overwrite=self.overwrite)
-            # The summary goes first and comes last: without it nobody takes the folder for whole.
-            self._publishing = True
-            (self.folder / SUMMARY).unlink(missing_ok=True)
-            for name in (WAVEFORMS, NOTES, SUMMARY):
-                os.replace(self._stage / name, self.folder / name)
+            self._file.close()
+            with open(self._stage.new / NOTES, "wb") as notes:
+                notes.writelines(_record_lines(self.records, self._facts, splits))
+            text = json.dumps(full, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+            (self._stage.new / SUMMARY).write_bytes(text)
+            self._appear(self._stage, Path(os.path.realpath(self.folder)))
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
+
+    def _appear(self, stage: Stage, folder: Path) -> None:
+        if self._is_new:
+            try:
+                stage.publish_folder(folder)
+                return
+            except FileExistsError:  # made meanwhile
+                check_target(self.folder, overwrite=self.overwrite)
+        with suppress(FileExistsError):
+            stage.publish_into(folder, overwrite=self.overwrite)
+            return
+        check_target(self.folder, overwrite=self.overwrite)
+        raise OutputError(f"folder={str(self.folder)!r}: another process is writing here now")
 
     def __exit__(
         self,
@@ -150,29 +163,22 @@ class NotesWriter:
 
     def _clean(self) -> None:
         """Remove whatever isn't published."""
-        for file in (self._file, self._lock):
-            with suppress(OSError):  # a full disk again, while buffers are flushed
-                if file is not None:
-                    file.close()
-        self._file = self._lock = None
-        if self._publishing and not (self.folder / SUMMARY).exists():
-            for name in (NOTES, WAVEFORMS):
-                (self.folder / name).unlink(missing_ok=True)
-        if self._owns_stage:
-            shutil.rmtree(self._stage, ignore_errors=True)
-        for folder in reversed(self._made):
-            try:
-                folder.rmdir()
-            except OSError:
-                break
-        self._owns_stage = self._publishing = False
+        with suppress(OSError):  # a full disk again, while buffers are flushed
+            if self._file is not None:
+                self._file.close()
+        if self._stage is not None:
+            self._stage.close()
+        self._file = self._stage = None
+        remove_while_empty(self._made)
         self._made = []
 
 
 def check_target(folder: PathLike, *, overwrite: bool = False) -> None:
-    """Raise `OutputError` unless a data set can be written to `folder`; creates nothing."""
+    """Raise `OutputError` unless a data set can be written to `folder`; begins nothing there."""
     target = as_path(folder)
     shown = f"folder={str(target)!r}"
+    with suppress(InputError):  # another build's, which the writer tells of
+        finish_build(target)
     try:
         if target.exists() and not target.is_dir():
             raise OutputError(f"{shown}: is a file; choose a folder's name")
@@ -183,37 +189,13 @@ def check_target(folder: PathLike, *, overwrite: bool = False) -> None:
         raise _cannot_write(target, error) from error
     if not writable:
         raise OutputError(f"{shown}: {str(above)!r} is not writable; choose another place")
-    if _STAGE in there and SUMMARY not in there:  # killed while it was published
-        there -= {NOTES, WAVEFORMS}
-    there.discard(_STAGE)
+    there.discard(BUILDING)
     if there and not overwrite:
         what = "holds a data set" if SUMMARY in there else f"isn't empty ({min(there)})"
         raise OutputError(f"{shown}: {what}; use --force / overwrite=True or another name")
     for name in {NOTES, WAVEFORMS, SUMMARY} & there:
         if not (target / name).is_file():
             raise OutputError(f"{shown}: {name} in it is no file; choose another name")
-
-
-def _clear_leftovers(folder: Path) -> None:
-    """Remove what a killed build left behind."""
-    stage = folder / _STAGE
-    if not os.path.lexists(stage):
-        return
-    _take_lock(folder).close()
-    if not (folder / SUMMARY).exists():
-        for name in (NOTES, WAVEFORMS):
-            (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(stage)
-
-
-def _take_lock(folder: Path) -> Lock:
-    try:
-        return Lock(folder / _STAGE / "lock")
-    except BusyError as error:
-        raise OutputError(
-            f"folder={str(folder)!r}: another build is writing here now{error.holder}; wait for "
-            "its end, or choose another name"
-        ) from None
 
 
 def _cannot_write(folder: Path, error: OSError | ValueError) -> OutputError:
@@ -236,10 +218,3 @@ def _record_lines(
     for record, more, split in zip(records, facts, own if splits is None else splits, strict=True):
         values = more | {name: getattr(record, name) for name in NOTE_FIELDS} | {"split": split}
         yield json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-def _finish(file: BinaryIO) -> None:
-    """Close a file when all of it has reached the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()

@@ -124,7 +124,7 @@ def export_instrument(
     )
     source = f"model {instrument.model_sha256[:12]}"
     soundfont = soundfont_bytes(instrument.name, samples, rate, source)
-    with staged_folder(target, overwrite=overwrite) as stage:
+    with staged_folder(target, name=stem, overwrite=overwrite) as stage:
         for sample, file in zip(samples, files, strict=True):
             write_audio(stage / file, sample.wave, rate, bits=bits)
             if extension == ".wav":

@@ -168,8 +168,10 @@ def initial_model(config: Config, pitches: list[int], seed: int) -> Model:
     )
 
 
-def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> None:
-    """Write a model file, whole or not at all.
+def save_model(
+    path: str | Path, model: Model, *, overwrite: bool = False, follow: bool = True
+) -> None:
+    """Write a model file, whole or not at all; `follow` symbolic links, or replace them.
 
     Raises
     ------
@@ -196,7 +198,9 @@ def save_model(path: str | Path, model: Model, *, overwrite: bool = False) -> No
     for name in ("families", "velocities"):
         if values := getattr(model, name):
             metadata[name] = list(values)
-    write_tensors(path, tensors, {METADATA_KEY: json.dumps(metadata)}, overwrite=overwrite)
+    write_tensors(
+        path, tensors, {METADATA_KEY: json.dumps(metadata)}, overwrite=overwrite, follow=follow
+    )
 
 
 def read_model(path: str | Path) -> Model:

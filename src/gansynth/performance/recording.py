@@ -208,7 +208,7 @@ def record_notes(
     lines = []
     waves = synth.stream(latents, pitches, velocity)
     waves = counted(waves, len(stems), "Generating", progress and len(stems) > 1)
-    with staged_folder(folder, overwrite=overwrite) as stage:
+    with staged_folder(folder, name=stems[0], overwrite=overwrite) as stage:
         for stem, latent, pitch, wave in zip(stems, latents, pitches, waves, strict=True):
             sidecar = {
                 **origin,
@@ -246,7 +246,10 @@ def record_clip(
         "times": None if plan.times is None else plan.times.tolist(),
         "pitches": sorted({note.pitch for note in plan.notes}),
     }
-    with render(plan, synth, progress) as clip, staged_folder(folder, overwrite=overwrite) as stage:
+    with (
+        staged_folder(folder, name=stem, overwrite=overwrite) as stage,
+        render(plan, synth, progress) as clip,
+    ):
         line = _write(stage, stem, clip.blocks, synth.sample_rate, form, sidecar, stem)
     return f"{folder / stem}{form.extension}  {clip.samples / synth.sample_rate:.1f} s{line}"
 

@@ -71,7 +71,7 @@ def save_checkpoint(
         "sha256": _digest(copies, text),
     }
     try:
-        write_tensors(path, copies, metadata, overwrite=overwrite, durable=True)
+        write_tensors(path, copies, metadata, overwrite=overwrite, follow=False)
     except KeyError as error:
         raise InputError(
             f"dtype={error.args[0]}: can't be stored in a checkpoint; convert the tensor first."

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gansynth.config import Config
 from gansynth.data.note import DEFAULT_VELOCITY
+from gansynth.data.waveform_file import WaveformFile
 from gansynth.networks import schedule
 from gansynth.networks.family import family_of
 from gansynth.networks.latent_flow import ANY
@@ -32,7 +33,7 @@ class ImageDataset:
     Parameters
     ----------
     config : Config
-    waveforms : int16 array [all notes, samples]
+    waveforms : int16 array or WaveformFile, [all notes, samples]
         May be mapped from a file.
     rows : int64 array [notes]
         Which of them to train on.
@@ -53,7 +54,7 @@ class ImageDataset:
     def __init__(
         self,
         config: Config,
-        waveforms: NDArray[np.int16],
+        waveforms: NDArray[np.int16] | WaveformFile,
         rows: NDArray[np.int64],
         labels: NDArray[np.int64],
         device: torch.device,

@@ -51,9 +51,11 @@ class MetricsFile:
         self.path = as_path(path)
         self._where = f"path={str(path)!r}"
         try:
+            if self.path.is_symlink():
+                raise OutputError(f"{self._where}: is a link, and not written through; remove it.")
             if self.path.exists():
                 self._cut(images)
-            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+            self._file = open(self.path, "ab", buffering=0, opener=_not_through_links)  # noqa: SIM115
         except OSError as error:
             raise OutputError(f"{self._where}: can't be written: {reason(error)}.") from None
 
@@ -86,11 +88,15 @@ class MetricsFile:
             if all(_is_kept(line, images) for line in file):
                 return
         with (
-            atomic_path(self.path, overwrite=True, durable=True) as temporary,
+            atomic_path(self.path, overwrite=True, follow=False) as temporary,
             open_regular(self.path) as file,
             open(temporary, "wb") as kept,
         ):
             kept.writelines(line for line in file if _is_kept(line, images))
+
+
+def _not_through_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _is_kept(line: bytes, images: int) -> bool:

@@ -185,7 +185,7 @@ class _Writer:
         tensors, facts = self.training.state()
         self._check_finite(tensors)
         self.checkpoints.save(tensors, facts)
-        save_model(self.run.model, self._model(tensors, facts), overwrite=True)
+        save_model(self.run.model, self._model(tensors, facts), overwrite=True, follow=False)
         self.saved, self.saved_images = time.monotonic(), trainer.images
         self.longest_save = max(self.longest_save, self.saved - began)
 

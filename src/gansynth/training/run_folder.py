@@ -184,7 +184,7 @@ class RunFolder:
             _check_free(folder)  # somebody may have begun, and ended, meanwhile
             remove_leftovers(folder)
             (folder / CHECKPOINTS).mkdir(exist_ok=True)
-            with atomic_path(folder / CONFIG, durable=True) as temporary:
+            with atomic_path(folder / CONFIG, follow=False) as temporary:
                 temporary.write_text(json.dumps(settings.to_dict(), indent=2) + "\n", "utf-8")
         except BaseException as error:
             if lock is not None:
@@ -247,7 +247,7 @@ class RunFolder:
     def update(self, settings: RunSettings) -> None:
         """Keep other settings from now on; raises `OutputError` if they can't be written."""
         if settings != self.settings:
-            with atomic_path(self.path / CONFIG, overwrite=True, durable=True) as temporary:
+            with atomic_path(self.path / CONFIG, overwrite=True, follow=False) as temporary:
                 temporary.write_text(json.dumps(settings.to_dict(), indent=2) + "\n", "utf-8")
             self.settings = settings
 

@@ -6,6 +6,7 @@ A file's name is a hash of everything that its numbers depend on, so nothing is 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gansynth.errors import OutputError
+from gansynth.errors import InUseError, OutputError
 from gansynth.evaluation.listeners.features import FEATURE_NAMES, FEATURES_VERSION, Features
 from gansynth.files import PathLike, as_path, atomic_path
 
@@ -56,8 +57,13 @@ class FeatureCache:
     def _write(self, path: Path, features: Features) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path, overwrite=True) as temporary, open(temporary, "wb") as file:
-                np.savez(file, **{name: getattr(features, name) for name in FEATURE_NAMES})
+            # By way of memory: a zip that can't be written fails in ways of its own.
+            buffer = io.BytesIO()
+            np.savez(buffer, **{name: getattr(features, name) for name in FEATURE_NAMES})
+            with atomic_path(path, overwrite=True) as temporary:
+                temporary.write_bytes(buffer.getbuffer())
+        except InUseError:  # another evaluation keeps the same
+            return
         except (OSError, OutputError) as error:
             self._warn(f"cache={str(self.folder)!r}: can't be written ({error}); nothing is kept.")
             self.folder = None

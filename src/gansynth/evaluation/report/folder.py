@@ -72,7 +72,7 @@ def write_report(
     `draw` raises comes through, and leaves nothing behind.
     """
     check_report(folder, [picture.name for picture in pictures], overwrite=overwrite)
-    with staged_folder(folder, overwrite=overwrite) as stage:
+    with staged_folder(folder, name="report", overwrite=overwrite) as stage:
         write_text(stage / JSON, report_to_json(report))
         captions = {f"{picture.name}.png": picture.caption for picture in pictures}
         write_text(stage / MARKDOWN, to_markdown(report, captions))

@@ -1,0 +1,455 @@
+"""Where files are prepared, and the one way in which they get their names.
+
+    FOLDER/.NAME.part/
+        lock            held by the process that prepares
+        new/            what will appear
+        old/            what it replaces, while several files get their names
+        journal.json    which files these are; once it is there, all of them will appear
+        undo.json       the journal's name while a failed publication is taken back
+
+One file, or a new folder, gets its name in one operation of the file system. Several files that
+join others in a folder get theirs one by one: whoever comes to that place next finishes what a
+killed process had begun. What a killed process had only prepared is removed by the next one at that
+place; a lock that nobody holds tells that it was killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gansynth.locks import BusyError, Lock
+
+LOCK, NEW, OLD, JOURNAL, UNDO = "lock", "new", "old", "journal.json", "undo.json"
+
+_STAGE = re.compile(r"\..+\.part")
+_LONGEST_NAME = 200  # bytes of a stage's name; systems allow 255
+_MOST_TRIES = 1000
+_WAITING = 8  # files that are waited for at once
+
+# The `new` folders of this process: what is written there needs no stage of its own.
+_open: set[Path] = set()
+
+
+def is_staged(path: Path) -> bool:
+    """Whether a path lies in a stage of this process."""
+    return any(folder in _open for folder in path.parents)
+
+
+def stage_name(name: str) -> str:
+    """What the stage of a result is called; names that are too long are cut, and kept apart."""
+    if len(name.encode(errors="replace")) > _LONGEST_NAME:
+        import hashlib
+
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
+        name = f"{name.encode(errors='replace')[:100].decode(errors='ignore')}-{digest}"
+    return f".{name}.part"
+
+
+class Stage:
+    """A place to prepare files in, held by this process until it is closed.
+
+    Before that it removes what killed processes left beside it.
+
+    Attributes
+    ----------
+    new : Path
+        The folder to put them into.
+
+    Raises
+    ------
+    BusyError
+        If another process holds it.
+    OSError
+        If it can't be made.
+    """
+
+    def __init__(self, place: Path) -> None:
+        remove_dead(place.parent)
+        self.place, self._lock = _taken(place)
+        self.new = self.place / NEW
+        try:
+            _settle(self.place)
+            self.new.mkdir()
+        except BaseException:
+            self.close()
+            raise
+        _open.add(self.new)
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what wasn't published, and let go."""
+        _open.discard(self.new)
+        _remove(self.place, self._lock)
+
+    def publish_file(self, name: str, target: Path, *, overwrite: bool = False) -> None:
+        """Give the file `name` its place; `FileExistsError` if one is there (unless `overwrite`).
+
+        All of it is on the disk before, and so it survives a power failure.
+        """
+        source = self.new / name
+        _finish_files([source])
+        if overwrite:
+            os.replace(source, target)
+        else:
+            rename_new(source, target)
+        sync_folder(target.parent)
+
+    def publish_folder(self, target: Path) -> None:
+        """Make all of it appear as a folder; `FileExistsError` if something is there."""
+        _finish_files(_files(self.new))
+        sync_folder(self.new)
+        try:
+            os.rename(self.new, target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR, errno.EEXIST):
+                raise _exists(target) from None
+            raise
+        sync_folder(target.parent)
+
+    def publish_into(self, folder: Path, *, overwrite: bool = False) -> None:
+        """Make all files appear in a folder, together with those that it holds.
+
+        Raises `FileExistsError` with the name of one that is there (unless `overwrite`), and
+        `IsADirectoryError`; then none appears. Links in the folder are replaced, not followed.
+        """
+        sources = _files(self.new)
+        _finish_files(sources)
+        with _alone(folder):
+            files = {path.relative_to(self.new).as_posix(): _identity(path) for path in sources}
+            for name in files:
+                _check_free(folder, name, overwrite)
+            _write_journal(
+                self.place,
+                {
+                    "folder": os.path.relpath(folder, self.place),
+                    "overwrite": overwrite,
+                    "files": files,
+                    "made": _missing(folder, files),
+                },
+            )
+            try:
+                _move(self.place, folder, list(files), overwrite)
+                (self.place / JOURNAL).unlink()
+            except BaseException:
+                if is_unfinished(self.place):
+                    (self.place / JOURNAL).rename(self.place / UNDO)
+                    _take_back(self.place, folder, _read_journal(self.place / UNDO))
+                raise
+
+
+def remove_dead(folder: Path) -> None:
+    """Finish or remove what killed processes left in a folder; what is held stays."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        found = [Path(entry.path) for entry in entries if _STAGE.fullmatch(entry.name)]
+        for place in found:
+            settle(place)
+
+
+def settle(place: Path) -> None:
+    """Finish or remove what a killed process left at a stage's place.
+
+    Raises `BusyError` if a process holds it; a stage that can't be read or changed stays.
+    """
+    with suppress(OSError):
+        if not _is_ours(place):
+            return
+        if not os.path.lexists(place / LOCK):
+            place.rmdir()  # killed before it had a lock; one that lives makes it again
+            return
+        with suppress(BusyError):
+            place, lock = _taken(place, make=False)
+            try:
+                _settle(place)
+            finally:
+                _remove(place, lock)
+
+
+def is_unfinished(place: Path) -> bool:
+    """Whether files of a stage are getting their names, or a process was killed while they did."""
+    return any(os.path.lexists(place / name) for name in (JOURNAL, UNDO))
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Rename a file, unless something has that name; then `FileExistsError`."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise _exists(target) from None
+    except (OSError, NotImplementedError):  # a disk without hard links
+        _rename_unlinked(source, target)
+    else:
+        source.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's new names last; systems that can't are left to do it in their own time."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _taken(place: Path, *, make: bool = True) -> tuple[Path, Lock]:
+    """A stage's place and the lock on it; another place where there are no locks."""
+    for _ in range(_MOST_TRIES):
+        if make:
+            try:
+                place.mkdir()
+            except FileExistsError:
+                if not _is_ours(place):
+                    place = place.with_name(f".{secrets.token_hex(8)}.part")
+                    continue
+        try:
+            lock = Lock(place / LOCK)
+        except FileNotFoundError:
+            if not make:
+                raise
+            continue  # its holder has just removed it
+        if lock.missing is not None and make:
+            # Nothing tells whether somebody is at work there: a place that nobody else knows.
+            place = place.with_name(f".{secrets.token_hex(8)}.part")
+            place.mkdir()
+            lock.close()
+            return place, Lock(place / LOCK)
+        if lock.missing is None and lock.is_in_place():
+            return place, lock
+        lock.close()
+        if not make:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    raise OSError(errno.EBUSY, "others take and leave it all the time")
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether a stage is a plain folder of this user: another's journal isn't to be believed."""
+    try:
+        found = place.lstat()
+    except FileNotFoundError:
+        return True
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(
+            errno.ENOTDIR, f"{place.name!r} in that folder is no folder of gansynth's; remove it"
+        )
+    return not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+
+
+def _settle(place: Path) -> None:
+    """Finish what was begun in a stage, and empty it; for the holder of its lock."""
+    for name in (UNDO, JOURNAL):
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+            journal = _read_journal(place / name)
+            folder = Path(os.path.normpath(place / journal["folder"]))
+            if name == JOURNAL:
+                try:
+                    _move(place, folder, list(journal["files"]), journal["overwrite"])
+                except FileExistsError:  # somebody else's by now
+                    (place / JOURNAL).rename(place / UNDO)
+                    _take_back(place, folder, journal)
+            else:
+                _take_back(place, folder, journal)
+    for name in (UNDO, JOURNAL):
+        (place / name).unlink(missing_ok=True)
+    _empty(place)
+
+
+def _empty(place: Path) -> None:
+    for path in place.iterdir():
+        if path.name != LOCK:
+            _remove_path(path)
+
+
+def _remove_path(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove(place: Path, lock: Lock) -> None:
+    """Remove a stage and let go of it; a journal that can't be followed now stays for the next."""
+    with suppress(OSError):
+        if not is_unfinished(place):
+            _empty(place)
+            if sys.platform == "win32":  # where an open file can't be removed
+                lock.close()
+            (place / LOCK).unlink()
+            place.rmdir()
+    lock.close()
+
+
+def _move(place: Path, folder: Path, names: list[str], overwrite: bool) -> None:
+    """Give files their names, those that don't have theirs yet."""
+    for name in names:
+        source, target = place / NEW / name, folder / name
+        if not os.path.lexists(source):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not overwrite:
+            if _identity(source) == _identity(target):  # killed between its two names
+                source.unlink()
+            else:
+                rename_new(source, target)
+            continue
+        _keep(target, place / OLD / name)
+        os.replace(source, target)
+    sync_folder(folder)
+
+
+def _keep(target: Path, old: Path) -> None:
+    """Remember what is about to be replaced, so that it can be taken back."""
+    if os.path.lexists(old) or not os.path.lexists(target):
+        return
+    old.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(target, old, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # a disk without hard links
+        os.rename(target, old)
+
+
+def _take_back(place: Path, folder: Path, journal: dict[str, Any]) -> None:
+    """Undo `_move` as far as it came."""
+    for name, identity in journal["files"].items():
+        target, old = folder / name, place / OLD / name
+        moved = _identity(target) == identity
+        if os.path.lexists(old) and (moved or not os.path.lexists(target)):
+            os.replace(old, target)
+        elif moved:
+            target.unlink()
+    for name in reversed(journal["made"]):
+        with suppress(OSError):  # somebody else's files are in it by now
+            (folder / name).rmdir()
+    sync_folder(folder)
+    (place / UNDO).unlink()
+
+
+def _identity(path: Path) -> list[int]:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return []
+    return [found.st_dev, found.st_ino]
+
+
+def _check_free(folder: Path, name: str, overwrite: bool) -> None:
+    try:
+        mode = (folder / name).lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    if not overwrite:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+
+
+def _files(new: Path) -> list[Path]:
+    return sorted(path for path in new.rglob("*") if not path.is_dir())
+
+
+def _missing(folder: Path, names: Iterable[str]) -> list[str]:
+    """Folders inside that have to be made for some files, the highest first."""
+    inner = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    return sorted(name for name in inner if not os.path.lexists(folder / name))
+
+
+def _read_journal(path: Path) -> dict[str, Any]:
+    journal: dict[str, Any] = json.loads(path.read_bytes())
+    return journal
+
+
+def _write_journal(place: Path, journal: dict[str, Any]) -> None:
+    half = place / "journal.half"
+    with open(half, "w", encoding="utf-8") as file:
+        json.dump(journal, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, place / JOURNAL)
+    sync_folder(place)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process gives files their names in a folder."""
+    number = None
+    if sys.platform != "win32":
+        import fcntl
+
+        with suppress(OSError):  # some disks have no locks
+            number = os.open(folder, os.O_RDONLY)
+            fcntl.flock(number, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if number is not None:
+            os.close(number)
+
+
+def _finish_files(paths: list[Path]) -> None:
+    """Give files the usual permissions, and wait until the disk has all of them."""
+    if len(paths) < 3:
+        for path in paths:
+            _finish_file(path)
+        return
+    with ThreadPoolExecutor(_WAITING) as pool:  # the disk takes many at once
+        for _ in pool.map(_finish_file, paths):
+            pass
+
+
+def _finish_file(path: Path) -> None:
+    os.chmod(path, _usual_mode())  # some libraries write for the owner alone
+    number = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+@lru_cache(maxsize=1)
+def _usual_mode() -> int:
+    """Permissions that a new file has by default (the mask can only be read by setting it)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _rename_unlinked(source: Path, target: Path) -> None:
+    """`rename_new` without hard links: by the system's own call, or as nearly as can be."""
+    calls = {"linux": ("renameat2", (-100, -100), 1), "darwin": ("renamex_np", (), 4)}
+    if sys.platform in calls:
+        name, folders, flag = calls[sys.platform]
+        call = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+        paths = [os.fsencode(source), os.fsencode(target)]
+        if call is not None:
+            given = [paths[0], paths[1]]
+            if folders:  # AT_FDCWD: paths as they are
+                given = [folders[0], paths[0], folders[1], paths[1]]  # type: ignore[list-item]
+            if call(*given, flag) == 0:
+                return
+            if ctypes.get_errno() == errno.EEXIST:
+                raise _exists(target)
+    if os.path.lexists(target):
+        raise _exists(target)
+    os.rename(source, target)
+
+
+def _exists(target: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.name)

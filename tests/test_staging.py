@@ -1,0 +1,254 @@
+"""Results that get their names at once: killed at any moment, there is the old one or the new."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gansynth.data.store import NoteRecord, open_notes
+from gansynth.data.writer import NotesWriter
+from gansynth.errors import InUseError, OutputError
+from gansynth.files import atomic_path, staged_folder, write_text
+from gansynth.staging import Stage, remove_dead, rename_new, stage_name
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+# What changes the disk.
+CALLS = ("mkdir", "rmdir", "link", "unlink", "rename", "replace", "fsync", "open")
+
+
+def write_file(place: Path, who: str, *, overwrite: bool) -> None:
+    write_text(place / "result.txt", who, overwrite=overwrite)
+
+
+def read_file(place: Path) -> str | None:
+    path = place / "result.txt"
+    return path.read_text() if path.exists() else None
+
+
+def write_files(place: Path, who: str, *, overwrite: bool) -> None:
+    with staged_folder(place / "results", name="a", overwrite=overwrite) as stage:
+        for name in "abc":
+            (stage / f"{name}.txt").write_text(who)
+
+
+def read_files(place: Path) -> str | None:
+    texts = [path.read_text() for path in sorted(place.glob("results/[!.]*"))]
+    assert len(texts) in (0, 3)
+    assert len(set(texts)) < 2
+    return texts[0] if texts else None
+
+
+def write_beside_others(place: Path, who: str, *, overwrite: bool) -> None:
+    (place / "results").mkdir(exist_ok=True)
+    (place / "results" / "other.txt").write_text("precious")
+    write_files(place, who, overwrite=overwrite)
+
+
+def read_beside_others(place: Path) -> str | None:
+    other = place / "results" / "other.txt"
+    if other.exists():
+        assert other.read_text() == "precious"
+        other.unlink()
+    return read_files(place)
+
+
+def write_notes(place: Path, who: str, *, overwrite: bool) -> None:
+    with NotesWriter(place / "notes", sample_rate=8000, samples=4, overwrite=overwrite) as writer:
+        for _ in who:
+            record = NoteRecord(60, 1, who, "f", "s", "g", "train", "o")
+            writer.add(record, np.full(4, len(who), np.int16))
+        writer.publish({"who": who})
+
+
+def read_notes(place: Path) -> str | None:
+    if not any(place.glob("notes/[!.]*")):
+        return None
+    notes = open_notes(place / "notes")
+    who = str(notes.summary["who"])
+    assert {record.instrument for record in notes.records} == {who}
+    assert np.asarray(notes.waveforms).tolist() == [[len(who)] * 4] * len(who)
+    return who
+
+
+KINDS: dict[str, tuple[Callable[..., None], Callable[[Path], str | None]]] = {
+    "file": (write_file, read_file),
+    "files": (write_files, read_files),
+    "files beside others": (write_beside_others, read_beside_others),
+    "notes": (write_notes, read_notes),
+}
+
+
+def killed_at(number: int, write: Callable[[], None]) -> bool:
+    """Write in another process, which is killed at its so many-th call that changes the disk.
+
+    Returns whether it was; if not, it has finished.
+    """
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    left = number
+
+    def deadly(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **options: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            return call(*args, **options)
+
+        return wrapped
+
+    try:
+        for name in CALLS:
+            setattr(os, name, deadly(getattr(os, name)))
+        write()
+    finally:
+        os._exit(0)
+    raise AssertionError
+
+
+def begun_again(kind: str, place: Path) -> None:
+    """The next run at the same place, which fails."""
+    with suppress(RuntimeError):
+        if kind == "notes":
+            with NotesWriter(place / "notes", sample_rate=8000, samples=4, overwrite=True):
+                raise RuntimeError
+        with staged_folder(place if kind == "file" else place / "results"):
+            raise RuntimeError
+
+
+@needs_fork
+@pytest.mark.parametrize("older", [None, "old"])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_killed_at_any_call_leaves_the_old_or_the_new(
+    kind: str, older: str | None, tmp_path: Path
+) -> None:
+    write, read = KINDS[kind]
+    number, went_on, found = 0, True, set()
+    while went_on:
+        place = tmp_path / str(number)
+        place.mkdir()
+        if older:
+            write(place, older, overwrite=False)
+        went_on = killed_at(number, partial(write, place, "newer", overwrite=older is not None))
+        found.add(begun_again(kind, place) or read(place))
+        assert [str(path) for path in place.rglob(".*")] == []
+        number += 1
+        assert number < 200
+    assert found == {older, "newer"}
+
+
+@needs_fork
+@pytest.mark.parametrize("kind", ["file", "files"])
+def test_a_new_file_or_folder_has_no_moment_between(kind: str, tmp_path: Path) -> None:
+    """Before anybody finishes anything."""
+    write, read = KINDS[kind]
+    number = 0
+    while killed_at(number, partial(write, tmp_path / str(number), "newer", overwrite=False)):
+        (tmp_path / str(number)).mkdir(exist_ok=True)
+        assert read(tmp_path / str(number)) in (None, "newer")
+        number += 1
+        (tmp_path / str(number)).mkdir()
+
+
+@needs_fork
+def test_what_lives_is_left_alone(tmp_path: Path) -> None:
+    with Stage(tmp_path / stage_name("x")) as stage:
+        (stage.new / "x").write_text("x")
+        child = os.fork()
+        if not child:
+            try:
+                remove_dead(tmp_path)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert (stage.new / "x").read_text() == "x"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_writer_is_told_of_the_first(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "x.txt") as temporary:
+        temporary.write_text("first")
+        with pytest.raises(InUseError, match=r"x\.txt': another process is writing it now \(proc"):
+            write_text(tmp_path / "x.txt", "second")
+    assert (tmp_path / "x.txt").read_text() == "first"
+    with staged_folder(tmp_path / "out", name="song"):
+        with pytest.raises(InUseError, match=r"out': another process is writing 'song' there now"):
+            staged_folder(tmp_path / "out", name="song").__enter__()
+        with staged_folder(tmp_path / "out", name="other") as stage:  # other files may be
+            (stage / "other.txt").write_text("other")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["other.txt"]
+
+
+def test_a_failure_between_names_takes_the_others_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, "old", overwrite=False)
+    (tmp_path / "results" / "b.txt").unlink()
+    replace, calls = os.replace, []
+
+    def failing(source: Any, target: Any) -> None:
+        calls.append(target)
+        if Path(target).name == "c.txt" and len(calls) < 5:
+            raise PermissionError(13, "Permission denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OutputError, match="permission denied"):
+        write_files(tmp_path, "new", overwrite=True)
+    found = {path.name: path.read_text() for path in (tmp_path / "results").iterdir()}
+    assert found == {"a.txt": "old", "c.txt": "old"}
+
+
+def test_a_folder_made_meanwhile_is_joined(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "out") as stage:
+        (stage / "x.txt").write_text("x")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "y.txt").write_text("y")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.txt", "y.txt"]
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / ".building").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"'\.building' in that folder is no folder of gansynth"):
+        NotesWriter(tmp_path / "data", sample_rate=8000, samples=4).__enter__()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_long_names_can_be_written(tmp_path: Path) -> None:
+    name = "é" * 120 + ".txt"
+    write_text(tmp_path / name, "long")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("system", ["its own call", "none"])
+def test_disks_without_hard_links(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    if system == "none":
+        monkeypatch.setattr(sys, "platform", "plan9")
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "taken").write_text("taken")
+    with pytest.raises(FileExistsError):
+        rename_new(tmp_path / "new", tmp_path / "taken")
+    rename_new(tmp_path / "new", tmp_path / "free")
+    assert (tmp_path / "free").read_text() == "new"
+    write_files(tmp_path, "old", overwrite=False)
+    write_files(tmp_path, "new", overwrite=True)
+    assert read_files(tmp_path) == "new"
