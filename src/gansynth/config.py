@@ -111,6 +111,8 @@ def _weight(default: float, help: str) -> Any:
 _MANY = 10**12
 _SLOPE_RULE = f"of magnitude {MIN_SLOPE:g} or more"
 _MAX_BINS = 4096
+# Of the final image, and of all its feature maps: 32 and 16 times those of mel_prog_hires.
+_MOST_POINTS, _MOST_NUMBERS = 1 << 22, 1 << 26
 
 
 def _is_slope(value: float) -> bool:
@@ -306,10 +308,11 @@ class Config:
 def _check_geometry(config: Config) -> None:
     """Rules between values."""
     time, freq = config.final_shape
-    if time * freq > 1 << 26:
+    if time * freq > _MOST_POINTS:
         raise ConfigError(
-            f"num_resolutions={config.num_resolutions}: the final image would be {time} x {freq}; "
-            "use fewer resolutions, a smaller start or a smaller scale_base."
+            f"num_resolutions={config.num_resolutions}: the final image would be {time} x {freq}, "
+            f"at most {_MOST_POINTS:,} points are made; use fewer resolutions, a smaller start or "
+            "a smaller scale_base."
         )
     for block in range(config.num_resolutions + 1):
         if config.channels(block) < 1:
@@ -317,6 +320,12 @@ def _check_geometry(config: Config) -> None:
                 f"fmap_base={config.fmap_base}: leaves no channel in block {block} of "
                 f"{config.num_resolutions}; raise fmap_base or lower fmap_decay."
             )
+    maps = config.channels(config.num_resolutions)
+    if time * freq * maps > _MOST_NUMBERS:
+        raise ConfigError(
+            f"fmap_base={config.fmap_base}: leaves {maps} feature maps of {time} x {freq} points, "
+            f"at most {_MOST_NUMBERS:,} numbers are made; lower fmap_base or raise fmap_decay."
+        )
     if config.g_fn != config.d_fn:
         raise ConfigError(
             f"d_fn={config.d_fn!r}: doesn't go with g_fn={config.g_fn!r}; give both the same."

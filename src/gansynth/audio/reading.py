@@ -36,6 +36,8 @@ PYAV_EXTENSIONS = (
 )
 CONVERT = f"convert it to WAV, or {how_to_install('formats')}"
 
+# Channels of a sound, and numbers in all of it: a small file can name many.
+MOST_CHANNELS, MOST_SAMPLES = 32, 1 << 26
 _BLOCK = 1 << 18  # frames decoded at once: a header's count is not to be trusted with memory
 _CANCELS = 0.02  # of the channels' power: less than this is left where both sides cancel
 
@@ -100,12 +102,14 @@ def sound_form(path: PathLike) -> tuple[int, int]:
         with open_regular(path) as file:
             data = with_length(file)
         with soundfile.SoundFile(_place(path) if data is None else io.BytesIO(data)) as sound:
-            return check_rate("sample_rate", sound.samplerate), sound.frames
+            rate = check_rate("sample_rate", sound.samplerate)
+            _check_size(sound.channels, sound.frames, rate)
+            return rate, sound.frames
     except OSError as error:
         raise InputError(f"can't be read ({error.strerror or error})") from None
     except soundfile.SoundFileError:
-        sound = read_audio(path)
-        return sound.sample_rate, len(sound.samples)
+        decoded = read_audio(path)
+        return decoded.sample_rate, len(decoded.samples)
 
 
 def needs_pyav(path: PathLike) -> bool:
@@ -147,6 +151,7 @@ def _decode(source: str | bytes | io.BytesIO, seconds: float | None) -> tuple[Sa
     with soundfile.SoundFile(source) as file:
         rate = check_rate("sample_rate", file.samplerate)
         wanted = file.frames if seconds is None else min(file.frames, math.ceil(seconds * rate))
+        _check_size(file.channels, wanted, rate)
         exact = file.subtype == "PCM_16" and file.channels == 1
         parts: list[NDArray[Any]] = []
         left = wanted
@@ -159,6 +164,19 @@ def _decode(source: str | bytes | io.BytesIO, seconds: float | None) -> tuple[Sa
     if left > 0:
         raise InputError(f"is cut short: {wanted - left} of {wanted} samples")
     return (np.concatenate(parts) if parts else np.zeros(0, np.int16)), rate
+
+
+def _check_size(channels: int, frames: float, rate: int) -> None:
+    if channels > MOST_CHANNELS:
+        raise InputError(
+            f"channels={channels}: at most {MOST_CHANNELS} are read; keep those that sound"
+        )
+    if channels * frames > MOST_SAMPLES:
+        minutes = MOST_SAMPLES / channels / rate / 60
+        raise InputError(
+            f"is too long: {minutes:.0f} minutes of {channels} channels at {rate} Hz are read; cut "
+            "it into parts"
+        )
 
 
 def _decode_with_pyav(path: PathLike, seconds: float | None) -> tuple[Samples, int] | None:
@@ -184,12 +202,14 @@ def _decode_stream(av: Any, file: BinaryIO, seconds: float | None) -> tuple[Samp
             raise ValueError("its codec is unknown")
         rate = check_rate("sample_rate", stream.rate)
         wanted = math.inf if seconds is None else math.ceil(seconds * rate)
+        _check_size(stream.channels, 0, rate)
         planes = av.AudioResampler(format="fltp")
         parts, count = [], 0
         for frame in container.decode(stream):
             for part in planes.resample(frame):
                 parts.append(part.to_ndarray().T)
                 count += part.samples
+            _check_size(stream.channels, count, rate)
             if count >= wanted:
                 break
         parts += [part.to_ndarray().T for part in planes.resample(None)]

@@ -199,9 +199,9 @@ def _load_source(path: str) -> tuple[Model, list[str]]:
     from gansynth.training.run_folder import is_run
 
     place = model_folder(as_path(path))
-    if place.is_dir() and is_run(place):
+    if os.path.isdir(place) and is_run(place):
         return model_of_run(place, with_discriminator=True)
-    if (place.is_dir() or is_archive_name(place)) and is_magenta(place):
+    if (os.path.isdir(place) or is_archive_name(place)) and is_magenta(place):
         return read_magenta(place, with_discriminator=True)
     return load_model(place)
 

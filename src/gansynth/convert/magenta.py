@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -20,7 +19,14 @@ from gansynth.convert.names import (
     discriminator_sources,
     generator_sources,
 )
-from gansynth.convert.places import children, find_model, model_folder, opened, stages
+from gansynth.convert.places import (
+    DECOMPRESSION_ERRORS,
+    children,
+    find_model,
+    model_folder,
+    opened,
+    stages,
+)
 from gansynth.convert.tensorflow import Checkpoint, latest_prefix
 from gansynth.errors import ModelError
 from gansynth.model.file import Model, check_model, expected_shapes
@@ -104,7 +110,7 @@ def _read_bytes(file: Traversable, where: str) -> bytes:
     try:
         with file.open("rb") as stream:
             data = stream.read(_LARGEST_FILE + 1)
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (*DECOMPRESSION_ERRORS, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{where}: {file.name} is missing or damaged ({error}).") from None
     if len(data) > _LARGEST_FILE:
         raise ModelError(f"{where}: {file.name} is larger than {_LARGEST_FILE} bytes.")
@@ -154,7 +160,7 @@ def _measured_constants(
                 raise ModelError(f"{where}: assets/{name} is larger than {_LARGEST_FILE} bytes.")
             array = io.BytesIO(archive.read(member))
         constants = np.lib.format.read_array(array, allow_pickle=False).astype(np.float64)
-    except (KeyError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (*DECOMPRESSION_ERRORS, KeyError, ValueError, MemoryError, RuntimeError) as error:
         raise ModelError(
             f"{where}: assets/{name} is damaged ({error}); data_normalizer="
             f"{config.data_normalizer} can't do without it. Copy the model again."

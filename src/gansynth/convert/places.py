@@ -10,6 +10,8 @@ acoustic_only/               (or acoustic_only.zip or .tar.gz, with or without t
 from __future__ import annotations
 
 import contextlib
+import gzip
+import lzma
 import os
 import re
 import shutil
@@ -20,7 +22,7 @@ import zlib
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from gansynth.errors import ModelError
 from gansynth.files import open_regular
@@ -30,8 +32,19 @@ _STAGE = re.compile(r"stage_(\d{1,9})")
 _CHECKPOINT = re.compile(r"model\.ckpt-\d+(\.index|\.meta|\.data-\d+-of-\d+)?|checkpoint")
 _REMOTE = re.compile(r"gs:/+(?P<place>.+)")
 _DEEPEST = 3
-_LARGEST_ARCHIVE = 8 << 30  # bytes unpacked
+# Weights hardly shrink: an archive that unpacks to many times its size holds no model.
+_LARGEST_SHARE, _SMALL = 20, 64 << 20
+_MOST_MEMBERS = 500  # of an archive; a model of the original has about 60
 _CUT_SHORT = "is cut short; download or copy it again"
+
+# What the members of a damaged archive raise while they are read.
+DECOMPRESSION_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+)
 
 
 def model_folder(path: Path) -> Path:
@@ -92,17 +105,56 @@ def opened(path: Path) -> Iterator[Traversable]:
                 with tempfile.TemporaryDirectory(prefix="gansynth-") as folder:
                     inside = Path(folder) / "archive"  # nothing lies above it
                     inside.mkdir()
-                    _unpack(file, inside, where)
+                    size = os.fstat(file.fileno()).st_size
+                    _unpack(_Unpacked(file, _LARGEST_SHARE * size + _SMALL, where), inside, where)
                     yield inside
             else:
                 file.seek(0)
                 with zipfile.ZipFile(file) as archive:
+                    _check_members(archive, where)
                     _turn_backslashes(archive)
                     yield zipfile.Path(archive)
     except FileNotFoundError:
         raise ModelError(f"{where}: there is no such file or folder.") from None
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except (*DECOMPRESSION_ERRORS, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{where}: is no readable archive or folder ({error}).") from None
+
+
+class _Unpacked:
+    """What a .gz holds, up to a limit."""
+
+    def __init__(self, file: BinaryIO, limit: int, where: str) -> None:
+        self._file, self._left, self._where = gzip.GzipFile(fileobj=file), limit, where
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(min(size, self._left + 1))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_large(self._where)
+        return data
+
+
+def _too_large(where: str) -> ModelError:
+    return ModelError(
+        f"{where}: unpacks to more than {_LARGEST_SHARE} times its size, which no model does; give "
+        "an archive of a model of the original."
+    )
+
+
+def _too_many(where: str) -> ModelError:
+    return ModelError(
+        f"{where}: holds more than {_MOST_MEMBERS} files and folders; give an archive of one model "
+        "of the original and nothing else."
+    )
+
+
+def _check_members(archive: zipfile.ZipFile, where: str) -> None:
+    members = archive.infolist()
+    if len(members) > _MOST_MEMBERS:
+        raise _too_many(where)
+    packed = sum(info.compress_size for info in members)
+    if sum(info.file_size for info in members) > _LARGEST_SHARE * packed + _SMALL:
+        raise _too_large(where)
 
 
 def _turn_backslashes(archive: zipfile.ZipFile) -> None:
@@ -113,18 +165,16 @@ def _turn_backslashes(archive: zipfile.ZipFile) -> None:
             archive.NameToInfo[info.filename] = info
 
 
-def _unpack(file: BinaryIO, folder: Path, where: str) -> None:
-    """Unpack the plain files of a .tar.gz, wherever they say that they want to lie."""
-    total = 0
+def _unpack(file: _Unpacked, folder: Path, where: str) -> None:
+    """Unpack the plain files of a .tar, wherever they say that they want to lie."""
     try:
-        with tarfile.open(fileobj=file, mode="r:gz") as archive:
-            for member in archive:
+        with tarfile.open(fileobj=cast(IO[bytes], file), mode="r|") as archive:
+            for number, member in enumerate(archive):
+                if number >= _MOST_MEMBERS:
+                    raise _too_many(where)
                 parts = PurePosixPath(member.name.replace("\\", "/")).parts
                 if not member.isfile() or ".." in parts or parts[:1] == ("/",):
                     continue
-                total += member.size
-                if total > _LARGEST_ARCHIVE:
-                    raise ModelError(f"{where}: holds more than {_LARGEST_ARCHIVE >> 30} GiB.")
                 target = folder.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source = archive.extractfile(member)
@@ -133,7 +183,7 @@ def _unpack(file: BinaryIO, folder: Path, where: str) -> None:
                     shutil.copyfileobj(source, copy)
     except EOFError:
         raise ModelError(f"{where}: {_CUT_SHORT}.") from None
-    except (tarfile.TarError, zlib.error) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, *DECOMPRESSION_ERRORS) as error:
         cut = "unexpected end" in str(error)
         why = _CUT_SHORT if cut else f"is no readable .tar.gz ({error})"
         raise ModelError(f"{where}: {why}.") from None

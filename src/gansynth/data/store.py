@@ -155,7 +155,7 @@ class PreparedNotes:
 def is_prepared(path: PathLike) -> bool:
     """Whether a finished data set lies in this folder; `open_notes` looks closer."""
     folder = as_path(path)
-    return all((folder / name).is_file() for name in (SUMMARY, NOTES, WAVEFORMS))
+    return all(os.path.isfile(folder / name) for name in (SUMMARY, NOTES, WAVEFORMS))
 
 
 def open_notes(path: PathLike) -> PreparedNotes:
@@ -215,9 +215,9 @@ def _open(folder: Path) -> PreparedNotes:
             "holds no prepared notes",
             f"prepare what is there with `{command}`, and give the folder {_name_for(folder)}",
         )
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         _refuse(folder, "is no folder", "give the folder that `gansynth dataset build` made")
-    missing = [name for name in (SUMMARY, NOTES, WAVEFORMS) if not (folder / name).is_file()]
+    missing = [name for name in (SUMMARY, NOTES, WAVEFORMS) if not os.path.isfile(folder / name)]
     if missing:
         _refuse(folder, f"{missing[0]} is missing, so no finished data set is here")
     summary = _read_summary(folder)

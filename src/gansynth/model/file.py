@@ -241,7 +241,9 @@ def _read_metadata(text: str, where: str) -> dict[str, Any]:
         velocities = tuple(int(number) for number in description.get("velocities", []))
     except ConfigError as error:
         raise ModelError(f"{where}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError,
+    ) as error:  # fmt: skip
         raise ModelError(f"{broken} ({type(error).__name__}: {error}).") from None
     if list(counts) != [int(pitch) for pitch, _ in description["pitch_counts"]]:
         raise ModelError(f"{broken} (pitch_counts={description['pitch_counts']!r:.80}).")

@@ -35,7 +35,7 @@ def locate_model(path: str | Path) -> Path:
     path = model_folder(as_path(path))
     if not os.path.isdir(path):
         return path
-    if (path / RUN_MODEL).is_file():
+    if os.path.isfile(path / RUN_MODEL):
         if stages(path):
             raise ModelError(
                 f"model={str(path)!r}: holds {RUN_MODEL} and stages of a model of the original; "

@@ -20,5 +20,5 @@ def pitches_in_file(path: str | None) -> list[int] | None:
             place = place / "model.safetensors"
         counts = json.loads(read_metadata(place)["gansynth"])["pitch_counts"]
         return [int(pitch) for pitch, _ in counts] or None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

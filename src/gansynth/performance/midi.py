@@ -9,6 +9,7 @@ from gansynth.performance.channels import DRUM_CHANNEL, FOLLOWED, MODULATION, PA
 from gansynth.performance.controls import CENTER, Controls
 from gansynth.performance.midi_file import END, SYSEX, TEMPO, Clock, MidiFile, read_bytes
 
+MAX_PORTS = 8192  # of 16 channels each; tracks that are kept apart have their own
 MAX_SECONDS = 24 * 3600  # beyond a day it's a damaged delta time, not music
 
 
@@ -171,6 +172,9 @@ class _Player:
         if meant is None:
             # A track without notes of its own speaks to all.
             tracks = (track,) if track in self.apart else sorted(self.apart) or (-1,)
+            new = sum((port, each) not in self.ports for each in tracks)
+            if len(self.ports) + new > MAX_PORTS:
+                raise MidiError(f"names more than {MAX_PORTS:,} ports; split the piece into parts")
             meant = [self.ports.setdefault((port, each), Port()) for each in tracks]
             self.meant[port, track] = meant
         if kind == SYSEX:

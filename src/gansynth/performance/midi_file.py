@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from gansynth.errors import MidiError
 from gansynth.files import open_regular
 
-MAX_BYTES = 8 * 2**20  # far above any played piece; bounds the time and memory a file can cost
+# Far above any played piece; these bound the time and memory that a file can cost.
+MAX_BYTES = 8 * 2**20
+MAX_NOTES, MAX_EVENTS, MAX_TRACKS = 250_000, 1_000_000, 4096
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note until a file says otherwise
 DEFAULT_DIVISION = 480  # ticks a quarter note where a file says none: most sequencers'
 
@@ -34,6 +36,7 @@ _JUNK = 1024  # bytes before the header that are skipped
 # Frames a second of SMPTE time; 29 names the 30 frames of NTSC drop-frame, which take 1.001 s.
 _FRAME_RATES = {24: (24, 1), 25: (25, 1), 29: (30_000, 1001), 30: (30, 1)}
 
+_PARTS = "split the piece into parts"
 _DAMAGED = "the file is damaged, export it anew"
 _TRUNCATED = "the file is truncated, fetch or export it anew"
 
@@ -49,7 +52,7 @@ def read_bytes(name: str) -> bytes:
     except OSError as error:
         raise MidiError(f"can't be read ({error.strerror}); give a readable .mid file") from None
     if len(data) > MAX_BYTES:
-        raise MidiError(f"must be at most {MAX_BYTES >> 20} MiB; split the piece into parts")
+        raise MidiError(f"must be at most {MAX_BYTES >> 20} MiB; {_PARTS}")
     return data
 
 
@@ -73,6 +76,10 @@ class MidiFile:
         self._data = self._without_wrapping(data)
         self._one_by_one = False  # tracks are patterns that follow each other
         self.division, self._spans = self._split()
+        if len(self._spans) > MAX_TRACKS:
+            raise MidiError(f"holds more than {MAX_TRACKS:,} tracks; {_PARTS}")
+        if len(self._data) > 2 * MAX_NOTES:  # a note takes two bytes and more
+            self._check_counts()
 
     @property
     def tracks(self) -> int:
@@ -99,6 +106,41 @@ class MidiFile:
         count = len(self._clamped)
         clamped = f"{count} event{'s'[: count != 1]} with a data byte over 127 clamped or left out"
         return (*dict.fromkeys(self.repairs), *([clamped] if count else []))
+
+    def _check_counts(self) -> None:
+        """Raise `MidiError` for more events than are played; far quicker than to follow them."""
+        data, notes, events = self._data, 0, 0
+        for start, _, limit in self._spans:
+            at, running = start, 0
+            while at < limit:
+                while at < limit and data[at] > 127:
+                    at += 1
+                at += 1
+                if at >= limit:
+                    break
+                status = data[at]
+                if status < 0x80:
+                    status = running
+                else:
+                    at += 1
+                if status < 0x80:
+                    break
+                if status < 0xF0:
+                    running = status
+                    at += _CHANNEL_LENGTHS[status >> 4]
+                    notes += status >> 4 == 0x9
+                else:
+                    cursor = _Cursor(data, at, limit)
+                    try:
+                        _system_event(cursor, status)
+                    except MidiError:
+                        break
+                    at = cursor.at
+                events += 1
+                if notes > MAX_NOTES:
+                    raise MidiError(f"holds more than {MAX_NOTES:,} notes; {_PARTS}")
+                if events > MAX_EVENTS:
+                    raise MidiError(f"holds more than {MAX_EVENTS:,} events; {_PARTS}")
 
     def _without_wrapping(self, data: bytes) -> bytes:
         """The MIDI file inside a RIFF file, or behind a few bytes that don't belong to it."""

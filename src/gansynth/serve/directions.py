@@ -261,7 +261,7 @@ def read_directions(path: Path, digest: str, size: int) -> list[Direction] | Non
             )
             for one in record["directions"]
         ]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     whole = [one.name for one in found] == list(DESCRIPTORS)
     whole = whole and all(one.vector.shape == (size,) for one in found)

@@ -78,7 +78,7 @@ class RunSettings:
 
 def is_run(path: PathLike) -> bool:
     """Whether a training was started in this folder."""
-    return (as_path(path) / CONFIG).is_file()
+    return os.path.isfile(as_path(path) / CONFIG)
 
 
 def read_settings(path: PathLike) -> RunSettings:
@@ -93,7 +93,7 @@ def read_settings(path: PathLike) -> RunSettings:
     """
     folder = as_path(path)
     where = f"run={str(path)!r}"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"{where}: there is no such folder; name the folder of a training run.")
     broken = f"{where}: {CONFIG} is damaged; restore it or begin another run"
     try:

@@ -35,7 +35,7 @@ _JSON = (".jsonl", ".ndjson", ".json")
 _SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid"} | {
     "test": "test"
 }
-_LARGEST = 1 << 28  # bytes
+_LARGEST, _MOST_ROWS = 1 << 26, 400_000
 
 # A row's number as a spreadsheet shows it, and what it says, by lower-case column.
 ManifestRow = tuple[int, dict[str, Any]]
@@ -113,7 +113,13 @@ def _read_text(place: Path) -> str:
             f"manifest={str(place)!r}: can't be read ({error.strerror or error}); check the name."
         ) from error
     if len(data) > _LARGEST:
-        _refuse(place, None, "is larger than 256 MiB, so it is no manifest; name another file")
+        _refuse(place, None, "is larger than 64 MiB, so it is no manifest; name another file")
+    if data.count(b"\n") > _MOST_ROWS:
+        _refuse(
+            place,
+            None,
+            f"has more than {_MOST_ROWS:,} rows; divide the sounds among several folders",
+        )
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets save "Unicode text"
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")

@@ -267,7 +267,7 @@ class FolderSource:
         normal = os.path.normpath(entry.file)
         if os.path.isabs(entry.file) or normal.split(os.sep)[0] == "..":
             return Broken(entry.file, f"{where}, but outside the folder")
-        if (self.folder / entry.file).is_file():
+        if os.path.isfile(self.folder / entry.file):  # a name of any length
             return Broken(entry.file, f"{where}, but no sound by its extension, or hidden")
         return Broken(entry.file, f"{where}, but missing")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -72,10 +73,12 @@ def find_records(path: Path) -> RecordSet | None:
     "name@10", "name-*". Raises `InputError` for a set with missing shards and for a folder with
     several data sets. A single shard that is named is read alone.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return _in_folder(path, depth=3)
-    if path.exists():
-        if not path.is_file() or not (_is_record_name(path) or compression(path) is not None):
+    if os.path.exists(path):
+        if not os.path.isfile(path):
+            return None
+        if not _is_record_name(path) and compression(path) is None:
             return None
         alone = {"only_shard_of": int(match[3])} if (match := _SHARD.fullmatch(path.name)) else {}
         return RecordSet([path], alone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import lzma
+import os
 import posixpath
 import tarfile
 import zlib
@@ -60,11 +61,11 @@ def is_tar_archive(path: Path) -> bool:
 
 
 def _listings(path: Path) -> list[Path]:
-    if path.name == LISTING and path.is_file():
+    if path.name == LISTING and os.path.isfile(path):
         return [path]
-    if (path / LISTING).is_file():
+    if os.path.isfile(path / LISTING):
         return [path / LISTING]
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return []
     return sorted(item for item in path.glob(f"*/{LISTING}") if item.is_file())
 
