@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help demo demo-serve demo-web test lint types bench torture release ship-model clean
+.PHONY: help demo demo-serve demo-web test lint types bench torture fuzz release ship-model clean
 
 help:
 	@echo "make demo        render Bach's Prelude in C to demo/clip.wav, with a picture"
@@ -14,6 +14,7 @@ help:
 	@echo "make test        lint, check types and run all tests (JOBS=2 at once)"
 	@echo "make bench       measure speed and memory, as ratios (about 18 minutes)"
 	@echo "make torture     kill, race, fill and attack the program; prints a table (under 30 minutes)"
+	@echo "make fuzz        damage the files of every reader, a minute each"
 	@echo "make release     build and check what is published"
 	@echo "make ship-model  train the model that ships, from a SoundFont (MINUTES=90; SHIP='--go-on')"
 	@echo "make clean       remove the environment and what the others made"
@@ -63,6 +64,9 @@ bench: $(DEV)
 
 torture: $(DEV)
 	$(BIN)/python -m torture
+
+fuzz: $(DEV)
+	$(BIN)/python -m torture fuzz --seconds 60
 
 release: $(VENV)/.ready-release
 	rm -rf dist

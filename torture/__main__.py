@@ -13,7 +13,7 @@ from typing import cast
 from torture.table import Options, Part, heading, line
 
 # Modules of this package, in the order in which they run; each has a `run`.
-PARTS = ("races", "greedy")
+PARTS = ("races", "greedy", "fuzz")
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("part", nargs="*", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--seed", type=int, default=0, help="of every random choice")
     parser.add_argument("--quick", action="store_true", help="some seconds a part")
+    parser.add_argument("--seconds", type=float, default=20, help="for each reader, of fuzz")
     given = parser.parse_args()
     if unknown := [name for name in given.part if name not in PARTS]:
         parser.error(f"part={unknown[0]}: must be one of {', '.join(PARTS)}")
@@ -31,7 +32,7 @@ def main() -> None:
         started = time.monotonic()
         part = cast(Part, import_module(f"torture.{name}"))
         with tempfile.TemporaryDirectory(prefix="gansynth-torture-") as scratch:
-            for row in part.run(Options(Path(scratch), given.seed, given.quick)):
+            for row in part.run(Options(Path(scratch), given.seed, given.quick, given.seconds)):
                 print(line(name, row), flush=True)
                 failures += [f"{name}: {row.what}: {failure}" for failure in row.failures]
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)

@@ -20,11 +20,14 @@ class Options:
         Of every random choice.
     quick : bool
         Some seconds a part, to see that all of it runs.
+    seconds : float
+        For each reader that is fuzzed.
     """
 
     scratch: Path
     seed: int = 0
     quick: bool = False
+    seconds: float = 20.0
 
     def count(self, full: int, quick: int) -> int:
         """How often to try."""

@@ -187,14 +187,27 @@ def _decode_with_pyav(path: PathLike, seconds: float | None) -> tuple[Samples, i
 
     try:
         with open_regular(path) as file:
-            return _decode_stream(av, file, seconds)
+            return _decode_stream(av, _Seekable(file), seconds)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         if isinstance(error, InputError):
             raise
         return None
 
 
-def _decode_stream(av: Any, file: BinaryIO, seconds: float | None) -> tuple[Samples, int]:
+class _Seekable:
+    """A file whose impossible seeks fail as FFmpeg wants it: PyAV prints what they raise."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+
+def _decode_stream(av: Any, file: _Seekable, seconds: float | None) -> tuple[Samples, int]:
     # Without protocols a playlist can't open other files or the network.
     with av.open(file, options={"protocol_whitelist": ""}, metadata_errors="ignore") as container:
         stream = container.streams.audio[0]
