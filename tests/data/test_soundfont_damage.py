@@ -106,7 +106,7 @@ def test_a_damaged_sample_costs_its_preset_alone(
         ("font/0:2 Tuba", "brass"),
     }
     assert sorted(notes.pitch_counts()) == [*range(57, 64)]
-    assert np.abs(notes.waveforms.astype(int)).max(axis=1).min() > 3000
+    assert np.abs(notes.waveforms[:].astype(int)).max(axis=1).min() > 3000
     ((text, part),) = notes.summary["broken"].items()
     # A zone without its sample has no keys to count.
     assert part == {"count": 1 if "uses" in text else 7, "examples": ["font.sf2:0:1 Oboe"]}

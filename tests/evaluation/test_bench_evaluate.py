@@ -110,7 +110,7 @@ def test_the_data_are_instruments_with_one_note_of_each_pitch(tmp_path: Path) ->
     assert notes.pitch_counts("test") == dict.fromkeys(PITCHES, 1)
     assert [record.group for record in notes.records].count("train 61") == len(PITCHES)
     assert len(np.unique(notes.waveforms, axis=0)) == 191
-    assert (np.abs(notes.waveforms.astype(float)).max(axis=1) > 1000).all()
+    assert (np.abs(notes.waveforms[:].astype(float)).max(axis=1) > 1000).all()
 
 
 def test_a_failed_measurement_shows_its_error() -> None:
