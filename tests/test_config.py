@@ -291,8 +291,13 @@ def test_the_error_is_one_of_ours_and_a_value_error() -> None:
         ),
         (
             {"num_resolutions": 13},
-            "num_resolutions=13: the final image would be 16384 x 32768; use fewer resolutions, a "
-            "smaller start or a smaller scale_base.",
+            "num_resolutions=13: the final image would be 16384 x 32768, at most 4,194,304 points "
+            "are made; use fewer resolutions, a smaller start or a smaller scale_base.",
+        ),
+        (
+            {"fmap_base": 1 << 17, "fmap_max": 1024},
+            "fmap_base=131072: leaves 1024 feature maps of 256 x 512 points, at most 67,108,864 "
+            "numbers are made; lower fmap_base or raise fmap_decay.",
         ),
     ],
 )
@@ -407,7 +412,7 @@ valid_changes = st.fixed_dictionaries(
         "kernel_size": st.integers(1, 31),
         "to_rgb_activation": st.sampled_from(["tanh", "linear"]),
         "fmap_base": st.integers(128, 1 << 20),
-        "fmap_max": st.integers(1, 65536),
+        "fmap_max": st.integers(1, 512),
     },
 )
 

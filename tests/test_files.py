@@ -100,12 +100,14 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path
     names = [".0123456789abcdef.part", ".tmpA1b2C3", ".hidden", ".tmp", "x.part", "x.txt"]
     for name in names:
         (tmp_path / name).write_text("x")
-    (tmp_path / ".x.txt.part" / "new").mkdir(parents=True)
-    (tmp_path / ".x.txt.part" / "lock").touch()
-    (tmp_path / ".mine.part").mkdir()
-    (tmp_path / ".mine.part" / "x.txt").touch()
+    (tmp_path / ".x.txt.gansynth.part" / "new").mkdir(parents=True)
+    (tmp_path / ".x.txt.gansynth.part" / "lock").touch()
+    (tmp_path / ".mine.gansynth.part").mkdir()
+    (tmp_path / ".mine.gansynth.part" / "x.txt").touch()
     remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".mine.part", *names[2:]])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [".mine.gansynth.part", *names[2:]]
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

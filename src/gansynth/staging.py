@@ -1,6 +1,6 @@
 """Where files are prepared, and the one way in which they get their names.
 
-    FOLDER/.NAME.part/
+    FOLDER/.NAME.gansynth.part/
         lock            held by the process that prepares
         new/            what will appear
         old/            what it replaces, while several files get their names
@@ -24,6 +24,7 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -35,7 +36,7 @@ from gansynth.locks import BusyError, Lock
 
 LOCK, NEW, OLD, JOURNAL, UNDO = "lock", "new", "old", "journal.json", "undo.json"
 
-_STAGE = re.compile(r"\..+\.part")
+_STAGE = re.compile(r"\..+\.gansynth\.part")
 _LONGEST_NAME = 200  # bytes of a stage's name; systems allow 255
 _MOST_TRIES = 1000
 _WAITING = 8  # files that are waited for at once
@@ -56,7 +57,7 @@ def stage_name(name: str) -> str:
 
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
         name = f"{name.encode(errors='replace')[:100].decode(errors='ignore')}-{digest}"
-    return f".{name}.part"
+    return f".{name}.gansynth.part"
 
 
 class Stage:
@@ -156,6 +157,28 @@ class Stage:
                 raise
 
 
+class Scratch:
+    """A folder for what is put aside, until it is closed; `path` is where it is.
+
+    It lies where the system keeps such things. What killed processes left there is removed.
+    """
+
+    def __init__(self) -> None:
+        place = Path(tempfile.gettempdir()) / stage_name(secrets.token_hex(8))
+        self._stage = Stage(place)
+        self.path = self._stage.new
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove it."""
+        self._stage.close()
+
+
 def remove_dead(folder: Path) -> None:
     """Finish or remove what killed processes left in a folder; what is held stays."""
     with suppress(OSError), os.scandir(folder) as entries:
@@ -218,7 +241,7 @@ def _taken(place: Path, *, make: bool = True) -> tuple[Path, Lock]:
                 place.mkdir()
             except FileExistsError:
                 if not _is_ours(place):
-                    place = place.with_name(f".{secrets.token_hex(8)}.part")
+                    place = place.with_name(stage_name(secrets.token_hex(8)))
                     continue
         try:
             lock = Lock(place / LOCK)
@@ -228,7 +251,7 @@ def _taken(place: Path, *, make: bool = True) -> tuple[Path, Lock]:
             continue  # its holder has just removed it
         if lock.missing is not None and make:
             # Nothing tells whether somebody is at work there: a place that nobody else knows.
-            place = place.with_name(f".{secrets.token_hex(8)}.part")
+            place = place.with_name(stage_name(secrets.token_hex(8)))
             place.mkdir()
             lock.close()
             return place, Lock(place / LOCK)

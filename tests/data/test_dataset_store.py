@@ -283,7 +283,7 @@ with NotesWriter({str(folder)!r}, sample_rate=8000, samples=5) as writer:
 """
     done = subprocess.run([sys.executable, "-c", program], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert names(tmp_path) == [".data.part", "lock", "new", "waveforms.npy"]
+    assert names(tmp_path) == [".data.gansynth.part", "lock", "new", "waveforms.npy"]
     write(folder)
     assert names(tmp_path) == ["data", *FILES]
 

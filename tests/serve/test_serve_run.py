@@ -102,7 +102,7 @@ def test_it_plays_and_ends_quietly(toy_model: Path, tmp_path: Path, how: signal.
         out, err = server.communicate(timeout=20)
     assert (server.returncode, out, err) == (0, "", "")
     assert time.monotonic() - began < 10
-    assert list(tmp_path.glob("gansynth-*")) == []  # the folder of downloads is gone
+    assert list(tmp_path.glob(".*")) == []  # the folder of downloads is gone
 
 
 def test_everyone_is_told_where_it_plays(toy_model: Path, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from typing import IO, BinaryIO, cast
 
 from gansynth.errors import ModelError
 from gansynth.files import open_regular
+from gansynth.staging import Scratch
 
 _STAGE = re.compile(r"stage_(\d{1,9})")
 # What a path may name in place of the model's folder: a checkpoint, or one of its files.
@@ -102,8 +102,8 @@ def opened(path: Path) -> Iterator[Traversable]:
             if magic == b"PK\x03\x04" and not zipfile.is_zipfile(file):
                 raise ModelError(f"{where}: {_CUT_SHORT}.")
             if magic.startswith(b"\x1f\x8b"):
-                with tempfile.TemporaryDirectory(prefix="gansynth-") as folder:
-                    inside = Path(folder) / "archive"  # nothing lies above it
+                with Scratch() as folder:
+                    inside = folder / "archive"  # nothing lies above it
                     inside.mkdir()
                     size = os.fstat(file.fileno()).st_size
                     _unpack(_Unpacked(file, _LARGEST_SHARE * size + _SMALL, where), inside, where)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ class WaveformFile:
     def __init__(self, path: Path, offset: int, shape: tuple[int, int]) -> None:
         self.shape = shape
         self._path, self._offset = path, offset
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._file)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -92,15 +94,17 @@ class WaveformFile:
 
     def _read_at(self, place: int, into: memoryview) -> int:
         if sys.platform != "win32":
-            return os.preadv(self._file.fileno(), [into], place)
+            return os.preadv(self._file, [into], place)
         with self._lock:
-            self._file.seek(place)
-            return self._file.readinto(into) or 0
+            os.lseek(self._file, place, os.SEEK_SET)
+            data = os.read(self._file, len(into))
+            into[: len(data)] = data
+            return len(data)
 
     def _check(self) -> None:
         """Another file under this name would go unnoticed, and belong to other records."""
         try:
-            now, before = os.stat(self._path), os.fstat(self._file.fileno())
+            now, before = os.stat(self._path), os.fstat(self._file)
         except OSError:
             raise self._fault("was removed while it was being read") from None
         if not os.path.samestat(now, before):

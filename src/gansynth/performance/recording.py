@@ -34,7 +34,6 @@ from gansynth.progress import counted
 
 CLIP_NAME = "generated_clip"
 _LARGEST_RECORDING = 1 << 26
-_LOUDEST = 100.0  # times full scale: beyond it even a file of floats hurts ears and players
 _NO_SIDECAR = "{}: is no sidecar of gansynth generate: {}; give the .json beside a sound it made."
 _SOUNDS = (b"RIFF", b"fLaC", b"OggS")
 _MODELS = (".safetensors", ".zip", ".gz", ".tgz")
@@ -270,11 +269,10 @@ def _write(
     name = f"{stem}{form.extension}"
     _, subtype = choose_encoding(name, form.sample_rate or sample_rate, form.bits)
     peak = max(float(np.abs(block).max(initial=0.0)) for block in blocks())
-    if subtype != "FLOAT" or peak > _LOUDEST:
+    if subtype != "FLOAT":
         if peak > 1:
             gain = 0.999 / peak
-            what = "this format" if peak <= _LOUDEST else "full scale: this model can't be trained"
-            note = f", peak {peak:.2f} scaled to fit {what}"
+            note = f", peak {peak:.2f} scaled to fit this format"
     elif peak > 1:
         note = f", peak {peak:.2f} is beyond full scale"
     written = write_audio(

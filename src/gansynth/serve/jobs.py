@@ -15,7 +15,6 @@ import json
 import secrets
 import shutil
 import sys
-import tempfile
 import threading
 import traceback
 from collections import OrderedDict
@@ -28,6 +27,7 @@ from typing import Any
 from gansynth.errors import GansynthError
 from gansynth.serve.notes import Gone
 from gansynth.serve.worker import LOOK, StoppedError, TooBusyError
+from gansynth.staging import Scratch
 
 # Jobs that run at once, and those that may wait besides.
 RUNNING, WAITING = 2, 8
@@ -72,7 +72,8 @@ class Jobs:
     """Runs jobs, a few at once, and keeps their files for a while."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="gansynth-serve-"))
+        self._scratch = Scratch()  # a killed server's is removed by the next
+        self._folder = self._scratch.path
         self._pool = ThreadPoolExecutor(RUNNING, thread_name_prefix="job")
         self._open: set[Progress] = set()
         self._finished: OrderedDict[str, list[Download]] = OrderedDict()
@@ -93,7 +94,7 @@ class Jobs:
         for progress in self._open:
             progress.stopped.set()
         self._pool.shutdown(cancel_futures=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     async def _lines(self, job: Job, progress: Progress, gone: Gone) -> AsyncIterator[bytes]:
         folder = self._folder / secrets.token_hex(8)

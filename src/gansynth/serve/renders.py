@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from gansynth.performance.midi import Score, read_midi
 from gansynth.performance.perform import make_plan, render
 from gansynth.serve.jobs import Download, Progress
 from gansynth.serve.worker import Rank, Worker, each_in_turn
+from gansynth.staging import Scratch
 
 # What one visitor may ask of the machine; the command line has no such limits.
 LONGEST_PIECE, MOST_NOTES = 30 * 60, 20_000
@@ -96,7 +96,7 @@ def check_piece(data: bytes, name: str, latents: NDArray[np.float32], arrangemen
     InputError
         If the piece is too long.
     """
-    with tempfile.TemporaryDirectory(prefix="gansynth-") as folder:
+    with Scratch() as folder:
         path = Path(folder) / "upload.mid"
         path.write_bytes(data)
         try:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from gansynth.data.soundfont.repair import write_repaired
 from gansynth.data.soundfont.structure import Preset, SoundFont, read_soundfont
 from gansynth.errors import InputError
 from gansynth.files import PathLike
+from gansynth.staging import Scratch
 
 LOW_KEY, HIGH_KEY = 21, 108  # the piano's, and NSynth's
 SILENT_KEY = "silent key"
@@ -116,11 +115,11 @@ class SoundFontSource:
         self._name, self._stem = printable(font.path.name), printable(font.path.stem)
         self._sample_rate, self._seconds = sample_rate, seconds
         self._velocities, self._keys = velocities, keys
-        self._folder: TemporaryDirectory[str] | None = None
+        self._folder: Scratch | None = None
         self._playable = font.path
         if not font.strict:
-            self._folder = TemporaryDirectory(prefix="gansynth-")
-            self._playable = write_repaired(font, Path(self._folder.name) / f"copy{_SUFFIX}")
+            self._folder = Scratch()
+            self._playable = write_repaired(font, self._folder.path / f"copy{_SUFFIX}")
         standard = follows_standard((p.bank, p.program, p.name) for p in font.presets)
         self._kinds = [instrument_kind(p.bank, p.program, p.name, standard) for p in font.presets]
         self._groups = self._number_groups()
@@ -206,7 +205,7 @@ class SoundFontSource:
     def close(self) -> None:
         """Remove the repaired copy, where there was one."""
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
 
     @property
     def _engine_rate(self) -> int:
