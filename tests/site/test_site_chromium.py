@@ -15,7 +15,7 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import gansynth
-from chromium import ask, latent, loudest, ready
+from chromium import ask, eventually, latent, loudest, ready
 from frames_model import FAMILIES, PITCHES
 from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
 from gansynth.model.synth import Synth
@@ -210,6 +210,34 @@ def test_keys_that_are_not_there_yet_sound_with_their_neighbours(page: Page) -> 
         return [shift, source.playbackRate.value];""",
     )
     assert found in ([2, pytest.approx(2 ** (2 / 12))], [-2, pytest.approx(2 ** (-2 / 12))])
+
+
+def test_the_wheel_moves_the_timbre_of_what_sounds(page: Page) -> None:
+    page.evaluate(
+        """() => {
+        window.input = { id: "1", name: "Test keys", state: "connected" };
+        navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", window.input]]) });
+        }"""
+    )
+    page.get_by_role("button", name="Connect MIDI").click()
+    expect(page.locator("#wheel")).to_have_value("brightness")
+    send = "(data) => window.input.onmidimessage({ data: new Uint8Array(data) })"
+    slider = page.get_by_role("slider", name="Brightness")
+    first = latent(page)
+    page.evaluate(send, [0x90, 60, 100])
+    page.evaluate(send, [0xB0, 1, 127])
+    expect(slider).to_have_value("1")
+    moved = "return [...m.player.voices].every((voice) => voice.latent !== given);"
+    eventually(lambda: ask(page, moved, first))
+    page.evaluate(send, [0xD0, 32])  # pressure, a quarter of the way
+    expect(slider).to_have_value("0.25")
+    page.evaluate(send, [0xB0, 1, 0])
+    expect(slider).to_have_value("0")
+    eventually(lambda: latent(page) == first)
+    page.locator("#wheel").select_option("")
+    page.evaluate(send, [0xB0, 1, 127])
+    page.wait_for_timeout(100)
+    expect(slider).to_have_value("0")
 
 
 def test_a_damaged_cache_is_fetched_again(page: Page) -> None:

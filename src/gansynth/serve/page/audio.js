@@ -1,29 +1,29 @@
-// Voices: notes as the mix of `gansynth generate` plays them, with its attack and release.
+// Voices: notes as the mix of `gansynth generate` plays them, bent, tuned and with an envelope.
+
+import { Effects } from "./effects.js";
 
 const ATTACK = 0.01;
-const CROSSFADE = 0.06;
+const CROSSFADE = 0.05;
 const STEAL = 0.03;
 const MOST_VOICES = 48;
 const MARGIN = 1.5; // s before a voice's sound ends, when it goes back
 const LATE = 0.2; // the same where the longer note hasn't come yet
 const HOLDABLE = 2; // s that a model must hold its notes for them to go on
 const WAKING = 1000; // ms that a note waits for sleeping audio; some machines have none
+const GLIDE = 0.004; // s that a bend takes for two thirds of its way, so that it has no steps
 
 export class Player {
   // `hold` and `note` are the seconds that the model holds a note, and that its sound has in all.
   constructor({ release, hold, note }) {
-    Object.assign(this, { release, hold, tail: note - hold });
+    Object.assign(this, { attack: ATTACK, release, hold, tail: note - hold });
     this.voices = new Set();
+    this.bends = new Map(); // channel -> semitones
     this.pedal = false;
     // Made at once: a context waits for the first key or click before it sounds.
     this.context = new AudioContext({ latencyHint: "interactive" });
     this.context.addEventListener("statechange", () => { this.waking = null; });
-    this.master = new GainNode(this.context, { gain: 0.4 });
-    const limiter = new DynamicsCompressorNode(this.context, {
-      threshold: -6, knee: 6, ratio: 12, attack: 0.003, release: 0.15,
-    });
-    this.analyser = new AnalyserNode(this.context, { fftSize: 2048 });
-    this.master.connect(limiter).connect(this.analyser).connect(this.context.destination);
+    this.effects = new Effects(this.context);
+    this.master = this.effects.input;
   }
 
   get running() {
@@ -50,37 +50,60 @@ export class Player {
     return this.context.decodeAudioData(bytes);
   }
 
-  // Begin a note; velocity 1 to 127. The buffer is moved by `shift` semitones.
-  start(buffer, pitch, velocity, shift = 0) {
-    for (const voice of this.voices) if (voice.pitch === pitch) this.#fade(voice, STEAL);
+  // Begin a note of a key; velocity 1 to 127. Its buffer is moved by `shift` semitones, and by what
+  // its `channel` is bent.
+  start(buffer, pitch, velocity, { shift = 0, channel = "" } = {}) {
+    for (const voice of this.voices) if (voice.pitch === pitch && voice.channel === channel) this.#fade(voice, STEAL);
     if (this.voices.size >= MOST_VOICES) this.#fade(this.voices.values().next().value, STEAL);
-    const voice = { pitch, velocity, shift, level: velocity / 127, held: true, changes: 0 };
-    this.#sound(voice, buffer, 0, ATTACK);
+    const voice = { pitch, velocity, shift, channel, level: velocity / 127, held: true, changes: 0 };
+    this.#sound(voice, buffer, 0, this.attack);
     this.voices.add(voice);
     return voice;
   }
 
   // Go over to another sound, from the same place in the note where it has one.
-  replace(voice, buffer) {
+  replace(voice, buffer, shift = voice.shift) {
     if (!this.voices.has(voice)) return;
     const { gain, source } = voice;
     source.onended = null;
-    if (buffer !== voice.buffer) voice.shift = 0;
     this.#ramp(gain, 0, CROSSFADE);
     source.stop(this.context.currentTime + CROSSFADE + 0.01);
-    this.#sound(voice, buffer, this.#place(voice, buffer), CROSSFADE);
+    const place = this.#place(voice, buffer);
+    voice.shift = shift;
+    this.#sound(voice, buffer, place, CROSSFADE);
     voice.changes += 1;
   }
 
-  // The key is let go; the pedal may hold the note.
+  // The key is let go; a pedal may hold the note.
   stop(voice) {
     voice.held = false;
-    if (!this.pedal) this.#fade(voice, this.release);
+    if (!this.pedal && !voice.sostenuto) this.#fade(voice, this.release);
   }
 
   setPedal(down) {
     this.pedal = down;
-    if (!down) for (const voice of this.voices) if (!voice.held) this.#fade(voice, this.release);
+    if (!down) this.#letGo();
+  }
+
+  // Holds what is held now, and nothing that comes later.
+  setSostenuto(down) {
+    for (const voice of this.voices) voice.sostenuto = down && voice.held;
+    if (!down) this.#letGo();
+  }
+
+  // Bend all notes of a channel, those that sound too.
+  bend(channel, semitones) {
+    this.bends.set(channel, semitones);
+    for (const voice of this.voices) {
+      if (voice.channel !== channel) continue;
+      const now = this.context.currentTime;
+      const place = (now - voice.began) * voice.rate;
+      voice.rate = this.#rate(voice);
+      voice.began = now - place / voice.rate;
+      voice.source.playbackRate.cancelScheduledValues(now);
+      voice.source.playbackRate.setTargetAtTime(voice.rate, now, GLIDE);
+      this.#watchEnd(voice);
+    }
   }
 
   silence() {
@@ -94,33 +117,48 @@ export class Player {
 
   // Loudest sample of the last moments, 0 to 1 and above.
   peak() {
-    this.samples ??= new Float32Array(this.analyser.fftSize);
-    this.analyser.getFloatTimeDomainData(this.samples);
+    const { analyser } = this.effects;
+    this.samples ??= new Float32Array(analyser.fftSize);
+    analyser.getFloatTimeDomainData(this.samples);
     return this.samples.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  }
+
+  #letGo() {
+    for (const voice of this.voices) if (!voice.held && !this.pedal && !voice.sostenuto) this.#fade(voice, this.release);
+  }
+
+  #rate(voice) {
+    return 2 ** ((voice.shift + (this.bends.get(voice.channel) ?? 0)) / 12);
   }
 
   // Seconds into the buffer where a voice goes on: where it is, or back in the steady part, since
   // the last third of a note's hold leaves too little time for what comes next.
   #place(voice, buffer) {
-    const since = this.context.currentTime - voice.began;
+    const since = (this.context.currentTime - voice.began) * voice.rate;
     const last = this.isLong(buffer) ? buffer.duration - this.tail - MARGIN : (2 / 3) * this.hold;
     return since < last ? since : Math.min(0.75 * last, buffer.duration / 2);
   }
 
   #sound(voice, buffer, offset, seconds) {
-    const source = new AudioBufferSourceNode(this.context, { buffer, playbackRate: 2 ** (voice.shift / 12) });
+    const rate = this.#rate(voice);
+    const source = new AudioBufferSourceNode(this.context, { buffer, playbackRate: rate });
     const gain = new GainNode(this.context, { gain: 0 });
     source.connect(gain).connect(this.master);
     this.#ramp(gain, voice.level, seconds);
     source.start(0, offset);
     source.onended = () => this.#forget(voice);
-    Object.assign(voice, { source, gain, buffer, began: this.context.currentTime - offset });
+    Object.assign(voice, { source, gain, buffer, rate, began: this.context.currentTime - offset / rate });
+    this.#watchEnd(voice);
+  }
+
+  // A voice that is held never ends by itself, even where its longer note is late.
+  #watchEnd(voice) {
     clearTimeout(voice.ending);
-    // A voice that is held never ends by itself, even where its longer note is late.
-    if (this.canHold) {
-      const end = buffer.duration - this.tail - (this.isLong(buffer) ? MARGIN : LATE);
-      voice.ending = setTimeout(() => this.replace(voice, buffer), 1000 * Math.max(end - offset, LATE));
-    }
+    if (!this.canHold) return;
+    const { buffer, rate, began } = voice;
+    const end = buffer.duration - this.tail - (this.isLong(buffer) ? MARGIN : LATE);
+    const left = end / rate - (this.context.currentTime - began);
+    voice.ending = setTimeout(() => this.replace(voice, buffer), 1000 * Math.max(left, LATE));
   }
 
   #fade(voice, seconds) {

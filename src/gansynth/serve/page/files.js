@@ -6,8 +6,11 @@ const MIDI = /\.(mid|midi|kar|rmi|smf)$/i;
 
 const find = (selector) => document.querySelector(selector);
 
-// `current()` gives the sound, `corners()` the pad's latents; `imported(list)` is told.
-export function setUpFiles({ model, current, corners, imported, message, fail }) {
+const SCALA = /\.scl$/i;
+
+// `current()` gives the sound, `corners()` the pad's latents; `imported(list)` is told of sounds,
+// `takeScale(file)` of a scale.
+export function setUpFiles({ model, current, corners, imported, takeScale, message, fail }) {
   for (const chooser of ["#import", "#midi-file"]) {
     find(chooser).addEventListener("change", ({ target }) => {
       const [file] = target.files;
@@ -21,6 +24,7 @@ export function setUpFiles({ model, current, corners, imported, message, fail })
   async function take(file) {
     const head = await file.slice(0, 64).text().catch(() => "");
     if (head.startsWith("MThd") || head.startsWith("RIFF") || MIDI.test(file.name)) play(file);
+    else if (SCALA.test(file.name)) await takeScale(file);
     else if (head.trimStart().startsWith("{") || /\.json$/i.test(file.name)) await read(file);
     else message(`${file.name} is neither a MIDI file nor a sound that was exported as JSON.`);
   }

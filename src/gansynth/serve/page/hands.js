@@ -14,9 +14,9 @@ const USUAL = 100; // velocity
 const isByHand = (key) => !/^(heard|tune) /.test(key);
 
 export class Hands {
-  // `sound()` gives the sound that plays; `light(pitch, on)` and `played(pitch, layer)` are told of keys.
-  constructor({ player, bank, model, sound, light, played, fail }) {
-    Object.assign(this, { player, bank, model, sound, light, played, fail });
+  // `sound()` gives the sound that plays, `tuned(pitch)` the sample and shift of a key; `light(pitch, on)` and `played(pitch, layer)` are told of keys.
+  constructor({ player, bank, model, sound, tuned, light, played, fail }) {
+    Object.assign(this, { player, bank, model, sound, tuned, light, played, fail });
     this.held = new Map(); // key -> note
     this.latched = new Map(); // pitch -> note, while "hold" is on
     this.holding = false;
@@ -25,7 +25,8 @@ export class Hands {
     this.took = 0; // ms that voices took to change
   }
 
-  press(key, pitch, velocity = USUAL) {
+  // `channel` tells apart what is bent apart.
+  press(key, pitch, velocity = USUAL, channel = "") {
     if (!this.model.pitches.includes(pitch) || this.held.has(key)) return;
     const byHand = isByHand(key);
     if (byHand && this.latched.has(pitch)) {
@@ -37,7 +38,7 @@ export class Hands {
       const together = this.latched.size || [...this.held.keys()].some(isByHand);
       this.chord = together ? [...new Set([...this.chord, pitch])] : [pitch];
     }
-    const note = { pitch, velocity, voice: null, pressed: performance.now(), lifted: null };
+    const note = { pitch, velocity, channel, voice: null, pressed: performance.now(), lifted: null };
     this.held.set(key, note);
     this.light(pitch, true);
     this.#begin(note).catch(this.fail);
@@ -66,6 +67,7 @@ export class Hands {
     this.hold(false);
     this.releaseAll();
     this.player.setPedal(false);
+    this.player.setSostenuto(false);
     this.player.silence();
   }
 
@@ -110,25 +112,27 @@ export class Hands {
   async #begin(note) {
     const { latent } = this.sound();
     const layer = this.bank.layer(note.velocity);
+    const sample = this.tuned(note.pitch);
     // No waiting for what is here: a promise would cost a frame.
-    let { buffer, shift } = this.bank.nearest(latent, note.pitch, layer) ?? { buffer: null, shift: 0 };
+    let { buffer, shift } = this.bank.nearest(latent, sample.pitch, layer) ?? { buffer: null, shift: 0 };
     if (!buffer || !this.player.running) {
       const others = [...this.held.values()].filter((one) => !one.voice && one !== note);
-      const also = others.map((one) => one.pitch);
+      const also = others.map((one) => this.tuned(one.pitch).pitch);
       [buffer] = await Promise.all([
-        buffer ?? this.bank.note(latent, note.pitch, layer, also.slice(0, AT_ONCE)), this.player.wake(),
+        buffer ?? this.bank.note(latent, sample.pitch, layer, also.slice(0, AT_ONCE)), this.player.wake(),
       ]);
     }
-    note.voice = this.player.start(buffer, note.pitch, note.velocity, shift);
+    const how = { shift: shift + sample.shift, channel: note.channel };
+    note.voice = this.player.start(buffer, note.pitch, note.velocity, how);
     note.begun = performance.now();
-    Object.assign(note.voice, { latent, wanted: latent, layer, changed: 0 });
+    Object.assign(note.voice, { latent, wanted: latent, layer, sample, changed: 0 });
     this.played(note.pitch, layer);
     if (note.lifted !== null) {
       this.#stop(note);
       return;
     }
     this.#later(note.voice);
-    if (buffer !== this.bank.have(latent, note.pitch, layer)) note.voice.wanted = null; // another's
+    if (buffer !== this.bank.have(latent, sample.pitch, layer)) note.voice.wanted = null; // another's
     if (note.voice.wanted !== this.sound().latent) this.follow();
   }
 
@@ -155,7 +159,7 @@ export class Hands {
         .sort((a, b) => a.changed - b.changed).slice(0, AT_ONCE);
       if (!stale.length) return;
       const began = performance.now();
-      const also = stale.map((voice) => voice.pitch);
+      const also = stale.map((voice) => voice.sample.pitch);
       await Promise.all(stale.map((voice) => this.#change(voice, latent, began, also)));
       this.took = performance.now() - began;
     }
@@ -166,14 +170,14 @@ export class Hands {
     voice.changed = began;
     let buffer;
     try {
-      buffer = await this.bank.note(latent, voice.pitch, voice.layer, also);
+      buffer = await this.bank.note(latent, voice.sample.pitch, voice.layer, also);
     } catch (error) {
       if (voice.wanted === latent) voice.wanted = null; // the next change tries again
       throw error;
     }
     if (began < (voice.since ?? 0)) return; // a newer sound was faster
     voice.since = began;
-    this.player.replace(voice, buffer);
+    this.player.replace(voice, buffer, voice.sample.shift);
     voice.latent = latent;
     this.#later(voice);
     this.played(voice.pitch, voice.layer);
@@ -188,8 +192,8 @@ export class Hands {
       if (!this.player.voices.has(voice) || this.player.isLong(voice.buffer)) return;
       const { latent } = voice;
       try {
-        const buffer = await this.bank.long(latent, voice.pitch, voice.layer, LONG);
-        if (voice.latent === latent) this.player.replace(voice, buffer);
+        const buffer = await this.bank.long(latent, voice.sample.pitch, voice.layer, LONG);
+        if (voice.latent === latent) this.player.replace(voice, buffer, voice.sample.shift);
       } catch (error) {
         this.fail(error);
       }

@@ -10,14 +10,18 @@ import { Hands } from "./hands.js";
 import { Keyboard, pitchName } from "./keyboard.js";
 import { Library } from "./library.js";
 import { Pad } from "./pad.js";
+import { setUpLatency, setUpPlay } from "./play.js";
 import { Sliders } from "./sliders.js";
-import { copyLink, setUpSettings } from "./settings.js";
+import { copyLink, remembered, setUpSettings } from "./settings.js";
 import { Tune } from "./tune.js";
+import { tuned } from "./tuning.js";
 import { showAway, showLevel, showLoading, showMessage, showNote, showReady } from "./view.js";
 import { connect } from "./webmidi.js";
 
 const SETTLED = 250; // ms without a change, after which the whole keyboard is fetched
 const MOST_UNDO = 100;
+const WHEEL_STEPS = 8;
+const EIGHT = 8;
 
 const find = (selector) => document.querySelector(selector);
 const fail = (error) => error.name !== "AbortError" && !error.lost && showMessage(error.message);
@@ -47,6 +51,8 @@ export const player = new Player({
 export const bank = new Bank(player, model.pitches, model.velocities);
 showLevel(player);
 const settings = setUpSettings(player);
+const play = setUpPlay({ player, message: showMessage, fail });
+const measure = setUpLatency(player);
 
 // --- the sound --------------------------------------------------------------------------------
 
@@ -70,6 +76,7 @@ export const hands = new Hands({
   bank,
   model,
   sound: () => sound,
+  tuned: (pitch) => tuned(pitch, play.scale, model.pitches),
   light: (pitch, on) => keyboard.light(pitch, on),
   played: (pitch, layer) => {
     [lastPitch, lastLayer] = [pitch, layer];
@@ -124,6 +131,7 @@ function settle() {
     const { name, latent } = sound;
     Object.assign(find("#export"), { href: sidecarAddress(latent, name), download: `${name}.json` });
     library.mark(latent);
+    remembered.set(`sound ${model.sha256}`, JSON.stringify({ name, latent }));
     history.replaceState(null, "", `#${new URLSearchParams({ model: model.sha256.slice(0, 12), name, latent })}`);
     if (!before || !player.voices.size) bank.fill(latent, lastPitch); // voices that change come first
   };
@@ -181,7 +189,22 @@ const sliders = new Sliders((positions, done) => {
   const { base, name, pad: place } = sound;
   change(() => along(base, positions),
     (latent) => ({ name, base, latent, positions: { ...positions }, pad: place }), done);
-});
+}, (names) => play.offer(names));
+
+// The modulation wheel or pressure moves a slider from where it is towards its end, in steps, so that
+// the notes of a place are there when it comes back.
+const wheel = { at: 0, rest: 0, settled: 0 };
+
+function modulate(share) {
+  const at = Math.round(share * WHEEL_STEPS) / WHEEL_STEPS;
+  if (at === wheel.at || !play.wheel) return;
+  if (wheel.at === 0) wheel.rest = sliders.positions()[play.wheel] ?? 0;
+  wheel.at = at;
+  const to = wheel.rest + at * (1 - wheel.rest);
+  sliders.push(play.wheel, to, false);
+  clearTimeout(wheel.settled);
+  wheel.settled = setTimeout(() => sliders.push(play.wheel, to, true), SETTLED);
+}
 
 // --- the pad ----------------------------------------------------------------------------------
 
@@ -237,6 +260,18 @@ onClick("#near", async () => {
   const latent = await near(sound.latent, Number(find("#distance").value));
   choose(fresh(latent, `like ${sound.name.replace(/^(like )+/, "")}`));
 });
+// Some sounds side by side: a click plays one, at once since its note is there.
+onClick("#eight", async () => {
+  const latents = await random(EIGHT, find("#family").value);
+  find("#eight-row").replaceChildren(...latents.map((latent) => {
+    const name = newName();
+    const button = Object.assign(document.createElement("button"), { textContent: name });
+    button.addEventListener("click", () => choose(fresh(latent, name)));
+    bank.note(latent, lastPitch, bank.usual).then(() => button.classList.add("ready"), fail);
+    return button;
+  }));
+  find("#eight-row").hidden = false;
+});
 onClick("#undo", () => step(past, future));
 onClick("#redo", () => step(future, past));
 onClick("#keep", () => {
@@ -265,6 +300,7 @@ setUpFiles({
     library.keep(...found.toReversed());
     choose(fresh(found[0].latent, found[0].name));
   },
+  takeScale: play.takeScale,
   message: showMessage,
   fail,
 });
@@ -272,7 +308,10 @@ setUpFiles({
 // --- the keys ---------------------------------------------------------------------------------
 
 const keyboard = new Keyboard(find("#piano"), model.pitches,
-  (...key) => hands.press(...key), (key) => hands.release(key));
+  (...key) => {
+    measure();
+    hands.press(...key);
+  }, (key) => hands.release(key));
 
 keyboard.onshift = (base) => {
   const [low, high] = keyboard.shown.map(pitchName);
@@ -316,8 +355,14 @@ onClick("#tune", () => {
 
 onClick("#webmidi", async () => {
   player.wake();
-  const { press, release, releaseAll } = hands;
-  const them = { press: press.bind(hands), release: release.bind(hands), releaseAll: releaseAll.bind(hands), pedal, silence };
+  const them = {
+    press: (...key) => hands.press(...key),
+    release: (key) => hands.release(key),
+    releaseAll: () => hands.releaseAll(),
+    sostenuto: (down) => player.setSostenuto(down),
+    bend: (channel, semitones) => player.bend(channel, semitones),
+    pedal, silence, modulate,
+  };
   await connect(them, (words) => { find("#webmidi-note").textContent = words; });
 });
 // Touches that the browser takes for real ones: only these may wake audio.
@@ -349,7 +394,19 @@ async function begin() {
       fail(error);
     }
   }
-  choose(fresh(latents[0], first), { heard: false });
+  const kept = await lastSound();
+  choose(kept ?? fresh(latents[0], first), { heard: false });
+}
+
+// What played at the last visit.
+async function lastSound() {
+  try {
+    const { name, latent } = JSON.parse(remembered.get(`sound ${model.sha256}`));
+    await checkLatent(latent);
+    return fresh(latent, String(name).slice(0, 80));
+  } catch {
+    return null;
+  }
 }
 
 begin().catch(fail);

@@ -5,7 +5,7 @@ const COPIED = 1500; // ms
 
 const find = (selector) => document.querySelector(selector);
 
-const remembered = {
+export const remembered = {
   get(name) {
     try { return localStorage.getItem(`gansynth ${name}`); } catch { return null; }
   },

@@ -11,9 +11,9 @@ const WORDS = {
 const POLL = 2000; // ms
 
 export class Sliders {
-  // `move(positions, done)` is told of each change.
-  constructor(move) {
-    this.move = move;
+  // `move(positions, done)` is told of each change, `found(names)` of the sliders as [name, title].
+  constructor(move, found) {
+    Object.assign(this, { move, found });
     this.root = document.querySelector("#sliders");
     this.note = document.querySelector("#sliders-note");
     this.inputs = new Map();
@@ -27,6 +27,14 @@ export class Sliders {
 
   set(positions) {
     for (const [name, input] of this.inputs) input.value = positions[name] ?? 0;
+  }
+
+  // Move one as a hand would.
+  push(name, value, done) {
+    const input = this.inputs.get(name);
+    if (!input) return;
+    input.value = value;
+    this.move(this.positions(), done);
   }
 
   async #look() {
@@ -51,6 +59,7 @@ export class Sliders {
         ? `A double click or tap resets a slider.${hidden.length ? ` This model's sound doesn't follow ${hidden.join(", ")}.` : ""}`
         : "This model's sound follows no slider.";
     this.root.replaceChildren(...found.directions.map((one) => this.#slider(one)));
+    this.found(names.map((name) => [name, WORDS[name][0]]));
   }
 
   #slider({ name, correlation }) {

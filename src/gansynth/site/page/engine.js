@@ -53,7 +53,7 @@ const KINDS = {
 
   async note({ id, rank, latent, pitch, velocity }) {
     const wave = await turn(rank, id, () => make(latent, pitch, velocity));
-    const bytes = encodeWav(wave, model.sample_rate, CEILING / (peakOf(wave) || Infinity));
+    const bytes = encodeWav([wave], model.sample_rate, CEILING / (peakOf(wave) || Infinity));
     return [bytes, [bytes]];
   },
 
@@ -96,7 +96,7 @@ const KINDS = {
       self.postMessage({ id, progress: (i + 1) / played.length });
     }
     const held = played.filter((note) => note.end - note.start > model.hold_seconds).length;
-    const bytes = encodeWav(mix.samples, model.sample_rate, mix.level);
+    const bytes = encodeWav([mix.samples], model.sample_rate, mix.level);
     const counted = (count, words) => (count ? `, ${count} ${words}` : "");
     const summary = `${played.length} note${played.length === 1 ? "" : "s"} over ${duration.toFixed(1)} s`
       + counted(moved, "moved by octaves into range") + counted(dropped, "out of range and dropped")
