@@ -91,7 +91,7 @@ def test_a_scala_file_tunes_the_keys(page: Page) -> None:
     scale = {
         "name": "quarters.scl",
         "mimeType": "",
-        "buffer": f"! quarters.scl\n{QUARTERS}".encode(),
+        "buffer": QUARTERS.encode(),
     }
     page.locator("#scale-file").set_input_files(scale)
     expect(page.locator("#scale")).to_have_text("24 equal")

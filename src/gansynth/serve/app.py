@@ -47,7 +47,13 @@ from gansynth.serve.guard import Guard
 from gansynth.serve.jobs import Job, Jobs
 from gansynth.serve.latents import Latent, along, between, decode_latent, encode_latent, near
 from gansynth.serve.notes import LONGEST, SHORTEST, Notes
-from gansynth.serve.renders import check_piece, download_stem, render_piece, render_sfz
+from gansynth.serve.renders import (
+    LONGEST_PIECE,
+    check_piece,
+    download_stem,
+    render_piece,
+    render_sfz,
+)
 from gansynth.serve.routes import (
     Upload,
     file_answer,
@@ -350,6 +356,7 @@ class Server:
         query={
             "latent": Several(LatentField(), 1, MOST_LATENTS),
             "arrangement": Choice(ARRANGEMENTS),
+            "times": Several(Number(0, LONGEST_PIECE), 1, MOST_LATENTS),
             "name": Text(1000),
         },
         required=("latent",),
@@ -361,11 +368,12 @@ class Server:
         request: Request,
         latent: list[Latent],
         arrangement: str | None,
+        times: list[float] | None,
         name: str | None,
         data: bytes,
     ) -> Response:
         piece = await asyncio.to_thread(
-            check_piece, data, name or "clip.mid", np.stack(latent), arrangement or "single"
+            check_piece, data, name or "clip.mid", np.stack(latent), arrangement or "single", times
         )
         return self._job(request, partial(render_piece, piece, self.synth, self.worker))
 

@@ -78,15 +78,24 @@ class Piece:
     arrangement : str
         One of `performance.choices.ARRANGEMENTS`; instruments are repeated where a piece has
         more tracks.
+    times : list of float, or None
+        Seconds at which each of the latents is heard pure ("spaced"); None spaces them evenly.
     """
 
     score: Score
     stem: str
     latents: NDArray[np.float32]
     arrangement: str
+    times: list[float] | None = None
 
 
-def check_piece(data: bytes, name: str, latents: NDArray[np.float32], arrangement: str) -> Piece:
+def check_piece(
+    data: bytes,
+    name: str,
+    latents: NDArray[np.float32],
+    arrangement: str,
+    times: list[float] | None = None,
+) -> Piece:
     """Everything about a piece that can be refused before work starts.
 
     Raises
@@ -110,7 +119,8 @@ def check_piece(data: bytes, name: str, latents: NDArray[np.float32], arrangemen
             f"the page plays up to {MOST_NOTES} notes in {LONGEST_PIECE // 60} minutes, use "
             "gansynth generate --midi."
         )
-    return Piece(score, download_stem(name.rpartition(".")[0] or name), latents, arrangement)
+    stem = download_stem(name.rpartition(".")[0] or name)
+    return Piece(score, stem, latents, arrangement, times)
 
 
 def render_piece(
@@ -124,7 +134,11 @@ def render_piece(
         latents = np.tile(latents, (repeats, 1))
     shared = SharedSynth(synth, worker, progress, len(piece.score.notes))
     plan = make_plan(
-        piece.score, cast(Synth, shared), arrangement=piece.arrangement, latents=latents
+        piece.score,
+        cast(Synth, shared),
+        arrangement=piece.arrangement,
+        latents=latents,
+        times=piece.times,
     )
     files = [
         Download(folder / f"clip{extension}", f"{piece.stem}{extension}")

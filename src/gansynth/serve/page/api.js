@@ -121,8 +121,9 @@ export async function noteBytes(latent, pitch, { ahead, seconds, velocity, also,
 }
 
 // A MIDI file as sound: { files: [{ name, url }], summary }; `tell` is given the share that is done.
-export function render(file, { arrangement, latents }, signal, tell) {
+export function render(file, { arrangement, latents, times }, signal, tell) {
   const query = new URLSearchParams({ arrangement, name: file.name });
+  if (times) query.set("times", times);
   for (const latent of latents) query.append("latent", latent);
   return work(`api/renders?${query}`, { body: file, headers: { "content-type": "audio/midi" }, signal }, tell);
 }

@@ -1,6 +1,7 @@
 // What comes from files and goes to files: sounds, MIDI, audio, samplers.
 
 import { exportSfz, readSidecar, render } from "./api.js";
+import { setUpRoll } from "./roll.js";
 
 const MIDI = /\.(mid|midi|kar|rmi|smf)$/i;
 
@@ -8,9 +9,10 @@ const find = (selector) => document.querySelector(selector);
 
 const SCALA = /\.scl$/i;
 
-// `current()` gives the sound, `corners()` the pad's latents; `imported(list)` is told of sounds,
+// `current()` gives the sound, `corners()` the pad's sounds; `imported(list)` is told of sounds,
 // `takeScale(file)` of a scale.
-export function setUpFiles({ model, current, corners, imported, takeScale, message, fail }) {
+export function setUpFiles({ model, player, bank, current, corners, imported, takeScale, message, fail }) {
+  const roll = setUpRoll({ model, player, bank, current, fail, render: (file, how) => start(file, how) });
   for (const chooser of ["#import", "#midi-file"]) {
     find(chooser).addEventListener("change", ({ target }) => {
       const [file] = target.files;
@@ -57,8 +59,13 @@ export function setUpFiles({ model, current, corners, imported, takeScale, messa
       return;
     }
     const arrangement = find("#arrangement").value;
-    const latents = arrangement === "single" ? [current().latent] : corners();
-    const job = (...watched) => render(file, { arrangement, latents }, ...watched);
+    const sounds = arrangement === "single" ? [current()] : corners();
+    roll.open(file, arrangement === "per-track" ? [current()] : sounds);
+    start(file, { arrangement, latents: sounds.map((one) => one.latent) });
+  }
+
+  function start(file, how) {
+    const job = (...watched) => render(file, how, ...watched);
     run("#midi-job", job, fail, (done) => {
       showClip(done);
       return "";
@@ -111,9 +118,12 @@ async function run(place, job, fail, finish) {
   };
   button.onclick = () => stop.abort();
   show(0, "waiting");
+  const begun = performance.now();
   try {
     const done = await job(stop.signal, (share) => {
-      show(Math.min(share, 0.999), `${Math.floor(100 * share)} %`);
+      const left = ((performance.now() - begun) / 1000) * (1 / share - 1);
+      const words = share > 0.05 && left > 1 ? `, ${Math.ceil(left)} s left` : "";
+      show(Math.min(share, 0.999), `${Math.floor(100 * share)} %${words}`);
     });
     show(1, finish(done));
   } catch (error) {

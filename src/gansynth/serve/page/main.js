@@ -294,8 +294,10 @@ for (const select of document.querySelectorAll("select")) {
 }
 setUpFiles({
   model,
+  player,
+  bank,
   current: () => sound,
-  corners: () => corners.map((one) => one.latent),
+  corners: () => corners,
   imported: (found) => {
     library.keep(...found.toReversed());
     choose(fresh(found[0].latent, found[0].name));

@@ -1,5 +1,5 @@
 // Latents in the browser, as gansynth.serve.latents has them: text in addresses, and the ways to a
-// new one.
+// new one. With a server behind the page, the timeline alone needs them.
 
 const LARGEST = 1000;
 const REACH = 4; // standard deviations that a slider's end moves a latent
