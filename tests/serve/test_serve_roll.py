@@ -92,6 +92,12 @@ def test_instruments_are_dragged_and_rendered(page: Page, make_midi: Any, tmp_pa
     expect(page.locator("#roll-note")).to_have_text("start 0.0 s")
     roll = page.locator("#roll-notes")
     expect(roll).to_have_attribute("aria-label", "Piano roll: 3 notes over 4.0 s")
+    drawn = """(canvas) => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return [...Array(data.length / 4).keys()].filter((i) => data[4 * i + 3]
+            && data[4 * i + 1] > data[4 * i] + 40).length / (data.length / 4);
+    }"""
+    assert roll.evaluate(drawn) > 0.01  # in the accent's green
     expect(page.locator("#clip p")).to_contain_text("3 notes", timeout=30_000)
     first = latent(page)
     page.get_by_role("button", name="New sound").click()

@@ -58,9 +58,9 @@ export function setUpRoll({ model, player, bank, current, fail, render }) {
     const low = Math.min(...pitches) - 1;
     const rows = Math.max(Math.max(...pitches) + 2 - low, RANGE);
     const x = (time) => (width * time) / score.duration;
-    ink.fillStyle = style.getPropertyValue("--line");
+    ink.fillStyle = style.outlineColor; // properties of our own wouldn't be resolved
     for (const bar of score.bars) ink.fillRect(x(bar), 0, 1, height);
-    ink.fillStyle = style.getPropertyValue("--accent");
+    ink.fillStyle = style.color;
     for (const { start, end, pitch, velocity } of score.notes) {
       ink.globalAlpha = 0.35 + (0.65 * velocity) / 127;
       ink.fillRect(x(start), height * (1 - (pitch - low + 1) / rows), Math.max(x(end - start) - scale, 2), height / rows);
