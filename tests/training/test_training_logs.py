@@ -348,3 +348,11 @@ def test_a_reader_that_has_gone_does_not_end_the_training() -> None:
 )  # fmt: skip
 def test_durations_are_short_words(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_link_in_the_place_of_the_metrics_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text('{"images": 8}\nprecious\n')
+    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError, match=r"metrics\.jsonl': is a link, and not written through"):
+        MetricsFile(tmp_path / "metrics.jsonl", 8)
+    assert (tmp_path / "precious").read_text() == '{"images": 8}\nprecious\n'

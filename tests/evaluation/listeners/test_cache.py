@@ -11,6 +11,7 @@ import pytest
 
 from gansynth.evaluation.listeners.cache import FeatureCache, default_folder
 from gansynth.evaluation.listeners.features import FEATURE_NAMES, Features
+from gansynth.files import atomic_path
 
 FACTS = {"data": "abc", "rows": "def", "crepe": False, "samples": 8000}
 
@@ -145,3 +146,28 @@ def test_it_lies_where_caches_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_folder() == tmp_path / ".cache" / "gansynth"
+
+
+@pytest.mark.parametrize("limit", [0, 100, 1000])
+def test_a_limit_on_the_size_of_files_is_only_said(tmp_path: Path, limit: int) -> None:
+    resource = pytest.importorskip("resource")
+    told: list[str] = []
+    cache, computer = FeatureCache(tmp_path, told.append), Computer()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        assert_same(cache.get(FACTS, computer), computer.features)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "the file is larger than the system allows" in told[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_evaluations_that_keep_the_same_are_not_warned(tmp_path: Path) -> None:
+    computer = Computer()
+    FeatureCache(tmp_path, no_warning).get(FACTS, computer)
+    kept = only_file(tmp_path)
+    kept.unlink()
+    with atomic_path(kept) as temporary:
+        assert_same(FeatureCache(tmp_path, no_warning).get(FACTS, computer), computer.features)
+        temporary.write_bytes(b"another's")
