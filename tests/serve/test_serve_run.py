@@ -87,7 +87,7 @@ def started(model: Path, folder: Path, *options: str) -> Iterator[Any]:
             server.terminate()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
 def test_it_plays_and_ends_quietly(toy_model: Path, tmp_path: Path, how: signal.Signals) -> None:
     options = ("--no-sliders", "--allow-host", "Hub.example")
@@ -103,6 +103,34 @@ def test_it_plays_and_ends_quietly(toy_model: Path, tmp_path: Path, how: signal.
     assert (server.returncode, out, err) == (0, "", "")
     assert time.monotonic() - began < 10
     assert list(tmp_path.glob(".*")) == []  # the folder of downloads is gone
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_closed_terminal_leaves_a_server_under_nohup(toy_model: Path, tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with started(toy_model, tmp_path, "--no-sliders") as (server, address):
+            server.send_signal(signal.SIGHUP)
+            assert httpx.get(f"{address}/api/model").status_code == 200
+            server.terminate()
+            out, err = server.communicate(timeout=20)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (server.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is locked there isn't removed")
+def test_a_killed_server_s_folder_is_removed_by_the_next(toy_model: Path, tmp_path: Path) -> None:
+    with started(toy_model, tmp_path, "--no-sliders") as (killed, _):
+        killed.kill()
+        killed.wait()
+        (left,) = tmp_path.glob(".*")
+        with started(toy_model, tmp_path, "--no-sliders") as (lives, _):
+            (own,) = tmp_path.glob(".*")
+            assert own != left
+            lives.terminate()
+            lives.wait(20)
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_everyone_is_told_where_it_plays(toy_model: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import webbrowser
@@ -149,5 +150,8 @@ def serve(
         timeout_graceful_shutdown=3,
         lifespan="on",
     )
+    hang_up = getattr(signal, "SIGHUP", None)  # uvicorn knows nothing of a terminal that closes
+    if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:
+        signal.signal(hang_up, lambda number, frame: signal.raise_signal(signal.SIGTERM))
     with suppress(KeyboardInterrupt):  # uvicorn has closed everything by then
         Server(config).run(sockets=[listener])
