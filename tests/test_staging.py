@@ -227,6 +227,21 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@needs_fork
+@pytest.mark.parametrize("kind", ["file", "notes"])
+def test_a_run_that_is_refused_removes_them_too(kind: str, tmp_path: Path) -> None:
+    write, read = KINDS[kind]
+    number = 0
+    while killed_at(number, partial(write, tmp_path, "newer", overwrite=False)):
+        if read(tmp_path):
+            with pytest.raises(OutputError, match="use --force"):
+                write(tmp_path, "other", overwrite=False)
+            assert list(tmp_path.rglob(".*")) == []
+            return
+        number += 1
+    raise AssertionError("it was never killed after its result had its name")
+
+
 def test_long_names_can_be_written(tmp_path: Path) -> None:
     name = "é" * 120 + ".txt"
     write_text(tmp_path / name, "long")

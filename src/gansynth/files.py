@@ -61,6 +61,7 @@ def check_writable(path: PathLike, *, overwrite: bool = False) -> Path:
     if mode and not stat.S_ISREG(mode):
         raise OutputError(f"{shown}: is a device or a pipe, not a plain file; use a file name")
     if mode and not overwrite:
+        remove_dead(target.parent)  # of one that was killed when its file had its name
         raise _taken(given)
     if not target.parent.is_dir():
         raise OutputError(f"{shown}: {folder} is missing; create it first")

@@ -191,6 +191,7 @@ def check_target(folder: PathLike, *, overwrite: bool = False) -> None:
         raise OutputError(f"{shown}: {str(above)!r} is not writable; choose another place")
     there.discard(BUILDING)
     if there and not overwrite:
+        remove_dead(Path(os.path.realpath(target)).parent)  # killed when the folder had its name
         what = "holds a data set" if SUMMARY in there else f"isn't empty ({min(there)})"
         raise OutputError(f"{shown}: {what}; use --force / overwrite=True or another name")
     for name in {NOTES, WAVEFORMS, SUMMARY} & there:

@@ -34,7 +34,7 @@ class ImageDataset:
     ----------
     config : Config
     waveforms : int16 array or WaveformFile, [all notes, samples]
-        May be mapped from a file.
+        May be read from a file when it is used.
     rows : int64 array [notes]
         Which of them to train on.
     labels : int64 array [notes]
