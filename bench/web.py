@@ -30,6 +30,7 @@ ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
 }
+PATIENCE = 600.0  # seconds for all keys on a busy machine
 # Seconds of the visit when 1, 13 and all keys were there, the longest pause and the clock's lag.
 WATCH = """(async () => {
     const m = await import(new URL("page/main.js", document.baseURI));
@@ -120,6 +121,7 @@ def in_firefox(path: str, address: str, folder: Path) -> dict[str, Any]:
     with firefox.running_firefox(folder) as page:
         browser = _process_of(folder)
         before = memory(browser)
+        page._socket.settimeout(PATIENCE)
         for _ in range(2):
             page.open(address)
             found: dict[str, Any] = page.run(f"return await {WATCH};")
