@@ -13,7 +13,7 @@ from typing import cast
 from torture.table import Options, Part, heading, line
 
 # Modules of this package, in the order in which they run; each has a `run`.
-PARTS = ("kills", "disks", "races", "greedy", "fuzz")
+PARTS = ("kills", "disks", "races", "greedy", "clients", "pages", "fuzz")
 
 
 def main() -> None:

@@ -13,17 +13,16 @@ from typing import Any
 @contextmanager
 def running_server(model: Path, **options: Any) -> Iterator[str]:
     """Serve a model; gives the server's address."""
-    import uvicorn
-
     from gansynth import load
     from gansynth.serve.app import create_app
+    from gansynth.serve.connections import Server
     from gansynth.serve.run import open_port
 
     options.setdefault("measure", False)
     app = create_app(load(model, "cpu"), str(model), **options)
     with open_port("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        server = Server(app)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         deadline = time.monotonic() + 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 import time
@@ -12,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from gansynth.errors import InputError
+from gansynth.errors import InputError, OutputError
 from gansynth.serve import jobs as jobs_module
+from gansynth.serve.clients import TooBusyError, TooMuchError
 from gansynth.serve.jobs import Download, Job, Jobs, Progress
-from gansynth.serve.worker import StoppedError, TooBusyError
+from gansynth.serve.worker import StoppedError
 
 
 @pytest.fixture
-def jobs() -> Iterator[Jobs]:
-    it = Jobs()
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    it = Jobs(tmp_path)
     yield it
     it.close()
 
@@ -29,8 +31,8 @@ async def here() -> bool:
     return False
 
 
-async def collect(jobs: Jobs, job: Job) -> list[dict[str, Any]]:
-    return [json.loads(line) async for line in jobs.start(job, here)]
+async def collect(jobs: Jobs, job: Job, client: str = "") -> list[dict[str, Any]]:
+    return [json.loads(line) async for line in jobs.start(job, here, client)]
 
 
 def write(folder: Path, progress: Progress) -> tuple[list[Download], dict[str, Any]]:
@@ -115,24 +117,60 @@ def test_a_job_stops_when_its_stream_is_closed(jobs: Jobs) -> None:
     assert ended.wait(5)
 
 
-def test_too_many_jobs_are_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_module, "WAITING", 1)
-    go = threading.Event()
+def test_too_many_jobs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "RUNNING", 2)
+    monkeypatch.setattr(jobs_module, "WAITING", 2)
+    jobs, go = Jobs(tmp_path, share=2), threading.Event()
 
     def job(folder: Path, progress: Progress) -> Any:
         go.wait(10)
         return write(folder, progress)
 
-    async def crowd() -> None:
-        running = [asyncio.create_task(collect(jobs, job)) for _ in range(3)]
-        await asyncio.sleep(0.1)
-        with pytest.raises(TooBusyError, match="jobs=3: too many wait already"):
-            jobs.start(job, here)
+    async def crowd() -> list[list[dict[str, Any]]]:
+        running = [asyncio.create_task(collect(jobs, job, client)) for client in "aabc"]
+        await asyncio.sleep(0.3)
+        with pytest.raises(TooMuchError, match="renderings=3: this address may have 2 at once"):
+            jobs.start(job, here, "a")
+        with pytest.raises(TooBusyError, match="renderings=5: the server takes 4 at once from all"):
+            jobs.start(job, here, "d")
         go.set()
-        await asyncio.gather(*running)
-        assert (await collect(jobs, job))[-1]["done"]["files"]
+        found = await asyncio.gather(*running)
+        assert (await collect(jobs, job, "d"))[-1]["done"]["files"]
+        return found
 
-    asyncio.run(crowd())
+    *_, second, third = asyncio.run(crowd())
+    # Those who wait are told their place in the queue, then how far they are.
+    assert {"waiting": 1, "queue": 2} in second
+    assert {"waiting": 2, "queue": 2} in third
+    assert "done" in third[-1]
+    jobs.close()
+
+
+def test_a_job_that_nobody_waits_for_ends_without_a_word(
+    jobs: Jobs, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def job(folder: Path, progress: Progress) -> Any:
+        assert progress.stopped.wait(10)
+        progress.tell(1.0)  # StoppedError
+
+    async def leave() -> None:
+        stream = jobs.start(job, here)
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        await asyncio.sleep(0.3)
+        gc.collect()  # "Future exception was never retrieved" comes with it
+
+    asyncio.run(leave())
+    assert (capsys.readouterr().err, caplog.text) == ("", "")
+
+
+def test_an_error_doesnt_tell_where_the_server_keeps_its_files(jobs: Jobs) -> None:
+    def job(folder: Path, progress: Progress) -> Any:
+        raise OutputError(f"path='{folder}/clip.wav': can't be written: the disk is full")
+
+    assert asyncio.run(collect(jobs, job))[-1] == {
+        "error": "path='the server's folder/clip.wav': can't be written: the disk is full."
+    }
 
 
 def test_the_oldest_files_go_first(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -13,11 +14,11 @@ import pytest
 from gansynth import load
 from gansynth.errors import InputError
 from gansynth.model.synth import Synth
+from gansynth.serve.clients import TooBusyError, TooMuchError
 from gansynth.serve.notes import Notes
 from gansynth.serve.worker import (
     Rank,
     StoppedError,
-    TooBusyError,
     Worker,
     each_in_turn,
     in_turn,
@@ -95,6 +96,36 @@ def test_too_much_is_refused_and_cancelled_work_makes_room(held: Held) -> None:
     for future in waiting[:2]:
         assert future.cancel()
     held.worker.submit(Rank.PLAYED, lambda: None)
+
+
+def test_clients_take_turns(held: Held) -> None:
+    order = [("a", n) for n in range(4)] + [("b", 0), ("c", 0), ("b", 1)]
+    futures = [
+        held.worker.submit(Rank.PLAYED, lambda who=who: held.done.append(who), client=who)
+        for who, _ in order
+    ]
+    held.go.set()
+    for future in futures:
+        future.result(5)
+    # Whoever asked for four notes first doesn't keep those waiting who ask for one or two.
+    assert held.done == ["a", "b", "c", "a", "b", "a", "a"]
+    # Nor has anyone a debt from before.
+    last = held.worker.submit(Rank.PLAYED, lambda: held.done.append("a"), client="a")
+    last.result(5)
+
+
+def test_one_client_may_not_fill_the_queue() -> None:
+    worker, go = Worker(1, limit=10, share=4), threading.Event()
+    worker.submit(Rank.PLAYED, lambda: go.wait(10))
+    time.sleep(0.1)
+    waiting = [worker.submit(Rank.AHEAD, lambda: None, client="a") for _ in range(4)]
+    with pytest.raises(TooMuchError, match="waiting=4: too many notes are asked for at once from"):
+        worker.submit(Rank.PLAYED, lambda: None, client="a")
+    worker.submit(Rank.AHEAD, lambda: None, client="b")
+    assert waiting[0].cancel()
+    worker.submit(Rank.AHEAD, lambda: None, client="a")
+    go.set()
+    worker.close()
 
 
 def test_an_error_reaches_whoever_waits_and_the_worker_goes_on(held: Held) -> None:

@@ -19,13 +19,18 @@ Examples:
 @model_option
 @click.option(
     "--host", default="127.0.0.1",
-    help="Address to listen on; 0.0.0.0 lets in everyone who can reach this machine.",
+    help="Address to listen on; 0.0.0.0 lets in other machines, with the link that is printed.",
 )  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes a free port.")
 @click.option(
     "--allow-host", "allowed_hosts", metavar="NAME", multiple=True,
-    help="Name by which a proxy leads here, where it passes on its own; may be given several "
-    "times. Without 0.0.0.0, others than this machine's are refused.",
+    help="Name by which a proxy, or others, reach this server, where it isn't this machine's own; "
+    "may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--token", envvar="GANSYNTH_TOKEN", show_envvar=True, metavar="TEXT",
+    help="What players have to know: it is part of the printed link, and kept by their browsers.  "
+    "[default: none on 127.0.0.1, else a new one at each start]",
 )  # fmt: skip
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @click.option(
@@ -40,6 +45,7 @@ def serve(
     host: str,
     port: int,
     allowed_hosts: tuple[str, ...],
+    token: str | None,
     open_browser: bool,
     sliders: bool,
     device: str,
@@ -57,6 +63,7 @@ def serve(
     from gansynth.serve import run
 
     with run.open_port(host, port) as listener:
+        token = run.check_token(token, listener)
         synth = load(model, device, precision)
         warn(synth.warnings)
         run.serve(
@@ -68,5 +75,6 @@ def serve(
             measure=sliders,
             open_browser=open_browser,
             allowed_hosts=allowed_hosts,
+            token=token,
             say=click.echo,
         )

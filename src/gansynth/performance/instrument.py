@@ -44,6 +44,8 @@ class Instrument:
         That model's digest.
     version : str
         The gansynth that it was made with.
+    portable : bool
+        For another machine: the sidecar has the model's name alone, not where it lies on this one.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Instrument:
     model_path: str | None
     model_sha256: str
     version: str = __version__
+    portable: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > LONGEST_NAME or not self.name.isprintable():
@@ -61,11 +64,14 @@ class Instrument:
 
     def to_dict(self) -> dict[str, Any]:
         """What a sidecar holds."""
+        model = model_record(self.model_path, self.model_sha256)
+        if self.portable and self.model_path is not None:
+            model["path"] = Path(self.model_path).name or "model"
         return {
             "gansynth": __version__,
             "kind": KIND,
             "name": self.name,
-            "model": model_record(self.model_path, self.model_sha256),
+            "model": model,
             "seed": None,
             "latents": [self.latent.tolist()],
             "pitches": [],

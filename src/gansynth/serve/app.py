@@ -29,6 +29,8 @@ from gansynth.performance.choices import ARRANGEMENTS
 from gansynth.performance.instrument import Instrument, parse_instruments
 from gansynth.performance.midi_file import MAX_BYTES
 from gansynth.performance.mix import RELEASE, longest_hold
+from gansynth.serve.bodies import Bodies, Body, parse_json
+from gansynth.serve.clients import USUAL, Limits, TooBusyError, TooMuchError, client_of
 from gansynth.serve.descriptors import DESCRIPTORS
 from gansynth.serve.directions import Directions
 from gansynth.serve.fields import (
@@ -43,17 +45,12 @@ from gansynth.serve.fields import (
     Shape,
     Text,
 )
-from gansynth.serve.guard import Guard
+from gansynth.serve.guard import HEADERS, Guard
 from gansynth.serve.jobs import Job, Jobs
 from gansynth.serve.latents import Latent, along, between, decode_latent, encode_latent, near
 from gansynth.serve.notes import LONGEST, SHORTEST, Notes
-from gansynth.serve.renders import (
-    LONGEST_PIECE,
-    check_piece,
-    download_stem,
-    render_piece,
-    render_sfz,
-)
+from gansynth.serve.reading import LONGEST_PIECE, Reader
+from gansynth.serve.renders import Piece, download_stem, render_piece, render_sfz
 from gansynth.serve.routes import (
     Upload,
     file_answer,
@@ -63,7 +60,8 @@ from gansynth.serve.routes import (
     operation,
     operations,
 )
-from gansynth.serve.worker import Rank, StoppedError, TooBusyError, Worker, in_turn
+from gansynth.serve.worker import Rank, StoppedError, Worker, in_turn
+from gansynth.staging import Scratch
 
 SIDECAR_BODY = 4 << 20  # bytes: instruments of a long clip
 MOST_LATENTS = 16  # at once
@@ -74,7 +72,7 @@ _SHARE = Number(0, 1)
 _VELOCITY = Number(1, 127)
 _JSON = json_answer({"type": "object"})
 _LINES = {
-    "description": "Lines of JSON: progress, then done or error.",
+    "description": "Lines of JSON: place in the queue, progress, then done or error.",
     "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
 }
 _SIDECAR = {
@@ -126,7 +124,8 @@ class Server:
     measure : bool
         Have sliders; find their directions where they aren't known yet.
     addresses : tuple of str
-        Where other machines reach this server, as far as is known.
+        Where other machines reach this server, as far as is known, with its token.
+    limits : Limits
     """
 
     def __init__(
@@ -137,12 +136,16 @@ class Server:
         cache: Path | None,
         measure: bool,
         addresses: tuple[str, ...] = (),
+        limits: Limits = USUAL,
     ) -> None:
         self.synth, self.model_path, self.addresses = synth, model_path, addresses
         self.digest = synth.model.digest()
-        self.worker = Worker(threads)
+        self.scratch = Scratch()  # a killed server's is removed by the next
+        self.worker = Worker(threads, share=limits.client_notes)
         self.notes = Notes(synth, self.worker)
-        self.jobs = Jobs()
+        self.bodies = Bodies(self.scratch.path, limits.client_bodies, limits.bodies)
+        self.reader = Reader()
+        self.jobs = Jobs(self.scratch.path / "jobs", limits.client_jobs)
         self._closing = threading.Event()
         self.directions = Directions(synth, self.digest, self._measured_notes, cache)
         self._measure = measure
@@ -158,6 +161,7 @@ class Server:
         self._closing.set()
         self.worker.close()
         self.jobs.close()
+        self.scratch.close()
 
     def _measured_notes(self, latents: NDArray[np.float32], pitches: list[int]) -> Any:
         make = partial(self.notes.make, latents, pitches)
@@ -220,6 +224,7 @@ class Server:
             seconds=seconds,
             velocity=velocity,
             also=also or [],
+            client=client_of(request.scope),
         )
         return Response(sound, media_type="audio/flac")
 
@@ -233,7 +238,9 @@ class Server:
     async def rainbowgram(
         self, request: Request, latent: Latent, pitch: int, velocity: float | None
     ) -> Response:
-        png = await self.notes.picture(latent, pitch, request.is_disconnected, velocity)
+        png = await self.notes.picture(
+            latent, pitch, request.is_disconnected, velocity, client_of(request.scope)
+        )
         return Response(png, media_type="image/png")
 
     # --- finding --------------------------------------------------------------------------------
@@ -331,12 +338,8 @@ class Server:
         _JSON,
         upload=Upload("application/json", SIDECAR_BODY, _SIDECAR),
     )
-    async def read_sidecar(self, request: Request, data: Any) -> Response:
-        found = await asyncio.to_thread(parse_instruments, data, "file", "imported")
-        if len(found) > MOST_INSTRUMENTS:
-            raise InputError(
-                f"file: has {len(found)} instruments; the page takes {MOST_INSTRUMENTS}."
-            )
+    async def read_sidecar(self, request: Request, body: Body) -> Response:
+        found = await asyncio.to_thread(_instruments, body.read())
         latents = []
         for instrument in found:
             instrument.check_fits(self.synth)
@@ -370,11 +373,16 @@ class Server:
         arrangement: str | None,
         times: list[float] | None,
         name: str | None,
-        data: bytes,
+        body: Body,
     ) -> Response:
-        piece = await asyncio.to_thread(
-            check_piece, data, name or "clip.mid", np.stack(latent), arrangement or "single", times
+        client = client_of(request.scope)
+        self.jobs.check(client)
+        name, arrangement = name or "clip.mid", arrangement or "single"
+        score = await self.reader.read_piece(
+            body.on_disk(), name, arrangement, client, request.is_disconnected
         )
+        stem = download_stem(name.rpartition(".")[0] or name)
+        piece = Piece(score, stem, np.stack(latent), arrangement, times)
         return self._job(request, partial(render_piece, piece, self.synth, self.worker))
 
     @operation(
@@ -393,18 +401,18 @@ class Server:
     )
     async def download(self, request: Request, key: str) -> Response:
         found = self.jobs.download(key)
-        if found is None:
+        if found is None or not found.path.is_file():
             raise HTTPException(404, "download: isn't kept any more; make it again.")
         return FileResponse(found.path, filename=found.name, media_type=found.media_type)
 
     def _instrument(self, name: str, latent: Latent) -> Instrument:
-        return Instrument(name, latent, self.model_path, self.digest)
+        return Instrument(name, latent, self.model_path, self.digest, portable=True)
 
     def _job(self, request: Request, job: Job) -> Response:
         async def gone() -> bool:
             return self._closing.is_set() or await request.is_disconnected()
 
-        lines = self.jobs.start(job, gone)
+        lines = self.jobs.start(job, gone, client_of(request.scope))
         # Proxies pass lines on as they come (nginx would collect them).
         headers = {"x-accel-buffering": "no"}
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
@@ -419,12 +427,11 @@ def create_app(
     measure: bool = True,
     hosts: tuple[str, ...] = (),
     addresses: tuple[str, ...] = (),
+    token: str | None = None,
+    limits: Limits = USUAL,
 ) -> Starlette:
-    """The ASGI application that serves one model; other arguments as for `Server`.
-
-    `hosts` are the names by which it may be addressed; empty takes any.
-    """
-    server = Server(synth, model_path, threads, cache, measure, addresses)
+    """The ASGI application that serves one model; other arguments as for `Server` and `Guard`."""
+    server = Server(synth, model_path, threads, cache, measure, addresses, limits)
     schema = make_schema(Server, synth)
     # Read once: no path that a client sends is ever opened.
     page = {
@@ -453,18 +460,30 @@ def create_app(
             Route("/", page_file),
             Route("/page/{name}", page_file),
             Route("/openapi.json", openapi),
-            *(one.route(getattr(server, name), synth) for name, one in operations(Server).items()),
+            *(
+                one.route(getattr(server, name), synth, server.bodies)
+                for name, one in operations(Server).items()
+            ),
         ],
-        middleware=[Middleware(Guard, hosts=hosts)],
+        middleware=[Middleware(Guard, hosts=hosts, token=token, limits=limits)],
         exception_handlers={
             HTTPException: _refusal,
             TooBusyError: _busy,
+            TooMuchError: _too_much,
             StoppedError: _stopped,
             GansynthError: _wrong,
             Exception: _failure,
         },
         lifespan=lifespan,
     )
+
+
+def _instruments(data: bytes) -> list[Instrument]:
+    """Those of a sidecar; `InputError` if it is none, or has too many."""
+    found = parse_instruments(parse_json(data), "file", "imported")
+    if len(found) > MOST_INSTRUMENTS:
+        raise InputError(f"file: has {len(found)} instruments; the page takes {MOST_INSTRUMENTS}.")
+    return found
 
 
 def _latents(latents: list[Latent]) -> Response:
@@ -496,9 +515,14 @@ async def _busy(request: Request, error: Exception) -> Response:
     return _error(str(error), 503, {"retry-after": "1"})
 
 
+async def _too_much(request: Request, error: Exception) -> Response:
+    return _error(str(error), 429, {"retry-after": "1"})
+
+
 async def _stopped(request: Request, error: Exception) -> Response:
     return _error(str(error), 503)  # nobody reads it, but for the page of a server that closes
 
 
 async def _failure(request: Request, error: Exception) -> Response:
-    return _error("the server failed here; its terminal says where.", 500)
+    # Starlette answers this outside of all middleware.
+    return _error("the server failed here; its terminal says where.", 500, HEADERS)

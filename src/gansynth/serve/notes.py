@@ -10,7 +10,7 @@ import asyncio
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from gansynth.performance.mix import longest_hold
 from gansynth.pitches import describe_pitches
 from gansynth.serve.latents import Latent
 from gansynth.serve.png import encode_png
-from gansynth.serve.worker import LOOK, Rank, StoppedError, Worker
+from gansynth.serve.worker import LOOK, Gone, Rank, StoppedError, Worker
 from gansynth.spectral.sustain import can_extend, extend
 
 # Seconds that a note is made to last at least and at most.
@@ -39,9 +39,6 @@ _PICTURE_BINS, _PICTURE_COLUMNS = 24, 480
 _CEILING = 0.999  # of full scale: a note is handed out at its own peak, as a mix takes it
 
 Wave = NDArray[np.float32]
-Gone = Callable[[], Awaitable[bool]]
-
-
 Key = tuple[str, bytes, int]
 
 
@@ -86,6 +83,7 @@ class Notes:
         seconds: float | None = None,
         velocity: float | None = None,
         also: Sequence[int] = (),
+        client: str = "",
     ) -> bytes:
         """A note as FLAC, 16 bit, its peak just below full scale; silence stays silence.
 
@@ -98,8 +96,8 @@ class Notes:
         ------
         InputError
             For a pitch that the model doesn't know, and where a latent gives no finite sound.
-        TooBusyError
-            If too much is asked for at once.
+        TooMuchError, TooBusyError
+            If too much is asked for at once, by this client or by all.
         StoppedError
             If `gone` says that whoever asked has left; the note isn't made then, unless someone
             else waits for it.
@@ -118,10 +116,15 @@ class Notes:
             return {(kind, data, one): self._encode(wave, seconds) for one, wave in made}
 
         keys = [(kind, data, one) for one in pitches]
-        return await self._get(keys, make, rank, gone)
+        return await self._get(keys, make, rank, gone, client)
 
     async def picture(
-        self, latent: Latent, pitch: int, gone: Gone, velocity: float | None = None
+        self,
+        latent: Latent,
+        pitch: int,
+        gone: Gone,
+        velocity: float | None = None,
+        client: str = "",
     ) -> bytes:
         """A note's rainbowgram as PNG, low frequencies at the bottom; errors as for `sound`."""
         self._check(pitch)
@@ -131,7 +134,7 @@ class Notes:
         def make() -> dict[Key, bytes]:
             return {key: self._draw(self.waves(latent, [pitch], layer)[0])}
 
-        return await self._get([key], make, Rank.AHEAD, gone)
+        return await self._get([key], make, Rank.AHEAD, gone, client)
 
     def layer(self, velocity: float | None) -> int | None:
         """The nearest velocity that the model was trained with; None if it knows none."""
@@ -190,7 +193,12 @@ class Notes:
             )
 
     async def _get(
-        self, keys: list[Key], make: Callable[[], dict[Key, bytes]], rank: Rank, gone: Gone
+        self,
+        keys: list[Key],
+        make: Callable[[], dict[Key, bytes]],
+        rank: Rank,
+        gone: Gone,
+        client: str,
     ) -> bytes:
         """What the first key means; `make` makes that and what the others mean."""
         key = keys[0]
@@ -199,7 +207,7 @@ class Notes:
             return self._finished[key]
         pending = self._pending.get(key)
         if pending is None:
-            future = self._worker.submit(rank, make)
+            future = self._worker.submit(rank, make, client=client)
             pending = _Pending(future, asyncio.wrap_future(future), keys)
             self._pending.update(dict.fromkeys(keys, pending))
             pending.answer.add_done_callback(partial(self._finish, pending))

@@ -15,18 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.audio.files import write_audio
-from gansynth.errors import InputError, MidiError
 from gansynth.export.folder import export_instrument, safe_stem
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument
-from gansynth.performance.midi import Score, read_midi
+from gansynth.performance.midi import Score
 from gansynth.performance.perform import make_plan, render
 from gansynth.serve.jobs import Download, Progress
 from gansynth.serve.worker import Rank, Worker, each_in_turn
-from gansynth.staging import Scratch
 
-# What one visitor may ask of the machine; the command line has no such limits.
-LONGEST_PIECE, MOST_NOTES = 30 * 60, 20_000
 # Bytes of a download's name, and what none may hold.
 LONGEST_STEM = 120
 _FORBIDDEN = frozenset('<>:"/\\|?*')
@@ -44,10 +40,11 @@ class SharedSynth:
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[NDArray[np.float32]]:
         """As `Synth.stream`."""
-        notes = self._synth.stream(*args, **kwargs)
-        for wave in each_in_turn(self._worker, Rank.PIECE, notes, self._progress.stopped):
+        notes, progress = self._synth.stream(*args, **kwargs), self._progress
+        waves = each_in_turn(self._worker, Rank.PIECE, notes, progress.stopped, progress.client)
+        for wave in waves:
             yield wave
-            self._progress.tell(min(1.0, next(self._made) / self._total))
+            progress.tell(min(1.0, next(self._made) / self._total))
 
 
 def download_stem(name: str) -> str:
@@ -87,40 +84,6 @@ class Piece:
     latents: NDArray[np.float32]
     arrangement: str
     times: list[float] | None = None
-
-
-def check_piece(
-    data: bytes,
-    name: str,
-    latents: NDArray[np.float32],
-    arrangement: str,
-    times: list[float] | None = None,
-) -> Piece:
-    """Everything about a piece that can be refused before work starts.
-
-    Raises
-    ------
-    MidiError
-        If `data` is no MIDI file with notes.
-    InputError
-        If the piece is too long.
-    """
-    with Scratch() as folder:
-        path = Path(folder) / "upload.mid"
-        path.write_bytes(data)
-        try:
-            score = read_midi(path, per_track=arrangement == "per-track")
-        except MidiError as error:
-            # The place is ours and says nothing to whoever sent the file.
-            raise MidiError(str(error).replace(f"path={str(path)!r}", f"midi={name!r}")) from None
-    if score.duration > LONGEST_PIECE or len(score.notes) > MOST_NOTES:
-        raise InputError(
-            f"midi={name!r}: has {len(score.notes)} notes in {score.duration / 60:.0f} minutes; "
-            f"the page plays up to {MOST_NOTES} notes in {LONGEST_PIECE // 60} minutes, use "
-            "gansynth generate --midi."
-        )
-    stem = download_stem(name.rpartition(".")[0] or name)
-    return Piece(score, stem, latents, arrangement, times)
 
 
 def render_piece(

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gansynth import __version__
-from gansynth.serve.bodies import read_body, read_json, read_object
+from gansynth.serve.bodies import Bodies, check_json
 from gansynth.serve.fields import Field, LatentField, PitchField, Schema, Several, Shape, Text
 
 # Bytes of JSON bodies: a few latents.
@@ -30,12 +30,14 @@ _IN_PATH: dict[str, Field] = {
 }
 _REFUSALS = {
     "400": "A value breaks its rule.",
+    "401": "The server's token is missing.",
     "403": "Only the server's own page may ask.",
     "404": "There is nothing here.",
     "405": "The method can't be used here.",
     "408": "The body came too slowly.",
     "413": "The body is too large.",
     "415": "The body is of another type.",
+    "429": "One client asks for too much at once.",
     "503": "Too much is asked for at once; ask again later.",
 }
 
@@ -76,7 +78,7 @@ class Operation:
     body : dict of str to Field, or None
         All that a JSON object holds, no more and no less.
     upload : Upload or None
-        Instead of that, a file, given to the function as `data`: parsed if it is JSON.
+        Instead of that, a file, given to the function as `body`, a `bodies.Body`.
     """
 
     method: str
@@ -94,15 +96,26 @@ class Operation:
         """What stands in the path."""
         return {name: one for name, one in _IN_PATH.items() if f"{{{name}}}" in self.path}
 
-    def route(self, handler: Handler, shape: Shape) -> Route:
+    def route(self, handler: Handler, shape: Shape, bodies: Bodies) -> Route:
         """The route that checks a request and calls `handler(request, **values)`."""
 
         async def endpoint(request: Request) -> Response:
-            return await handler(request, **await self._values(request, shape))
+            values = self._values(request, shape)
+            if self.body is not None:
+                record = await bodies.read_object(request, SMALL_BODY, *self.body)
+                fields = self.body.items()
+                values |= {name: one.read(record[name], name, shape) for name, one in fields}
+            elif self.upload is not None:
+                if self.upload.media == "application/json":
+                    check_json(request)
+                async with bodies.receive(request, self.upload.limit) as body:
+                    return await handler(request, **values, body=body)
+            return await handler(request, **values)
 
         return Route(self.path, endpoint, methods=[self.method])
 
-    async def _values(self, request: Request, shape: Shape) -> dict[str, Any]:
+    def _values(self, request: Request, shape: Shape) -> dict[str, Any]:
+        """What stands in the address, checked."""
         values = {}
         for name, one in self.path_fields.items():
             values[name] = one.read(one.parse(request.path_params[name]), name, shape)
@@ -112,12 +125,6 @@ class Operation:
                 continue
             text = request.query_params.get(name)
             values[name] = None if text is None else one.read(one.parse(text), name, shape)
-        if self.body is not None:
-            record = await read_object(request, SMALL_BODY, *self.body)
-            values |= {name: one.read(record[name], name, shape) for name, one in self.body.items()}
-        elif self.upload is not None:
-            read = read_json if self.upload.media == "application/json" else read_body
-            values["data"] = await read(request, self.upload.limit)
         return values
 
     def describe(self, shape: Shape) -> Schema:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
-import signal
+import re
+import secrets
 import socket
 import sys
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-import uvicorn
 
 from gansynth.errors import InputError
 from gansynth.model.load import SHIPPED_NAME
 from gansynth.model.synth import Synth
 from gansynth.serve.app import create_app
+from gansynth.serve.connections import Server
+from gansynth.serve.hosts import is_loopback, known_names, machine_names, own_addresses
 
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _EVERYWHERE = ("0.0.0.0", "::")
-# Set inside machines that browsers reach through a proxy alone, under whatever name it has.
-_BEHIND_PROXY = ("JUPYTERHUB_SERVICE_PREFIX", "VSCODE_PROXY_URI", "CODER", "CODESPACES")
-# Connections, beyond which new ones are told to come back: a few for each of many players.
-_CONNECTIONS = 1000
 _MOST_THREADS = 4
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that looks like another
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -61,35 +57,26 @@ def open_port(host: str, port: int) -> socket.socket:
     return listener
 
 
-def own_addresses(family: socket.AddressFamily) -> list[str]:
-    """IP addresses under which other machines may reach this one, the most likely first."""
-    everyone = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"
-    found = []
-    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((everyone, 9))  # sends nothing: it only chooses the way there
-        found.append(probe.getsockname()[0])
-    with suppress(OSError):
-        found += [info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, family)]
-    return [
-        one for one in dict.fromkeys(map(str, found))
-        if not ipaddress.ip_address(one.partition("%")[0]).is_loopback
-    ]  # fmt: skip
+def check_token(token: str | None, listener: socket.socket) -> str | None:
+    """The token that a server asks for: the one given, or a new one where others reach it.
 
-
-def known_names(
-    allowed: Sequence[str] = (), environment: Mapping[str, str] = os.environ
-) -> tuple[str, ...]:
-    """Names under which a server at a loopback address may be asked; none means any.
-
-    Inside a JupyterHub, Coder or Codespaces no browser runs that another site could send here.
+    Raises `InputError` unless it is 8 to 128 letters, digits, "-" and "_".
     """
-    if any(environment.get(name) for name in _BEHIND_PROXY):
-        return ()
-    return (*_LOOPBACK, *(one.lower() for one in allowed))
+    if token is None:
+        # 80 bits, in letters that can be read from a screen and typed into a phone.
+        is_local = is_loopback(listener.getsockname()[0])
+        return None if is_local else "".join(secrets.choice(_LETTERS) for _ in range(16))
+    if not re.fullmatch(r"[A-Za-z0-9_-]{8,128}", token):
+        raise InputError(
+            "--token: must be 8 to 128 letters, digits, '-' and '_', so that it fits into a link "
+            "and nobody guesses it."
+        )
+    return token
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+def _url(host: str, port: int, token: str | None = None) -> str:
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return address if token is None else f"{address}/?token={token}"
 
 
 def serve(
@@ -102,56 +89,48 @@ def serve(
     measure: bool = True,
     open_browser: bool = False,
     allowed_hosts: Sequence[str] = (),
+    token: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve a model until the process is told to end.
 
-    `listener` is from `open_port`; a `model_path` of None stands for the bundled model.
-    At a loopback address, requests under other names than its own and `allowed_hosts` are refused.
+    `listener` is from `open_port`; a `model_path` of None stands for the bundled model. Requests
+    under other names than this machine's own and `allowed_hosts` are refused. `token` is what
+    players have to know, as `check_token` gives it; it is part of the links that are said.
     """
     # Notes are small: two at a time come sooner than each on two cores.
     cores = os.cpu_count() or 1
     threads = min(cores, _MOST_THREADS) if synth.device.type == "cpu" else 1
     torch.set_num_threads(max(1, cores // threads))
     name, port = listener.getsockname()[:2]
-    local = name in ("127.0.0.1", "::1")
+    is_local = is_loopback(name)
+    own = [] if is_local else own_addresses(listener.family)
     if name in _EVERYWHERE:
-        others = [_url(one, port) for one in own_addresses(listener.family)]
-        address = _url("127.0.0.1" if name == "0.0.0.0" else "::1", port)
+        others = [_url(one, port, token) for one in own]
+        own += machine_names()
+        address = _url("127.0.0.1" if name == "0.0.0.0" else "::1", port, token)
     else:
-        others, address = [] if local else [_url(host, port)], _url(host, port)
+        others = [] if is_local else [_url(host, port, token)]
+        own += [] if is_local else [host, *machine_names()]
+        address = _url(host, port, token)
     app = create_app(
         synth,
         model_path and os.path.abspath(model_path),
         threads=threads,
         cache=cache,
         measure=measure,
-        hosts=known_names(allowed_hosts) if local else (),
+        hosts=known_names(allowed_hosts, own=own),
         addresses=tuple(others),
+        token=token,
     )
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            say(f"{model_path or f'The {SHIPPED_NAME}'} plays at {address} (Ctrl-C ends it)")
-            if not local:
-                places = ", ".join(others) or f"{_url('ADDRESS', port)} with this machine's address"
-                say(f"Others in the network play it at {places}")
-                say("Everyone who reaches this machine can; there is no password.")
-            if open_browser:
-                webbrowser.open(address)
+    def started() -> None:
+        say(f"{model_path or f'The {SHIPPED_NAME}'} plays at {address} (Ctrl-C ends it)")
+        if not is_local:
+            unknown = f"{_url('ADDRESS', port, token)} with this machine's address"
+            say(f"Others in the network play it at {', '.join(others) or unknown}")
+            say("Only those who have such a link can play; --token sets its token.")
+        if open_browser:
+            webbrowser.open(address)
 
-    config = uvicorn.Config(
-        app,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=3,
-        lifespan="on",
-    )
-    hang_up = getattr(signal, "SIGHUP", None)  # uvicorn knows nothing of a terminal that closes
-    if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:
-        signal.signal(hang_up, lambda number, frame: signal.raise_signal(signal.SIGTERM))
-    with suppress(KeyboardInterrupt):  # uvicorn has closed everything by then
-        Server(config).run(sockets=[listener])
+    Server(app, started=started).run(sockets=[listener])

@@ -1,7 +1,8 @@
 """Who computes when: a few threads, the most urgent work first, a limit on what may wait.
 
 A key that someone holds down comes before notes fetched ahead, those before the notes of a piece
-that is rendered, and those before the measuring of directions.
+that is rendered, and those before the measuring of directions. Of equally urgent work, clients take
+turns (start-time fair queueing): whoever asks for much waits behind whoever asks for little.
 """
 
 from __future__ import annotations
@@ -9,23 +10,22 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, wait
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gansynth.errors import GansynthError
+from gansynth.serve.clients import Limits, TooBusyError, TooMuchError
 
 Result = TypeVar("Result")
+# Whether whoever asked has left.
+Gone = Callable[[], Awaitable[bool]]
 
 # Notes that wait: those of 50 players who each ask for a few at a time, and as many again.
 WAITING = 400
 # How often someone who waits looks whether it is still wanted, in seconds.
 LOOK = 0.2
-
-
-class TooBusyError(GansynthError):
-    """More work waits than will be done soon; asking again later helps."""
 
 
 class StoppedError(GansynthError):
@@ -41,20 +41,38 @@ class Rank(IntEnum):
     MEASURING = 3
 
 
+class _Entry(NamedTuple):
+    """Work that waits; the least is done first."""
+
+    rank: Rank
+    turn: int
+    order: int
+    client: str
+    future: Future[Any]
+    work: Callable[[], Any]
+
+
 class Worker:
-    """Threads that do what is submitted, by rank, then in the order of asking.
+    """Threads that do what is submitted: by rank, each client in turn, in the order of asking.
 
     Parameters
     ----------
     threads : int
     limit : int
         How much may wait; more is refused with `TooBusyError`.
+    share : int
+        How much of it may wait for one client; more is refused with `TooMuchError`.
     """
 
-    def __init__(self, threads: int = 1, limit: int = WAITING) -> None:
-        self._limit = limit
+    def __init__(
+        self, threads: int = 1, limit: int = WAITING, share: int = Limits.client_notes
+    ) -> None:
+        self._limit, self._share = limit, share
         self._order = itertools.count()
-        self._heap: list[tuple[int, int, Future[Any], Callable[[], Any]]] = []
+        self._heap: list[_Entry] = []
+        # Of each rank, the turn that is being served, and every client's last one.
+        self._now: dict[Rank, int] = dict.fromkeys(Rank, 0)
+        self._turns: dict[Rank, dict[str, int]] = {rank: {} for rank in Rank}
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -65,7 +83,7 @@ class Worker:
             thread.start()
 
     def submit(
-        self, rank: Rank, work: Callable[[], Result], *, limited: bool = True
+        self, rank: Rank, work: Callable[[], Result], *, limited: bool = True, client: str = ""
     ) -> Future[Result]:
         """Do `work` when its turn comes. The future can be cancelled until then.
 
@@ -75,38 +93,53 @@ class Worker:
         with self._changed:
             if self._closed:
                 raise StoppedError("server: is closing; start it again.")
-            if limited and len(self._heap) >= self._limit:
-                self._heap = [entry for entry in self._heap if not entry[2].done()]
-                heapq.heapify(self._heap)
-                if len(self._heap) >= self._limit:
-                    raise TooBusyError(
-                        f"waiting={len(self._heap)}: too many notes are asked for at once; wait "
-                        "a moment."
-                    )
-            self._push(rank, future, work)
+            if limited:
+                self._check(client)
+            self._push(rank, client, future, work)
         return future
 
     def hurry(self, future: Future[Any], rank: Rank) -> None:
         """Give work that still waits a more urgent rank."""
         with self._changed:
-            for _, _, waiting, work in self._heap:
-                if waiting is future:
+            for entry in self._heap:
+                if entry.future is future:
                     # The old place stays behind and is passed over when its turn comes.
-                    self._push(rank, future, work)
+                    self._push(rank, entry.client, future, entry.work)
                     return
 
     def close(self) -> None:
         """Cancel what waits, and end the threads after what they do now."""
         with self._changed:
             self._closed = True
-            for _, _, future, _ in self._heap:
-                future.cancel()
+            for entry in self._heap:
+                entry.future.cancel()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
-    def _push(self, rank: Rank, future: Future[Any], work: Callable[[], Any]) -> None:
-        heapq.heappush(self._heap, (rank, next(self._order), future, work))
+    def _check(self, client: str) -> None:
+        """Refuse what is too much; work that was cancelled no longer waits."""
+        waiting = [entry for entry in self._heap if not entry.future.done()]
+        if len(waiting) < len(self._heap) and len(self._heap) >= self._limit:
+            self._heap = waiting
+            heapq.heapify(self._heap)
+        own = sum(entry.client == client for entry in waiting)
+        if own >= self._share:
+            raise TooMuchError(
+                f"waiting={own}: too many notes are asked for at once from this address; wait a "
+                "moment."
+            )
+        if len(waiting) >= self._limit:
+            raise TooBusyError(
+                f"waiting={len(waiting)}: too many notes are asked for at once; wait a moment."
+            )
+
+    def _push(self, rank: Rank, client: str, future: Future[Any], work: Callable[[], Any]) -> None:
+        turns, now = self._turns[rank], self._now[rank]
+        if len(turns) > self._limit:  # who waits for nothing has no turn to remember
+            self._turns[rank] = turns = {one: turn for one, turn in turns.items() if turn > now}
+        turn = turns[client] = max(now, turns.get(client, -1)) + 1
+        heapq.heappush(self._heap, _Entry(rank, turn, next(self._order), client, future, work))
         self._changed.notify()
 
     def _run(self) -> None:
@@ -115,7 +148,8 @@ class Worker:
                 self._changed.wait_for(lambda: self._heap or self._closed)
                 if self._closed:
                     return
-                _, _, future, work = heapq.heappop(self._heap)
+                rank, turn, _, _, future, work = heapq.heappop(self._heap)
+                self._now[rank] = max(self._now[rank], turn - 1)
                 if future.running() or future.done() or not future.set_running_or_notify_cancel():
                     continue
             try:
@@ -127,10 +161,14 @@ class Worker:
 
 
 def in_turn(
-    worker: Worker, rank: Rank, work: Callable[[], Result], stopped: threading.Event
+    worker: Worker,
+    rank: Rank,
+    work: Callable[[], Result],
+    stopped: threading.Event,
+    client: str = "",
 ) -> Result:
     """Do `work` on the worker and wait for it; `StoppedError` once `stopped` is set."""
-    future = worker.submit(rank, work, limited=False)
+    future = worker.submit(rank, work, limited=False, client=client)
     while not stopped.is_set():
         done, _ = wait([future], timeout=LOOK)
         if done:
@@ -142,12 +180,16 @@ def in_turn(
 
 
 def each_in_turn(
-    worker: Worker, rank: Rank, items: Iterator[Result], stopped: threading.Event
+    worker: Worker,
+    rank: Rank,
+    items: Iterator[Result],
+    stopped: threading.Event,
+    client: str = "",
 ) -> Iterator[Result]:
     """The same items, each of them computed when its turn comes."""
     end = object()
     while True:
-        item: Any = in_turn(worker, rank, lambda: next(items, end), stopped)
+        item: Any = in_turn(worker, rank, lambda: next(items, end), stopped, client)
         if item is end:
             return
         yield item

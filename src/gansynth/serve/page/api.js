@@ -13,7 +13,7 @@ async function refusal(response) {
   let words = text;
   try { words = JSON.parse(text).error ?? text; } catch { /* not from our routes */ }
   const error = new Error(words || `The server answers ${response.status}.`);
-  error.retry = response.status === 503;
+  error.retry = response.status === 503 || response.status === 429;
   return error;
 }
 
@@ -44,6 +44,8 @@ function lost() {
 
 async function look() {
   const response = await fetch("api/model").catch(() => null);
+  // Started again, with another token: the page asks for the new link.
+  if (response?.status === 401) location.reload();
   if (!response?.ok) {
     setTimeout(look, AGAIN);
     return;
@@ -134,7 +136,8 @@ export function exportSfz(sound, signal, tell) {
   return work("api/exports", options, tell);
 }
 
-// Longer work. `tell` is given the share that is done; gives what "done" holds.
+// Longer work. `tell` is given the share that is done, or the place in the queue before that, and
+// how many wait there; gives what "done" holds.
 async function work(path, options, tell) {
   const response = await ask(path, { method: "POST", ...options });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -148,7 +151,7 @@ async function work(path, options, tell) {
       const record = JSON.parse(line);
       if (record.error) throw new Error(record.error);
       if (record.done) return record.done;
-      tell(record.progress);
+      tell(record.progress, record.waiting, record.queue);
     }
   }
 }

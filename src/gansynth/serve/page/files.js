@@ -120,7 +120,11 @@ async function run(place, job, fail, finish) {
   show(0, "waiting");
   const begun = performance.now();
   try {
-    const done = await job(stop.signal, (share) => {
+    const done = await job(stop.signal, (share, place, length) => {
+      if (place) {
+        show(0, `place ${place} of ${length} in the queue`);
+        return;
+      }
       const left = ((performance.now() - begun) / 1000) * (1 / share - 1);
       const words = share > 0.05 && left > 1 ? `, ${Math.ceil(left)} s left` : "";
       show(Math.min(share, 0.999), `${Math.floor(100 * share)} %${words}`);

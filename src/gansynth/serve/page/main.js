@@ -30,8 +30,16 @@ connection.onaway = (isAway) => (isAway ? showAway(true) : location.reload());
 connection.onload = showLoading;
 connection.onnotice = showMessage;
 
+// A cookie keeps the token from here on; it shouldn't stay in the address and the history.
+const here = new URL(location);
+if (here.searchParams.has("token")) {
+  here.searchParams.delete("token");
+  history.replaceState(null, "", here);
+}
+
 export const model = await readModel().catch((error) => {
   fail(error);
+  if (!error.lost) find("#model").textContent = error.message; // messages go away, this stays
   throw error;
 });
 

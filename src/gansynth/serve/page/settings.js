@@ -32,7 +32,11 @@ export function setUpSettings(player) {
 export async function copyLink(model, say) {
   const link = new URL(location.href);
   const isLocal = /^(localhost|127\.|\[::1\])/.test(link.hostname);
-  if (isLocal && model.addresses.length) link.host = new URL(model.addresses[0]).host;
+  if (model.addresses.length) {
+    const others = new URL(model.addresses[0]);
+    if (isLocal) link.host = others.host;
+    link.search = others.search; // the server's token
+  }
   try {
     await navigator.clipboard.writeText(link.href);
     find("#link").textContent = "Copied";
@@ -42,7 +46,7 @@ export async function copyLink(model, say) {
     return;
   }
   if (isLocal && model.addresses.length) {
-    say(`Copied ${link.origin}/…: it opens for everyone who reaches this machine while the server runs.`);
+    say(`Copied ${link.origin}/…: whoever reaches this machine can play with this link while the server runs.`);
   } else if (isLocal) {
     say("Copied. The link opens on this machine only, since the server listens to nobody else: for "
       + "others, start it with --host 0.0.0.0, or send them “Export JSON”.");
