@@ -35,6 +35,7 @@ from gansynth.evaluation.systems.model import LATENTS, PATHS, POINTS
 from gansynth.memory import keep_freed_memory
 from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
+from gansynth.sound import Sound
 
 PLAYING, PICTURES = "playing", "pictures, sounds, files"
 TRAINING, HELD_OUT = "judges: training notes", "judges: notes held out"
@@ -100,7 +101,7 @@ class TimedSynth(Synth):
         pitches: ArrayLike,
         velocities: ArrayLike | None = None,
         family: str | None = None,
-    ) -> NDArray[np.float32]:
+    ) -> Sound:
         start = time.perf_counter()
         waves = super().notes(latents, pitches, velocities, family)
         self.seconds += time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""A stand-in for a synth, which plays tones of known pitch, and players of what was exported."""
+"""A stand-in for a synth, which plays tones of known pitch and velocity."""
 
 from __future__ import annotations
 
@@ -39,13 +39,27 @@ class TonesSynth:
         self,
         pitches: range | list[int] = range(48, 73),
         play: Callable[[int], np.ndarray] = tone,
+        velocities: tuple[int, ...] = (),
     ) -> None:
         self.pitches = tuple(pitches)
         self.play = play
+        self.velocities = velocities
 
-    def stream(self, latent: np.ndarray, pitches: list[int]) -> Iterator[np.ndarray]:
+    def stream(
+        self, latent: np.ndarray, pitches: list[int], velocities: list[int] | None = None
+    ) -> Iterator[np.ndarray]:
         assert latent.shape == (self.latent_size,)
-        return (self.play(pitch) for pitch in pitches)
+        if velocities is None:
+            return (self.play(pitch) for pitch in pitches)
+        pairs = zip(pitches, velocities, strict=True)
+        return (struck(self.play(pitch), velocity) for pitch, velocity in pairs)
+
+
+def struck(wave: np.ndarray, velocity: int) -> np.ndarray:
+    """A tone as a model knows velocities: 9 dB softer, and duller, for half the velocity."""
+    share = velocity / 127
+    dull = np.convolve(wave, np.ones(3, np.float32) / 3, "same")
+    return (share**1.5 * (share * wave + (1 - share) * dull)).astype(np.float32)
 
 
 def instrument(name: str = "Glass Organ") -> Instrument:

@@ -107,7 +107,7 @@ def test_the_folder_holds_presets_the_instrument_and_a_sample_for_every_region(
 ) -> None:
     played = regions(exported.folder / "glass-organ.sfz")
     files = {region["sample"] for region in played}
-    presets = {f"glass-organ.{kind}" for kind in ("sfz", "dspreset", "sf2", "json")}
+    presets = {f"glass-organ.{kind}" for kind in ("sfz", "dspreset", "sf2", "multisample", "json")}
     assert {place.name for place in exported.folder.iterdir()} == files | presets
     assert len(played) == len(files) == 9  # 49, 52 … 70, 72
     [again] = read_instruments(exported.folder / "glass-organ.json")
@@ -139,6 +139,8 @@ def test_the_decent_sampler_preset_says_the_same_as_the_sfz(exported: Exported) 
         "rootNote": "pitch_keycenter",
         "loNote": "lokey",
         "hiNote": "hikey",
+        "loVel": "lovel",
+        "hiVel": "hivel",
         "loopStart": "loop_start",
         "loopEnd": "loop_end",
     }

@@ -33,6 +33,7 @@ PROGRAMS = {"gansynth": cli, "gansynth_generate": gansynth_generate}
 SHORTER = {
     r"--max-minutes \d+": "--max-minutes 0.01",
     r"^gansynth match .*": r"\g<0> --starts 2 --steps 1",
+    r"^gansynth export sfz .*": r"\g<0> --every 12",
     r"^gansynth evaluate .*": r"\g<0> --notes 130 --seeds 1 --cells 2 --no-crepe",
 }
 

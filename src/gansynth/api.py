@@ -59,7 +59,7 @@ def export_sfz(
     name: str | None = None,
     **options: Any,
 ) -> Exported:
-    """Write an instrument for samplers: SFZ, DecentSampler and SoundFont, with loops.
+    """Write an instrument for samplers: SFZ, DecentSampler, SoundFont and Bitwig, with loops.
 
     Parameters
     ----------
@@ -73,6 +73,7 @@ def export_sfz(
         Of the instrument and its files; None takes the one in the file, or "instrument".
     **options
         `extension=".flac"` or ".wav", `bits="16"` or "24", `every=1` pitch to sample,
+        `velocities=None`: one layer for each, by default for those that the model learned,
         `sample_rate=None` in Hz, `overwrite=False`, `progress=False`.
 
     Raises

@@ -19,6 +19,7 @@ EXTRAS = {
     "serve": ("starlette", "uvicorn"),
     "formats": ("av",),
     "evaluate": ("scikit-learn",),
+    "hub": ("huggingface_hub",),
 }
 _MODULES = {"scikit-learn": "sklearn"}  # where it isn't the package's name
 

@@ -18,6 +18,7 @@ _SFZ_EPILOG = """\b
 Examples:
   gansynth export sfz glass-organ.json -o glass-organ
   gansynth export sfz notes/generated_3.json -o sampler --every 3 --sample-rate 44100
+  gansynth export sfz glass-organ.json -o small --velocities 100
 """
 _ONNX_EPILOG = """\b
 Examples:
@@ -31,7 +32,10 @@ Examples:
 """
 
 # What people look for, and where it is.
-_ELSEWHERE = ("dspreset", "decentsampler", "decent-sampler", "sf2", "soundfont", "wav", "flac")
+_ELSEWHERE = (
+    "dspreset", "decentsampler", "decent-sampler", "sf2", "soundfont", "multisample", "bitwig",
+    "wav", "flac",
+)  # fmt: skip
 
 
 class _Formats(click.Group):
@@ -42,9 +46,23 @@ class _Formats(click.Group):
         if args[0].lower().lstrip(".") in _ELSEWHERE:
             ctx.fail(
                 f"format={args[0]!r}: has no command of its own; gansynth export sfz writes SFZ, "
-                "DecentSampler (.dspreset) and SoundFont (.sf2) at once."
+                "DecentSampler (.dspreset), SoundFont (.sf2) and Bitwig (.multisample) at once."
             )
         return super().resolve_command(ctx, args)
+
+
+def _velocities(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> list[int] | None:
+    """Velocities in a list with commas."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"velocities={text!r}: must be whole numbers with commas, as in 32,64,100,127."
+        ) from None
 
 
 @click.group(cls=_Formats)
@@ -70,6 +88,11 @@ def export() -> None:
     help="Sample every Nth pitch to save space; keys between are transposed.",
 )  # fmt: skip
 @click.option(
+    "--velocities", metavar="VELOCITIES", callback=_velocities,
+    help="One layer of samples for each, as in 32,64,100,127; --velocities 100 makes one layer.  "
+    "[default: those that the model learned]",
+)  # fmt: skip
+@click.option(
     "--format", "extension", type=click.Choice(["flac", "wav"]), default="flac",
     help="Format of the samples; a WAV file includes its loop.",
 )  # fmt: skip
@@ -86,13 +109,14 @@ def sfz(
     model: str | None,
     number: int | None,
     every: int,
+    velocities: list[int] | None,
     extension: str,
     bits: str,
     sample_rate: int | None,
     force: bool,
     device: str,
 ) -> None:
-    """Write an instrument for samplers: SFZ, DecentSampler and SoundFont.
+    """Write an instrument for samplers: SFZ, DecentSampler, SoundFont and Bitwig.
 
     INSTRUMENT.json is an instrument, or the .json beside a note or clip of gansynth generate.
     """
@@ -103,13 +127,14 @@ def sfz(
     from gansynth.cli.recorded import check_recorded, load_recorded
     from gansynth.cli.runner import warn
     from gansynth.export.folder import export_instrument
+    from gansynth.model.load import lasting_place
 
     synth = load_recorded(chosen, instrument, model, device, "auto")
     warn(synth.warnings)
     chosen.check_fits(synth)
     check_recorded(chosen, f"instrument={instrument!r}", model, synth)
     if model:
-        chosen = replace(chosen, model_path=os.path.abspath(model))
+        chosen = replace(chosen, model_path=lasting_place(model))
     exported = export_instrument(
         synth,
         chosen,
@@ -117,6 +142,7 @@ def sfz(
         extension=f".{extension}",
         bits=bits,
         every=every,
+        velocities=velocities,
         sample_rate=sample_rate,
         overwrite=force,
         progress=True,

@@ -18,6 +18,7 @@ _COMMANDS = {
     "train": ("gansynth.cli.train", "Train a model on prepared notes."),
     "evaluate": ("gansynth.cli.evaluate", "Compare models with real notes."),
     "export": ("gansynth.cli.export", "Export an instrument or a model to other programs."),
+    "push": ("gansynth.cli.push", "Publish a model on the Hugging Face Hub."),
     "dataset": ("gansynth.cli.dataset", "Prepare and inspect notes for training."),
     "serve": ("gansynth.cli.serve", "Play a model in the browser."),
 }

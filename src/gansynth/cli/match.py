@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +69,7 @@ def match(sound: str, **options: Any) -> None:
     from gansynth.data.note import printable
     from gansynth.matching.search import match as search
     from gansynth.matching.sound import fit_note, read_sound, short_name
+    from gansynth.model.load import lasting_place
     from gansynth.model.synth import load
     from gansynth.performance.instrument import LONGEST_NAME, Instrument
     from gansynth.performance.recording import Format, check_targets
@@ -90,7 +90,7 @@ def match(sound: str, **options: Any) -> None:
     click.echo(_describe(sound, note, synth))
     names = ("starts", "steps", "seed", "minutes", "velocity")
     found = search(synth, note, progress=True, **{name: options[name] for name in names})
-    path = options["model"] and os.path.abspath(options["model"])
+    path = options["model"] and lasting_place(options["model"])
     instrument = Instrument(name, found.latent, path, synth.model.digest())
     wave = synth.notes(instrument.latent, [note.pitch], options["velocity"])[0]
     written = _write(output, instrument, wave, synth.sample_rate, options["force"])

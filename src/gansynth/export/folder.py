@@ -1,8 +1,9 @@
-"""One instrument as a folder: sound files, and the presets of three samplers that play them.
+"""One instrument as a folder: sound files, and the presets of several samplers that play them.
 
     glass-organ.sfz             for sfizz, ARIA, LinuxSampler…
     glass-organ.dspreset        for DecentSampler
     glass-organ.sf2             for whatever plays SoundFonts; holds its own sound
+    glass-organ.multisample     for Bitwig Studio; holds its own sound
     glass-organ.json            the instrument itself, to make all this again
     glass-organ-024-C1.flac …   the notes
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 import struct
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +23,21 @@ import numpy as np
 
 from gansynth.audio.files import choose_encoding, write_audio
 from gansynth.export.decent_sampler import dspreset_text
-from gansynth.export.samples import Sample, key_ranges, make_samples, sample_name
+from gansynth.export.multisample import write_multisample
+from gansynth.export.samples import (
+    Sample,
+    choose_velocities,
+    key_ranges,
+    make_samples,
+    sample_name,
+)
 from gansynth.export.sfz import sfz_text
 from gansynth.export.soundfont import soundfont_bytes
 from gansynth.files import PathLike, as_path, check_entries, staged_folder, write_text
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument, write_instrument
 
+_PRESETS = (".sfz", ".dspreset", ".sf2", ".multisample", ".json")
 _LONGEST_STEM = 40
 # Names that Windows keeps for devices, whatever the extension.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
@@ -57,9 +67,12 @@ class Exported:
         looped = [sample.loop for sample in self.samples if sample.loop]
         faded = sum(loop.faded for loop in looped)
         keys = f"keys {self.samples[0].low_key}-{self.samples[-1].high_key}"
+        velocities = sorted({sample.layer.velocity for sample in self.samples})
+        named = ", ".join(map(str, velocities))
+        layers = f"velocities {named}, " if len(velocities) > 1 else ""
         first = (
-            f"{self.folder / self.stem}.sfz, .dspreset, .sf2  {len(self.samples)} samples, {keys}, "
-            f"{self.bytes / 1e6:.1f} MB"
+            f"{self.folder / self.stem}.sfz, .dspreset, .sf2, .multisample  {len(self.samples)} "
+            f"samples, {keys}, {layers}{self.bytes / 1e6:.1f} MB"
         )
         if not looped:
             return [first, "no loops: the instrument dies away while a key is held"]
@@ -81,6 +94,7 @@ def export_instrument(
     extension: str = ".flac",
     bits: str = "16",
     every: int = 1,
+    velocities: Sequence[int] | None = None,
     sample_rate: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -100,6 +114,8 @@ def export_instrument(
         "16" or "24"; a SoundFont always has 16.
     every : int
         Sample every so many pitches; the keys between play the nearest one, moved.
+    velocities : sequence of int or None
+        One layer of samples for each, rising; None takes those that the model learned.
     sample_rate : int or None
         Hz; None keeps the model's.
     overwrite, progress : bool
@@ -115,13 +131,19 @@ def export_instrument(
     instrument.check_fits(synth)
     rate = synth.sample_rate if sample_rate is None else sample_rate
     choose_encoding(f"x{extension}", rate, bits)
-    pitches = [pitch for pitch, _, _ in key_ranges(synth.pitches, every)]
-    files = [sample_name(stem, pitch, extension) for pitch in pitches]
-    presets = [f"{stem}{ending}" for ending in (".sfz", ".dspreset", ".sf2", ".json")]
+    struck = choose_velocities(synth, velocities)
+    names = [
+        sample_name(stem, pitch, "", velocity if len(struck) > 1 else None)
+        for pitch, _, _ in key_ranges(synth.pitches, every)
+        for velocity in struck
+    ]
+    files = [f"{name}{extension}" for name in names]
+    presets = [f"{stem}{ending}" for ending in _PRESETS]
     check_entries(target, [*presets, *files], overwrite=overwrite)
     samples = make_samples(
-        synth, instrument.latent, every=every, sample_rate=rate, progress=progress
-    )
+        synth, instrument.latent, every=every, velocities=velocities, sample_rate=rate,
+        progress=progress,
+    )  # fmt: skip
     source = f"model {instrument.model_sha256[:12]}"
     soundfont = soundfont_bytes(instrument.name, samples, rate, source)
     with staged_folder(target, name=stem, overwrite=overwrite) as stage:
@@ -132,7 +154,9 @@ def export_instrument(
         write_text(stage / presets[0], sfz_text(instrument.name, samples, files, source))
         write_text(stage / presets[1], dspreset_text(samples, files))
         (stage / presets[2]).write_bytes(soundfont)
-        write_instrument(stage / presets[3], instrument)
+        wavs = [f"{name}.wav" for name in names]
+        write_multisample(stage / presets[3], instrument.name, samples, wavs, rate, bits)
+        write_instrument(stage / presets[4], instrument)
         size = sum(place.stat().st_size for place in stage.iterdir())
     return Exported(target, stem, tuple(samples), size)
 

@@ -1,9 +1,15 @@
-"""What every sampler needs of an instrument: its notes, the keys that each one plays, its loops."""
+"""What every sampler needs of an instrument: notes, the keys and velocities of each one, loops.
+
+A model that learned velocities gives one layer of notes for each of them. Notes of several layers
+keep the levels that the model gave them, so a sampler must not add all of its own velocity curve:
+`Layer.gain` is what is left for it to do.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +27,44 @@ SAMPLE_PEAK = 0.9
 # dB a second. An instrument whose notes fall faster in the middle dies away, as plucked strings do:
 # it gets no loops, so that all of its keys behave alike.
 FASTEST_DECAY = -3.0
+MOST_LAYERS = 8
+_USUAL_LAYERS = 5  # of a model that learned more velocities than `MOST_LAYERS`
+# By which power of velocity the amplitude may grow; 2 is the usual curve of samplers.
+_EXPONENTS = (0.0, 3.0)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The notes that are played at some velocities.
+
+    Attributes
+    ----------
+    velocity : int
+        MIDI velocity at which they sound as they are.
+    low, high : int
+        MIDI velocities that play them.
+    below, above : float
+        Exponents of the gain at velocities below and above: 1 makes the amplitude proportional to
+        velocity.
+    """
+
+    velocity: int
+    low: int
+    high: int
+    below: float = 1.0
+    above: float = 1.0
+
+    def gain(self, velocity: float) -> float:
+        """What notes of this layer are multiplied by at a velocity; 1 at their own.
+
+        From layer to layer this meets the model's own level, in the middle of the keyboard.
+        """
+        exponent = self.below if velocity < self.velocity else self.above
+        return float((velocity / self.velocity) ** exponent)
+
+
+# Of an instrument without layers: as loud as its velocity.
+ONE_LAYER = Layer(127, 1, 127)
 
 
 @dataclass(frozen=True)
@@ -34,9 +78,12 @@ class Sample:
     low_key, high_key : int
         The keys that play it, moved up or down.
     wave : float32 [samples]
-        Its peak is `SAMPLE_PEAK`, or it is silent.
+        Its peak is `SAMPLE_PEAK`, or it is silent. Of several layers, the loudest note's peak is,
+        and the others keep their levels.
     loop : Loop or None
         What repeats while the key is held; None for a note that plays once.
+    layer : Layer
+        When it is played.
     """
 
     pitch: int
@@ -44,6 +91,7 @@ class Sample:
     high_key: int
     wave: NDArray[np.float32]
     loop: Loop | None
+    layer: Layer = ONE_LAYER
 
 
 def key_ranges(pitches: Sequence[int], every: int = 1) -> list[tuple[int, int, int]]:
@@ -77,11 +125,56 @@ def key_ranges(pitches: Sequence[int], every: int = 1) -> list[tuple[int, int, i
     return list(zip(roots, lows, [*borders, pitches[-1]], strict=True))
 
 
+def choose_velocities(synth: Synth, velocities: Sequence[int] | None = None) -> list[int | None]:
+    """The velocities that an export has layers of.
+
+    Parameters
+    ----------
+    synth : Synth
+    velocities : sequence of int or None
+        MIDI, rising. None takes those that the model learned, or five of them where there are more
+        than `MOST_LAYERS`; of a model that learned none, its notes as they are.
+
+    Returns
+    -------
+    list of int, or [None]
+
+    Raises
+    ------
+    InputError
+        If the model doesn't know velocities or these, they don't rise, or they are too many.
+    """
+    known = synth.velocities
+    if velocities is None:
+        if len(known) > MOST_LAYERS:
+            places = np.linspace(0, len(known) - 1, _USUAL_LAYERS).round().astype(int)
+            known = tuple(known[place] for place in places)
+        return list(known) or [None]
+    where = f"velocities={','.join(map(str, velocities))}"
+    if not known:
+        raise InputError(
+            f"{where}: the model was trained without velocities, all of its notes are struck "
+            "alike; leave them out."
+        )
+    if not 1 <= len(velocities) <= MOST_LAYERS:
+        raise InputError(f"{where}: must be 1 to {MOST_LAYERS} velocities.")
+    whole = all(isinstance(one, int | np.integer) for one in velocities)
+    if not whole or any(low >= high for low, high in pairwise(velocities)):
+        raise InputError(f"{where}: must be whole numbers that rise, as in 32,64,100,127.")
+    if velocities[0] < known[0] or velocities[-1] > known[-1]:
+        raise InputError(
+            f"{where}: the model learned {known[0]} to {known[-1]}, others would only repeat them; "
+            "stay within."
+        )
+    return [int(one) for one in velocities]
+
+
 def make_samples(
     synth: Synth,
     latent: NDArray[np.float32],
     *,
     every: int = 1,
+    velocities: Sequence[int] | None = None,
     sample_rate: int | None = None,
     progress: bool = False,
 ) -> list[Sample]:
@@ -93,6 +186,8 @@ def make_samples(
     latent : float32 [latent_size]
     every : int
         See `key_ranges`.
+    velocities : sequence of int or None
+        See `choose_velocities`.
     sample_rate : int or None
         Hz; None keeps the model's.
     progress : bool
@@ -101,7 +196,7 @@ def make_samples(
     Returns
     -------
     list of Sample
-        In the order of their pitches.
+        In the order of their pitches, those of a pitch in the order of their velocities.
 
     Raises
     ------
@@ -110,33 +205,68 @@ def make_samples(
     """
     rate = synth.sample_rate if sample_rate is None else check_rate("sample_rate", sample_rate)
     ranges = key_ranges(synth.pitches, every)
-    waves = [
-        _resampled(wave, synth.sample_rate, rate)
-        for wave in _played(synth, latent, [pitch for pitch, _, _ in ranges], progress)
-    ]
+    struck = choose_velocities(synth, velocities)
+    pitches = [pitch for pitch, _, _ in ranges for _ in struck]
+    given = [velocity or 0 for velocity in struck * len(ranges)] if struck != [None] else None
+    notes = counted(synth.stream(latent, pitches, given), len(pitches), "Playing", progress)
+    waves = [_resampled(wave, synth.sample_rate, rate) for wave in notes]
     if not any(np.any(wave) for wave in waves):
         raise InputError(
             "instrument: is silent at every pitch, there is nothing to export; use another one."
         )
     held = float(np.median([level_slope(wave, rate) for wave in waves])) > FASTEST_DECAY
+    layers = _layers(struck, waves)
     samples = []
-    for (pitch, low, high), wave in zip(ranges, waves, strict=True):
+    for number, wave in enumerate(waves):
+        pitch, low, high = ranges[number // len(layers)]
         looped, loop = make_loop(wave, rate, pitch) if held else (wave, None)
-        peak = float(np.abs(looped).max(initial=0.0))
-        gain = np.float32(SAMPLE_PEAK / peak if peak > 0 else 1.0)
-        samples.append(Sample(pitch, low, high, looped * gain, loop))
-    return samples
+        samples.append(Sample(pitch, low, high, looped, loop, layers[number % len(layers)]))
+    return _levelled(samples)
 
 
-def sample_name(stem: str, pitch: int, extension: str) -> str:
-    """File name of a sample; sorts by pitch, and names the key: `glass-organ-060-C4.flac`."""
-    return f"{stem}-{pitch:03d}-{pitch_name(pitch).replace('#', 's')}{extension}"
+def sample_name(stem: str, pitch: int, extension: str, velocity: int | None = None) -> str:
+    """File name of a sample: `glass-organ-060-C4.flac`, with layers `glass-organ-060-C4-v100.flac`;
+    sorts by pitch, and names the key.
+    """
+    layer = "" if velocity is None else f"-v{velocity:03d}"
+    return f"{stem}-{pitch:03d}-{pitch_name(pitch).replace('#', 's')}{layer}{extension}"
 
 
-def _played(
-    synth: Synth, latent: NDArray[np.float32], pitches: list[int], progress: bool
-) -> Sequence[NDArray[np.float32]]:
-    return list(counted(synth.stream(latent, pitches), len(pitches), "Playing", progress))
+def _layers(struck: Sequence[int | None], waves: Sequence[NDArray[np.float32]]) -> list[Layer]:
+    """Layers of these velocities; `waves` of all velocities of the first pitch, then the next."""
+    if len(struck) == 1:
+        return [ONE_LAYER]
+    velocities = [int(one or 0) for one in struck]
+    power = [float(np.square(wave, dtype=np.float64).mean()) for wave in waves]
+    levels = 10 * np.log10(np.maximum(np.reshape(power, (-1, len(velocities))), 1e-20))
+    rises = np.median(np.diff(levels, axis=1), axis=0)  # dB from layer to layer
+    slopes = [
+        float(np.clip(rise / (20 * math.log10(high / low)), *_EXPONENTS))
+        for rise, (low, high) in zip(rises, pairwise(velocities), strict=True)
+    ]
+    borders = [(low + high) // 2 for low, high in pairwise(velocities)]
+    return [
+        Layer(*numbers)
+        for numbers in zip(
+            velocities,
+            [1, *(border + 1 for border in borders)],
+            [*borders, 127],
+            [slopes[0], *slopes],
+            [*slopes, slopes[-1]],
+            strict=True,
+        )
+    ]
+
+
+def _levelled(samples: list[Sample]) -> list[Sample]:
+    """Each as loud as files allow; of several layers, all by the gain of the loudest."""
+    peaks = [float(np.abs(sample.wave).max(initial=0.0)) for sample in samples]
+    if samples[0].layer is not ONE_LAYER:
+        peaks = [max(peaks)] * len(samples)
+    return [
+        replace(sample, wave=sample.wave * np.float32(SAMPLE_PEAK / peak if peak > 0 else 1.0))
+        for sample, peak in zip(samples, peaks, strict=True)
+    ]
 
 
 def _resampled(wave: NDArray[np.float32], rate_in: int, rate_out: int) -> NDArray[np.float32]:

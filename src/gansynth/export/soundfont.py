@@ -20,18 +20,21 @@ import numpy as np
 
 from gansynth import __version__
 from gansynth.errors import InputError
-from gansynth.export.samples import Sample
-from gansynth.performance.mix import ATTACK
+from gansynth.export.samples import ONE_LAYER, SAMPLE_PEAK, Sample
+from gansynth.performance.mix import ATTACK, MAX_VELOCITY
 
 # Section 6.1: zeros behind each sample.
 _GAP = 46
 _LARGEST = 2**31 - 1  # bytes; beyond that some readers take sizes for negative
 # Generators, section 8.1.2.
-_ATTACK, _RELEASE, _INSTRUMENT, _KEYS, _SAMPLE, _MODES, _ROOT = 34, 38, 41, 43, 53, 54, 58
+_ATTACK, _RELEASE, _INSTRUMENT, _KEYS, _VELOCITIES = 34, 38, 41, 43, 44
+_SAMPLE, _MODES, _ROOT = 53, 54, 58
 _LOOPED = 1
 # The envelope falls linearly in dB: 30 dB of its 100 in the 0.3 s that a note takes elsewhere.
 _RELEASE_SECONDS = 1.0
 # Velocity to attenuation, concave: 960 cB make amplitude ~ velocity², half of it ~ velocity.
+# Players that read no modulators do the latter too, so it holds within layers as well; a layer's
+# samples are stored so much louder that they have their level at their own velocity.
 _VELOCITY_MODULATOR = struct.pack("<HHhHH", 0x0502, 48, 480, 0, 0)
 
 
@@ -59,9 +62,15 @@ def soundfont_bytes(title: str, samples: Sequence[Sample], sample_rate: int, sou
             f"samples={2 * total} bytes: a SoundFont holds {_LARGEST}; take every third pitch "
             "(--every 3) or a lower --sample-rate."
         )
+    gains = [MAX_VELOCITY / sample.layer.velocity for sample in samples]
+    peaks = [
+        gain * float(np.abs(sample.wave).max(initial=0.0))
+        for gain, sample in zip(gains, samples, strict=True)
+    ]
+    room = min(1.0, SAMPLE_PEAK / max(*peaks, 1e-9))
     smpl, headers, start = [], [], 0
-    for sample in samples:
-        steps = np.rint(np.clip(sample.wave, -1, 1) * 32767).astype("<i2")
+    for sample, gain in zip(samples, gains, strict=True):
+        steps = np.rint(np.clip(sample.wave * (gain * room), -1, 1) * 32767).astype("<i2")
         smpl += [steps.tobytes(), bytes(2 * _GAP)]
         end = start + len(steps)
         # A loop's end is the first frame behind it here.
@@ -69,7 +78,7 @@ def soundfont_bytes(title: str, samples: Sequence[Sample], sample_rate: int, sou
         headers.append(
             struct.pack(
                 "<20s5IBbHH",
-                _name(f"{title[:15]} {sample.pitch}"),
+                _name(_sample_title(title, sample)),
                 *(start, end, start + loop[0], start + loop[1], sample_rate),
                 *(sample.pitch, 0, 0, 1),
             )
@@ -89,10 +98,20 @@ def soundfont_bytes(title: str, samples: Sequence[Sample], sample_rate: int, sou
     return _chunk("RIFF", b"sfbk" + b"".join(_chunk("LIST", kind + data) for kind, data in lists))
 
 
+def _sample_title(title: str, sample: Sample) -> str:
+    if sample.layer is ONE_LAYER:
+        return f"{title[:15]} {sample.pitch}"
+    return f"{title[:10]} {sample.pitch} v{sample.layer.velocity}"
+
+
 def _zone(sample: Sample, number: int) -> list[tuple[int, int]]:
-    """Generators of one sample: the keys first and the sample last, as section 8.1.2 asks for."""
+    """Generators of one sample: keys and velocities first and the sample last, as section 8.1.2
+    asks for.
+    """
+    layer = sample.layer
     return [
         (_KEYS, sample.low_key | sample.high_key << 8),
+        (_VELOCITIES, layer.low | layer.high << 8),
         (_ROOT, sample.pitch),
         (_MODES, _LOOPED if sample.loop else 0),
         (_SAMPLE, number),

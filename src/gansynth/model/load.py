@@ -8,6 +8,7 @@ from pathlib import Path
 from gansynth.errors import ModelError
 from gansynth.files import as_path, open_regular
 from gansynth.model.file import Model, read_model
+from gansynth.model.hub import download, is_address
 
 # The name under which a training run keeps its latest model file.
 RUN_MODEL = "model.safetensors"
@@ -22,16 +23,19 @@ _PICKLE_MAGIC = b"\x80"
 def locate_model(path: str | Path) -> Path:
     """The file or folder that holds the model, where `path` is a folder somewhere above it.
 
-    A run means its model.safetensors; a checkpoint of the original, or a folder above it, the
-    folder around its stages. A path that holds no model is returned as it is.
+    A run means its model.safetensors, and an address of the Hugging Face Hub the file in its cache;
+    a checkpoint of the original, or a folder above it, the folder around its stages. A path that
+    holds no model is returned as it is.
 
     Raises
     ------
     ModelError
-        If a folder holds several models.
+        If a folder holds several models, or the Hub has none at an address.
     """
     from gansynth.convert.places import find_model, is_magenta, model_folder, stages
 
+    if is_address(path):
+        return download(path)
     path = model_folder(as_path(path))
     if not os.path.isdir(path):
         return path
@@ -48,14 +52,20 @@ def locate_model(path: str | Path) -> Path:
     return path
 
 
+def lasting_place(path: str | Path) -> str:
+    """What a file that remembers a model calls it: its absolute path, or its address on the Hub."""
+    return str(path) if is_address(path) else os.path.abspath(locate_model(path))
+
+
 def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
     """Read a model of any kind.
 
     Parameters
     ----------
     path : str, Path or None
-        A model file, the folder of a training run (which holds model.safetensors), or a folder,
-        archive or checkpoint of the original. None is the bundled model.
+        A model file, the folder of a training run (which holds model.safetensors), a folder,
+        archive or checkpoint of the original, or `hf://USER/NAME` (see `model.hub`). None is the
+        bundled model.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from gansynth.model.load import load_model
 from gansynth.model.voice import Voice
 from gansynth.pitches import describe_pitches
 from gansynth.precision import check_precision, slow_precision
+from gansynth.sound import Sound
 from gansynth.spectral.sustain import extend_each
 
 Floats = NDArray[np.float32]
@@ -136,7 +137,7 @@ class Synth:
         pitches: ArrayLike,
         velocities: ArrayLike | None = None,
         family: str | None = None,
-    ) -> Floats:
+    ) -> Sound:
         """Make notes.
 
         Parameters
@@ -152,7 +153,7 @@ class Synth:
 
         Returns
         -------
-        float32 [n, note_samples]
+        float32 [n, note_samples], a `Sound`, which notebooks show and play
             Usually within -1 … 1, but not clipped; of networks of frames always, as their notes are
             made softer where they would be louder.
 
@@ -169,7 +170,7 @@ class Synth:
             batch = self.voice.decoder(images)
             waves[done : done + len(batch)] = batch.cpu().numpy()
             done += len(batch)
-        return waves
+        return Sound.of(waves, self.sample_rate)
 
     def stream(
         self,
@@ -223,7 +224,24 @@ class Synth:
             raise InputError(f"seconds: {len(wanted)} for {len(notes)} pitches: give one for each.")
         lengths = np.broadcast_to(wanted, notes.shape).tolist()
         waves = self.stream(latents, pitches, velocities, family)
-        return extend_each(waves, self.sample_rate, hold, lengths)
+        held = extend_each(waves, self.sample_rate, hold, lengths)
+        return (Sound.of(wave, self.sample_rate) for wave in held)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what the model knows, and a note of a random instrument."""
+        facts = {
+            "pitches": describe_pitches(self.pitches),
+            "families": ", ".join(self.families),
+            "velocities": ", ".join(map(str, self.velocities)),
+            "latents": f"{self.latent_size} numbers",
+            "notes": f"{self.note_samples / self.sample_rate:g} s at {self.sample_rate} Hz",
+            "device": str(self.device),
+        }
+        rows = "".join(f"<tr><th>{name}</th><td>{v}</td></tr>" for name, v in facts.items() if v)
+        middle = self.pitches[len(self.pitches) // 2]
+        note = self.notes(self.sample_latents(1), [middle])[0]
+        heard = f"<p>A random instrument at pitch {middle}:</p>{note._repr_html_() or ''}"
+        return f"<table>{rows}</table>{heard}"
 
     def _stream(self, z: Floats, pitches: Pitches, struck: Floats) -> Iterator[Floats]:
         recent: OrderedDict[tuple[bytes, int, float], Floats] = OrderedDict()
@@ -335,8 +353,8 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
     Parameters
     ----------
     path : str, Path or None
-        A model file, a training run, or a folder or zip of the original GANSynth. None is the
-        bundled model.
+        A model file, a training run, a folder or zip of the original GANSynth, or the address of a
+        model on the Hugging Face Hub, `hf://USER/NAME`. None is the bundled model.
     device, precision : str
         See `Synth`.
 

@@ -33,6 +33,7 @@ from gansynth.performance.mix import (
 )
 from gansynth.pitches import describe_pitches, pitch_name
 from gansynth.progress import counted
+from gansynth.sound import Sound
 from gansynth.spectral.bend import bend
 from gansynth.spectral.sustain import can_extend, extend_each
 
@@ -284,7 +285,7 @@ def perform(
     attack: float = ATTACK,
     release: float = RELEASE,
     progress: bool = False,
-) -> NDArray[np.float32]:
+) -> Sound:
     """Play a MIDI file.
 
     Pitch bends (of MPE zones too), volume and expression are followed; docs/midi.md says what else
@@ -330,8 +331,8 @@ def perform(
 
     Returns
     -------
-    float32 [samples], or [samples, 2] for stereo, at `synth.sample_rate`, peak 0.5; whole
-        seconds, 2 to 3 s more than the piece
+    float32 [samples], or [samples, 2] for stereo: a `Sound`, which notebooks show and play; at
+        `synth.sample_rate`, peak 0.5; whole seconds, 2 to 3 s more than the piece
 
     Raises
     ------
@@ -361,7 +362,7 @@ def perform(
         release=release,
     )
     with render(plan, synth, progress) as clip:
-        return np.concatenate(list(clip.blocks()))
+        return Sound.of(np.concatenate(list(clip.blocks())), synth.sample_rate)
 
 
 def _played(plan: Plan, synth: Synth) -> Iterator[PlayedNote]:

@@ -10,7 +10,6 @@ All files of one call appear together, or none does.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from gansynth.audio.rainbowgram import save_rainbowgram
 from gansynth.errors import InputError
 from gansynth.extras import require
 from gansynth.files import check_entries, open_regular, staged_folder, write_text
-from gansynth.model.load import locate_model
+from gansynth.model.load import lasting_place
 from gansynth.model.synth import Synth
 from gansynth.performance.mix import clip_samples
 from gansynth.performance.perform import Plan, render
@@ -111,7 +110,7 @@ def make_origin(
 
 def model_record(path: str | Path | None, sha256: str) -> dict[str, Any]:
     """What sidecars say about a model; None is the bundled one, wherever it is installed."""
-    place = {"shipped": True} if path is None else {"path": os.path.abspath(locate_model(path))}
+    place = {"shipped": True} if path is None else {"path": lasting_place(path)}
     return {**place, "sha256": sha256}
 
 

@@ -18,13 +18,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.audio.png import encode_png
 from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
 from gansynth.errors import InputError
 from gansynth.model.synth import Synth
 from gansynth.performance.mix import longest_hold
 from gansynth.pitches import describe_pitches
 from gansynth.serve.latents import Latent
-from gansynth.serve.png import encode_png
 from gansynth.serve.worker import LOOK, Gone, Rank, StoppedError, Worker
 from gansynth.spectral.sustain import can_extend, extend
 

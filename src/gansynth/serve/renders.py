@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gansynth.audio.files import write_audio
 from gansynth.export.folder import export_instrument, safe_stem
+from gansynth.export.samples import choose_velocities
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument
 from gansynth.performance.midi import Score
@@ -127,7 +128,8 @@ def render_sfz(
     instrument: Instrument, synth: Synth, worker: Worker, folder: Path, progress: Progress
 ) -> tuple[list[Download], dict[str, Any]]:
     """A job: the instrument for samplers, as one zip."""
-    shared = SharedSynth(synth, worker, progress, len(synth.pitches))
+    notes = len(synth.pitches) * len(choose_velocities(synth))
+    shared = SharedSynth(synth, worker, progress, notes)
     stem = safe_stem(instrument.name)
     exported = export_instrument(cast(Synth, shared), instrument, folder / stem)
     path = folder / "samples.zip"

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from gansynth.errors import InputError
-from gansynth.model.load import SHIPPED_NAME
+from gansynth.model.load import SHIPPED_NAME, lasting_place
 from gansynth.model.synth import Synth
 from gansynth.serve.app import create_app
 from gansynth.serve.connections import Server
@@ -115,7 +115,7 @@ def serve(
         address = _url(host, port, token)
     app = create_app(
         synth,
-        model_path and os.path.abspath(model_path),
+        model_path and lasting_place(model_path),
         threads=threads,
         cache=cache,
         measure=measure,

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from itertools import groupby
 from typing import Any, Literal, get_args
 
@@ -102,6 +103,12 @@ class Report:
             (group, list(members))
             for group, members in groupby(shown, lambda measure: measure.group)
         ]
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        from gansynth.evaluation.report.text import to_table
+
+        return f"<pre>{escape(to_table(self))}</pre>"
 
     def title(self) -> str:
         """What was judged, in words."""
