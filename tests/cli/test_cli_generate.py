@@ -413,11 +413,28 @@ def test_instruments_stand_at_their_times(generate: Generate, make_midi: MakeMid
         ("0,5,8.5", "the piece ends at 8.00 s; none may be later."),
     ):
         assert why in generate(*words, "--times", times, "-o", "none.wav", code=2)
-    assert "must be seconds with commas" in generate(*words, "--times", "a", code=2)
+    assert "must be seconds or bars with commas" in generate(*words, "--times", "a", code=2)
     assert "--times: can't be used here" in generate("--midi", song, "--times", "0,1", code=2)
     Path("other.json").write_text(Path(second).read_text().replace('"sha256": "', '"sha256": "0'))
     err = generate("--midi", song, "--instruments", f"{first},other.json", code=2)
     assert "instruments='other.json': is of another model than '1.json'; use one model." in err
+
+
+def test_tracks_have_instruments_in_time_and_bars(generate: Generate, make_midi: MakeMidi) -> None:
+    first, second = instrument_files(generate)
+    song = make_midi([(60, start, start + 1) for start in range(8)])
+    words = ["--midi", song, "--instruments", f"{first},{second}"]
+    generate(*words, "--times", "0,bar3", "-o", "bars.wav")
+    side = sidecar(Path("bars.wav"))
+    assert side["options"]["times"] == [0.0, "bar3"]
+    assert side["times"] == [0.0, 4.0]
+    generate(*words, "--per-track", "--times", "0,bar3;", "-o", "none.wav", code=2)
+    assert "per-track needs one list for each track" in generate(
+        *words, "--per-track", "--times", "0,bar3", "-o", "none.wav", code=2
+    )
+    assert "times: 2 lists for 1 tracks" in generate(
+        *words, "--per-track", "--times", "0;bar3", "-o", "none.wav", code=2
+    )
 
 
 # --- words that help ------------------------------------------------------------------------------

@@ -16,13 +16,13 @@ from gansynth import load
 from gansynth.errors import InputError
 from gansynth.model.synth import Synth
 from gansynth.serve import directions
+from gansynth.serve.components import COMPONENTS, ends, ridge, spectral_features
 from gansynth.serve.descriptors import DESCRIPTORS, describe_note
 from gansynth.serve.directions import (
     AUDIBLE,
     Directions,
     measure_directions,
     read_directions,
-    ridge,
 )
 from gansynth.serve.latents import along
 from gansynth.serve.worker import StoppedError
@@ -37,19 +37,25 @@ def tone(
     attack: float = 0.01,
     decay: float = 0.0,
     noise: float = 0.0,
+    even: float = 1.0,
 ) -> np.ndarray:
-    """A held note: harmonics falling by 1/n^tilt, a linear attack, decay in dB a second, noise."""
+    """A held note: harmonics falling by 1/n^tilt, the even ones at a level of their own, a linear
+    attack, decay in dB a second, noise.
+    """
     time_s = np.arange(int(RATE * SECONDS)) / RATE
     fundamental = 440 * 2 ** ((pitch - 69) / 12)
     numbers = range(1, int(0.45 * RATE / fundamental) + 1)
-    wave = sum(n**-tilt * np.sin(2 * np.pi * n * fundamental * time_s) for n in numbers)
+    wave = sum(
+        (1.0 if n % 2 else even) * n**-tilt * np.sin(2 * np.pi * n * fundamental * time_s)
+        for n in numbers
+    )
     wave = wave / np.abs(wave).max()
     wave = wave + noise * np.random.default_rng(0).standard_normal(len(time_s))
     return (wave * np.minimum(time_s / attack, 1) * 10 ** (-decay * time_s / 20)).astype(np.float32)
 
 
 class KnobSynth:
-    """A model whose first latent number is the brightness and whose second is the noise."""
+    """A model of three knobs: brightness, noise, and how soft the even harmonics are."""
 
     pitches = tuple(range(48, 73))
     latent_size, sample_rate, note_samples, batch = 12, RATE, int(RATE * SECONDS), 3
@@ -59,7 +65,14 @@ class KnobSynth:
 
     def notes(self, latents: np.ndarray, pitches: list[int]) -> np.ndarray:
         assert len(latents) == len(pitches) <= self.batch
-        settings = [{"tilt": 1.5 - 0.2 * z[0], "noise": 0.05 * 2 ** float(z[1])} for z in latents]
+        settings = [
+            {
+                "tilt": 1.5 - 0.2 * z[0],
+                "noise": 0.05 * 2 ** float(z[1]),
+                "even": 0.3 * 2 ** float(-z[2]),
+            }
+            for z in latents
+        ]
         return np.stack([tone(p, **s) for p, s in zip(pitches, settings, strict=True)])
 
 
@@ -81,7 +94,7 @@ def knobs() -> Synth:
 
 @pytest.fixture(scope="module")
 def found(knobs: Synth) -> dict[str, Any]:
-    return {one.name: one for one in measure_directions(knobs, count=60, probes=4)}
+    return {one.name: one for one in measure_directions(knobs, count=90, probes=4)}
 
 
 @pytest.mark.parametrize(
@@ -133,11 +146,41 @@ def test_ridge_of_what_never_changes_is_nothing() -> None:
 
 
 def test_directions_are_those_of_the_knobs(found: dict[str, Any]) -> None:
-    assert list(found) == list(DESCRIPTORS)
+    assert list(found) == [*DESCRIPTORS, *COMPONENTS]
     assert found["brightness"].vector[0] > 0.8
     assert found["noisiness"].vector[1] > 0.8
     assert found["brightness"].correlation > 0.9
     assert found["noisiness"].follows
+
+
+def test_a_component_is_the_knob_that_the_descriptors_leave(found: dict[str, Any]) -> None:
+    component = found["timbre-1"]
+    assert abs(component.vector[2]) > 0.8
+    assert component.follows
+    turned_up = component.vector[2] > 0  # softer even harmonics
+    assert "hollower" in (component.high if turned_up else component.low)
+    assert "fuller" in (component.low if turned_up else component.high)
+    shown = [one.vector for one in found.values() if one.follows and one.name in DESCRIPTORS]
+    np.testing.assert_allclose(np.stack(shown) @ component.vector, 0, atol=1e-5)
+
+
+def test_components_have_no_part_in_each_other(found: dict[str, Any]) -> None:
+    vectors = np.stack([found[name].vector for name in COMPONENTS])
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(COMPONENTS)), atol=1e-4)
+
+
+def test_ends_are_named_by_what_changes_most() -> None:
+    changes = {"brightness": -0.5, "attack": 0.01, "noisiness": 20.0, "sustain": 3.0}
+    assert ends(changes) == ("purer, brighter", "noisier, darker")
+    assert ends({"attack": 0.01}) == ("less", "more")
+    assert ends({"attack": float("nan")}) == ("less", "more")
+
+
+@pytest.mark.parametrize("wave", [np.zeros(16000, np.float32), np.ones(20, np.float32)])
+def test_silence_and_a_click_have_no_features(wave: np.ndarray) -> None:
+    assert np.isnan(spectral_features(wave, RATE)).all()
+    louder = spectral_features(0.01 * tone(), RATE) - spectral_features(tone(), RATE)
+    np.testing.assert_allclose(louder, 0, atol=1e-3)
 
 
 def test_a_slider_that_the_sound_does_not_follow_is_not_shown(found: dict[str, Any]) -> None:
@@ -151,8 +194,8 @@ def test_a_model_that_makes_one_sound_has_no_sliders(knobs: Synth) -> None:
         return np.stack([tone(pitch) for pitch in pitches])
 
     found = measure_directions(knobs, same, count=20, probes=2)
-    assert [one.follows for one in found] == [False] * 4
-    assert [one.correlation for one in found] == [0.0] * 4
+    assert [one.follows for one in found] == [False] * 8
+    assert [one.correlation for one in found] == [0.0] * 8
 
 
 def test_silent_latents_do_not_count(knobs: Synth) -> None:
@@ -189,7 +232,9 @@ def test_the_shipped_models_directions_come_with_the_package() -> None:
     assert shipped is not None, "measured of another model: python -m gansynth.serve.directions"
     at_once = Directions(synth, digest, fail, None)
     at_once.start()
-    assert (at_once.progress, list(at_once.vectors())) == (1.0, list(DESCRIPTORS))
+    assert at_once.progress == 1.0
+    assert list(at_once.vectors())[: len(DESCRIPTORS)] == list(DESCRIPTORS)
+    assert {"timbre-1", "timbre-2"} <= set(at_once.vectors())
     assert (
         read_directions(directions.BUNDLED_DIRECTIONS, "0" * 64, synth.latent_size) is None
     )  # stale
@@ -207,7 +252,7 @@ def test_measuring_the_shipped_model_writes_the_packages_file(
     monkeypatch.setattr("gansynth.load", lambda *_: With(knobs, model=model))
     monkeypatch.setattr(directions, "BUNDLED_DIRECTIONS", tmp_path / "shipped_directions.json")
     monkeypatch.setattr(
-        directions, "measure_directions", partial(measure_directions, count=30, probes=2)
+        directions, "measure_directions", partial(measure_directions, count=60, probes=2)
     )
     directions.main()
     found = read_directions(tmp_path / "shipped_directions.json", "knobs", knobs.latent_size)

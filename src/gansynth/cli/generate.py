@@ -65,16 +65,19 @@ Examples:
 """
 
 
-def _seconds(
-    context: click.Context, option: click.Parameter, text: str | None
-) -> tuple[float, ...] | None:
-    """Seconds in a list with commas."""
+def _times(context: click.Context, option: click.Parameter, text: str | None) -> list[Any] | None:
+    """Seconds or bars in a list with commas; several lists have semicolons between them."""
+    from gansynth.performance.bars import parse_time
+
     if text is None:
         return None
     try:
-        return tuple(float(part) for part in text.split(","))
+        lists = [[parse_time(part) for part in track.split(",")] for track in text.split(";")]
     except ValueError:
-        raise InputError(f"times={text!r}: must be seconds with commas, as in 0,12.5,30.") from None
+        raise InputError(
+            f"times={text!r}: must be seconds or bars with commas, as in 0,12.5,bar9."
+        ) from None
+    return lists if ";" in text else lists[0]
 
 
 @click.command(epilog=_EPILOG, context_settings={"allow_extra_args": True})
@@ -137,8 +140,9 @@ def _seconds(
     help="With --midi: the instruments of these .json files, one after the other.",
 )  # fmt: skip
 @click.option(
-    "--times", metavar="SECONDS,…", callback=_seconds,
-    help="With --instruments: when each is heard pure, as in 0,12.5,30.  [default: evenly spaced]",
+    "--times", metavar="TIME,…", callback=_times,
+    help="With --instruments: when each is heard pure, in seconds or bars, as in 0,12.5,bar9; with "
+    "--per-track, a list for each track, as in '0,30;0;0,bar9'.  [default: evenly spaced]",
 )  # fmt: skip
 @click.option("--tempo", type=float, default=1.0, help="With --midi: times as fast.")
 @click.option("--attack", type=float, default=0.01, help="With --midi: seconds, 0 to 5.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ class Request:
     stereo: bool
     modulation: str
     instruments: str | None
-    times: Sequence[float] | None
+    times: list[Any] | None
     tempo: float
     attack: float
     release: float
@@ -87,7 +86,6 @@ def check_combination(request: Request, given: set[str]) -> None:
         ),
         ("instruments" in given, of_instruments, "--instruments brings them"),
         (not given & {"instruments", "recall"}, ("times",), "it goes with --instruments"),
-        ("per_track" in given, ("times",), "--per-track is one for each track"),
         (is_sound_name(request.output), ("extension",), "the extension of -o says it"),
     ]
     flags = {"pitches": "pitch", "extension": "format"}
@@ -135,7 +133,8 @@ def with_recorded(request: Request, recall: Recording, given: set[str]) -> Reque
     times = recall.options.get("times")
     if request.times is None and isinstance(times, list):
         changes["times"] = times
-    if request.single or request.per_track:
+    nested = isinstance(times, list) and any(isinstance(one, list) for one in times)
+    if request.times is None and (request.single or (request.per_track and not nested)):
         changes["times"] = None
     if not (request.single or request.per_track):
         changes["arrangement"] = recall.arrangement

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gansynth import __version__
 from gansynth.audio.files import write_audio
 from gansynth.errors import InputError, ModelError, OutputError
 from gansynth.evaluation.report.document import Report
 from gansynth.evaluation.report.folder import JSON
-from gansynth.evaluation.report.json_format import from_json
+from gansynth.evaluation.report.json_format import report_from_json, report_to_json
 from gansynth.evaluation.report.text import to_markdown
 from gansynth.export.folder import safe_stem
 from gansynth.extras import require
@@ -150,7 +153,7 @@ def read_report(folder: PathLike) -> Report:
     """The report in a folder that `evaluate` wrote; raises `InputError` if there is none."""
     path = as_path(folder) / JSON
     try:
-        return from_json(path.read_bytes())
+        return report_from_json(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"report={str(folder)!r}: {JSON} can't be read ({error.strerror}); give the folder "
@@ -182,15 +185,13 @@ def write_repository(
         sounds.append((words, name))
     write_text(folder / CARD, card_text(synth, repo, sounds, report, license))
     if report is not None:
-        from gansynth.evaluation.report.json_format import to_json
-
-        write_text(folder / JSON, to_json(report))
+        write_text(folder / JSON, report_to_json(report))
     return sorted(
         str(place.relative_to(folder).as_posix()) for place in folder.rglob("*") if place.is_file()
     )
 
 
-def _heard(synth: Synth) -> list[tuple[str, object]]:
+def _heard(synth: Synth) -> list[tuple[str, NDArray[np.float32]]]:
     """Names and latents of instruments to be heard."""
     latents = synth.sample_latents(max(_SOUNDS, len(synth.families)))
     if not synth.families:

@@ -3,11 +3,21 @@
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gansynth.errors import InputError, MidiError
+from gansynth.performance.bars import Bars
 from gansynth.performance.channels import DRUM_CHANNEL, FOLLOWED, MODULATION, PAN, Port
 from gansynth.performance.controls import CENTER, Controls
-from gansynth.performance.midi_file import END, SYSEX, TEMPO, Clock, MidiFile, read_bytes
+from gansynth.performance.midi_file import (
+    END,
+    SIGNATURE,
+    SYSEX,
+    TEMPO,
+    Clock,
+    MidiFile,
+    read_bytes,
+)
 
 MAX_PORTS = 8192  # of 16 channels each; tracks that are kept apart have their own
 MAX_SECONDS = 24 * 3600  # beyond a day it's a damaged delta time, not music
@@ -51,6 +61,8 @@ class Score:
         pressure; pan away from the middle; and all that is never played (reverb, timbre, …).
     repairs : tuple of str
         What was wrong with the file, and what was made of it.
+    bars : Bars or None
+        When bars begin; None where the file counts frames (SMPTE).
     """
 
     notes: tuple[ScoreNote, ...]
@@ -60,6 +72,7 @@ class Score:
     pans: int = 0
     others: int = 0
     repairs: tuple[str, ...] = ()
+    bars: Bars | None = None
 
     @property
     def duration(self) -> float:
@@ -82,7 +95,8 @@ class Score:
             )
             for note in self.notes
         )
-        return replace(self, notes=tuple(notes))
+        bars = self.bars and self.bars.at_tempo(tempo)
+        return replace(self, notes=tuple(notes), bars=bars)
 
     @property
     def warnings(self) -> list[str]:
@@ -134,6 +148,21 @@ def _tracks_apart(file: MidiFile) -> frozenset[int]:
     return frozenset(places) if shared and len(places) > 1 else frozenset()
 
 
+def _bar_ticks(data: bytes, division: int) -> float:
+    """Ticks of a bar by the data of a time signature; 0 where they make no sense."""
+    if len(data) < 2 or data[1] > 7:  # beats, and of which note: 2 to its power
+        return 0.0
+    ticks = data[0] * 4 * division / 2 ** data[1]
+    return ticks if ticks >= 1 else 0.0
+
+
+def _change(changes: list[Any], change: tuple[Any, ...]) -> None:
+    """Add what holds from a tick on, in place of what was said for the same tick."""
+    if changes[-1][0] == change[0]:
+        changes.pop()
+    changes.append(change)
+
+
 class _Player:
     """Follows a file's events to its notes."""
 
@@ -146,6 +175,8 @@ class _Player:
 
     def play(self) -> Score:
         clock = Clock(self.file.division)
+        tempos = [(0, 0.0, clock.seconds_per_tick)]
+        signatures = [(0, 4.0 * self.file.division)]
         track_ends: dict[int, float] = {}
         now = 0.0
         for tick, _, track, _, port, kind, data in self.file.events():
@@ -156,6 +187,10 @@ class _Player:
             now = then
             if kind == TEMPO:
                 clock.set_tempo(int.from_bytes(data[:3], "big"))
+                _change(tempos, (tick, now, clock.seconds_per_tick))
+            elif kind == SIGNATURE:
+                if ticks := _bar_ticks(data, self.file.division):
+                    _change(signatures, (tick, ticks))
             elif kind == END:
                 track_ends[track] = now
             else:
@@ -165,7 +200,8 @@ class _Player:
             for port in self.ports.values()
             for channel in port.channels
         )
-        return self._score(unfinished)
+        bars = None if clock.smpte else Bars(tuple(tempos), tuple(signatures))
+        return replace(self._score(unfinished), bars=bars)
 
     def _follow(self, port: int, track: int, kind: int, data: bytes, now: float) -> None:
         meant = self.meant.get((port, track))

@@ -24,6 +24,7 @@ DEFAULT_DIVISION = 480  # ticks a quarter note where a file says none: most sequ
 
 # Kinds of events besides the status bytes of channel messages: system exclusive, and meta events.
 SYSEX, TEMPO, END, _PORT, _DEVICE = 0xF0, 0xFF51, 0xFF2F, 0xFF21, 0xFF09
+SIGNATURE = 0xFF58
 _PACKET = 0xF7  # goes on with a system exclusive message, which the same byte ends
 _LONGEST_JOINED = 256  # bytes; settings of parts are shorter, and endless packets must not add up
 
@@ -247,7 +248,7 @@ class MidiFile:
                     tempo = kind == TEMPO and len(body) >= 3
                     if tempo and not any(body[:3]):
                         self.repairs.append("a tempo of 0 left out")
-                    elif tempo or kind == SYSEX:
+                    elif tempo or kind in (SYSEX, SIGNATURE):
                         index += 1
                         yield tick, rank, track, index, port, kind, body
                     continue
@@ -332,6 +333,11 @@ class Clock:
         self.elapsed += (tick - self.tick) * self.rate
         self.tick = tick
         return self.elapsed / self.scale
+
+    @property
+    def seconds_per_tick(self) -> float:
+        """At the present tempo."""
+        return self.rate / self.scale
 
     def set_tempo(self, tempo: int) -> None:
         """Change to `tempo` microseconds per quarter note from the last tick asked for."""

@@ -7,12 +7,14 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gansynth.errors import InputError, MidiError
 from gansynth.model.synth import Synth, check_latents
+from gansynth.performance.bars import Bars, times_in_seconds
 from gansynth.performance.choices import ARRANGEMENTS, MODULATIONS, OUT_OF_RANGE, SUSTAIN
 from gansynth.performance.expression import (
     brightened,
@@ -77,6 +79,9 @@ class Plan:
         What modulation does: one of `MODULATIONS`.
     attack, release : float
         Seconds of each note's envelope.
+    timelines : tuple of (int, int), parts
+        Of parts that change in time on their own: the first of each one's instruments, and the one
+        behind its last.
     """
 
     notes: tuple[ScoreNote, ...]
@@ -100,13 +105,25 @@ class Plan:
     modulation: str = "ignore"
     attack: float = ATTACK
     release: float = RELEASE
+    timelines: tuple[tuple[int, int], ...] = ()
 
     def latents(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Latents of the notes from `start` to before `stop`: float32 [notes, latent_size]."""
         if self.times is None:
             return self.instruments[list(self.parts[start:stop])]
-        onsets = [note.start for note in self.notes[start:stop]]
-        return latents_at(onsets, self.instruments, self.times).astype(np.float32)
+        onsets = np.array([note.start for note in self.notes[start:stop]])
+        if not self.timelines:
+            return latents_at(onsets, self.instruments, self.times).astype(np.float32)
+        parts = np.array(self.parts[start:stop])
+        latents = np.empty((len(onsets), self.instruments.shape[1]), np.float32)
+        for part in np.unique(parts):
+            mine, (first, end) = parts == part, self.timelines[part]
+            if end - first == 1:
+                latents[mine] = self.instruments[first]
+            else:
+                given, at = self.instruments[first:end], self.times[first:end]
+                latents[mine] = latents_at(onsets[mine], given, at)
+        return latents
 
     def summary(self) -> str:
         """What will be played, and what was changed, in one line."""
@@ -144,7 +161,7 @@ def make_plan(
     sustain: str = "extend",
     stereo: bool = False,
     modulation: str = "ignore",
-    times: ArrayLike | None = None,
+    times: ArrayLike | Sequence[Any] | None = None,
     max_note: float | None = None,
     attack: float = ATTACK,
     release: float = RELEASE,
@@ -165,9 +182,13 @@ def make_plan(
     duration = max(note.end for note in notes)
     parts = _parts(notes) if arrangement == "per-track" else [0] * len(notes)
     count = max(parts) + 1
+    timelines, seconds = _timelines(times, arrangement, score.bars)
     if latents is not None:
         instruments = check_latents(latents, synth.latent_size)
-        arrangement = _arrangement_of_given(arrangement, len(instruments), count)
+        if timelines:
+            _check_timelines(timelines, len(instruments), count)
+        else:
+            arrangement = _arrangement_of_given(arrangement, len(instruments), count)
     else:
         if arrangement == "spaced":
             count = _checked_count(duration, secs_per_instrument)
@@ -184,7 +205,10 @@ def make_plan(
         duration=duration,
         arrangement=arrangement,
         instruments=instruments,
-        times=_times(times, arrangement, len(instruments), duration, latents is not None),
+        times=_times(seconds, arrangement, len(instruments), duration, given=latents is not None)
+        if not timelines
+        else _times_of_tracks(seconds, timelines, duration, given=latents is not None),
+        timelines=timelines,
         parts=tuple(parts),
         hold=hold,
         longest=longest,
@@ -204,19 +228,69 @@ def make_plan(
     )
 
 
+def _timelines(
+    times: Any, arrangement: str, bars: Bars | None
+) -> tuple[tuple[tuple[int, int], ...], list[float] | None]:
+    """Which instruments belong to which track, where each has times of its own, and all times in
+    seconds, one after the other.
+    """
+    if times is None:
+        return (), None
+    nested = isinstance(times, Sequence) and any(
+        isinstance(one, Sequence | np.ndarray) and not isinstance(one, str) for one in times
+    )
+    if not nested:
+        if arrangement == "per-track":
+            raise InputError(
+                f"times={_shown(times)}: per-track needs one list for each track, as in "
+                "[[0, 30], [0]], on the command line '0,30;0'."
+            )
+        return (), times_in_seconds(times, bars, f"times={_shown(times)}")
+    if arrangement != "per-track":
+        raise InputError(f"times={_shown(times)}: one list for each track goes with per-track.")
+    lists = [times_in_seconds(one, bars, f"times={_shown(times)}") for one in times]
+    ends = np.cumsum([len(one) for one in lists]).tolist()
+    return tuple(zip([0, *ends[:-1]], ends, strict=True)), [s for one in lists for s in one]
+
+
+def _check_timelines(timelines: tuple[tuple[int, int], ...], given: int, parts: int) -> None:
+    if len(timelines) != parts:
+        raise InputError(f"times: {len(timelines)} lists for {parts} tracks; give one for each.")
+    if timelines[-1][1] != given:
+        raise InputError(
+            f"times: {timelines[-1][1]} in all lists for {given} instruments; give one for each."
+        )
+
+
+def _times_of_tracks(
+    seconds: list[float] | None,
+    timelines: tuple[tuple[int, int], ...],
+    duration: float,
+    given: bool,
+) -> NDArray[np.float64]:
+    """The checked times of all tracks, one after the other."""
+    assert seconds is not None
+    tracks = [
+        _times(seconds[first:end], "spaced", end - first, duration, given)
+        for first, end in timelines
+    ]
+    return np.concatenate([track for track in tracks if track is not None])
+
+
+def _shown(times: Any) -> str:
+    return repr(times.tolist() if isinstance(times, np.ndarray) else times)
+
+
 def _times(
-    times: ArrayLike | None, arrangement: str, count: int, duration: float, given: bool
+    times: list[float] | None, arrangement: str, count: int, duration: float, given: bool
 ) -> NDArray[np.float64] | None:
     """When each instrument is heard pure: evenly spaced, or as asked for; None if at no time."""
     if times is None:
         return instrument_times(count, duration) if arrangement == "spaced" else None
-    if not given or arrangement == "per-track":
+    if not given:
         raise InputError(f"times={times!r}: are those of given latents, one after the other.")
-    try:
-        seconds = np.atleast_1d(np.asarray(times, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise InputError(f"times={times!r}: must be seconds [instruments].") from None
-    if seconds.shape != (count,):
+    seconds = np.asarray(times, dtype=np.float64)
+    if seconds.shape != (count,) or not count:
         raise InputError(f"times={times!r}: must be {count}, one for each instrument.")
     if not (np.isfinite(seconds).all() and seconds[0] >= 0 and (np.diff(seconds) > 0).all()):
         raise InputError(f"times={times!r}: must be 0 or more seconds, and rising.")
@@ -279,7 +353,7 @@ def perform(
     sustain: str = "extend",
     stereo: bool = False,
     modulation: str = "ignore",
-    times: ArrayLike | None = None,
+    times: ArrayLike | Sequence[Any] | None = None,
     tempo: float = 1.0,
     max_note: float | None = None,
     attack: float = ATTACK,
@@ -317,9 +391,10 @@ def perform(
     modulation : str
         What the modulation wheel (CC1) and channel pressure do: "ignore", "vibrato" or
         "brightness".
-    times : float [instruments] or None
+    times : [instruments], lists of them, or None
         Seconds of the result at which each of `latents` is heard pure ("spaced"), rising and
-        within the piece; None spaces them evenly.
+        within the piece, or bars such as "bar9"; None spaces them evenly. With "per-track", one
+        list for each track, which take `latents` in order: `[[0, 30], [0], [0, "bar9"]]`.
     tempo : float
         How many times as fast as the file says.
     max_note : float or None

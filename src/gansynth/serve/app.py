@@ -31,6 +31,7 @@ from gansynth.performance.midi_file import MAX_BYTES
 from gansynth.performance.mix import RELEASE, longest_hold
 from gansynth.serve.bodies import Bodies, Body, parse_json
 from gansynth.serve.clients import USUAL, Limits, TooBusyError, TooMuchError, client_of
+from gansynth.serve.components import COMPONENTS
 from gansynth.serve.descriptors import DESCRIPTORS
 from gansynth.serve.directions import Directions
 from gansynth.serve.fields import (
@@ -289,7 +290,7 @@ class Server:
         "/api/instruments/along",
         "A sound moved by sliders.",
         _latents_answer,
-        body={"latent": LatentField(), "positions": Positions(DESCRIPTORS)},
+        body={"latent": LatentField(), "positions": Positions((*DESCRIPTORS, *COMPONENTS))},
     )
     async def along(
         self, request: Request, latent: Latent, positions: dict[str, float]
@@ -315,7 +316,12 @@ class Server:
     async def sliders(self, request: Request) -> Response:
         found = self.directions.found
         shown = [
-            {"name": one.name, "correlation": round(one.correlation, 3)}
+            {
+                "name": one.name,
+                "correlation": round(one.correlation, 3),
+                "low": one.low,
+                "high": one.high,
+            }
             for one in found or ()
             if one.follows
         ]

@@ -3,6 +3,8 @@
     random latents ── notes ── descriptors ── ridge regression ── one direction a descriptor
     fresh latents, moved along it ── notes ── descriptors ── does the sound follow?
 
+and a few more for what is left: the components of `serve.components`.
+
 A direction that the sound doesn't follow gets no slider. The idea of editing along regressed
 directions is that of Härkönen et al. 2020 and Shen et al. 2020 for images; the check is ours.
 """
@@ -25,14 +27,23 @@ from numpy.typing import NDArray
 from gansynth.errors import GansynthError
 from gansynth.files import open_regular, write_text
 from gansynth.model.synth import Synth
+from gansynth.serve.components import (
+    AUDIBLE_COMPONENT,
+    COMPONENTS,
+    ends,
+    principal_components,
+    ridge,
+    spectral_features,
+)
 from gansynth.serve.descriptors import DESCRIPTORS, describe_note
 from gansynth.serve.latents import along
 from gansynth.serve.worker import StoppedError
 
 Floats = NDArray[np.float64]
+Described = dict[str, float]
 PlayNotes = Callable[[NDArray[np.float32], list[int]], NDArray[np.float32]]
 
-DIRECTIONS_VERSION = 1  # of what is measured and how; another one measures anew
+DIRECTIONS_VERSION = 2  # of what is measured and how; another one measures anew
 LATENTS = 320
 PROBES = 8
 POSITIONS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -53,25 +64,31 @@ class Direction:
     Attributes
     ----------
     name : str
-        One of `DESCRIPTORS`.
+        One of `DESCRIPTORS` or of `COMPONENTS`.
     vector : float32 [latent_size]
         Of length 1; towards more of it.
     correlation : float
-        Between the slider's position and the descriptor of the notes, the mean over latents that
-        had no part in finding the direction.
+        Between the slider's position and the descriptor or component of the notes, the mean over
+        latents that had no part in finding the direction.
     change : float
-        Of the descriptor from one end of the slider to the other, the mean over the same.
+        Of the descriptor from one end of the slider to the other, the mean over the same; of a
+        component, the mean change of the spectrum in dB.
+    low, high : str
+        What a component's two ends sound like, in words.
     """
 
     name: str
     vector: NDArray[np.float32]
     correlation: float
     change: float
+    low: str = ""
+    high: str = ""
 
     @property
     def follows(self) -> bool:
         """Whether the sound follows the slider, and one can hear it."""
-        return self.correlation >= FOLLOWS and self.change >= AUDIBLE[self.name]
+        audible = AUDIBLE.get(self.name, AUDIBLE_COMPONENT)
+        return self.correlation >= FOLLOWS and self.change >= audible
 
 
 def measure_directions(
@@ -82,7 +99,7 @@ def measure_directions(
     count: int = LATENTS,
     probes: int = PROBES,
 ) -> list[Direction]:
-    """Find and check a direction for each of `DESCRIPTORS`.
+    """Find and check a direction for each of `DESCRIPTORS` and of `COMPONENTS`.
 
     Parameters
     ----------
@@ -97,23 +114,25 @@ def measure_directions(
     """
     make = notes or synth.notes
     pitches = [synth.pitches[len(synth.pitches) * part // 10] for part in (4, 6)]
-    total = count * len(pitches) + probes * len(POSITIONS) * len(DESCRIPTORS)
+    names = (*DESCRIPTORS, *COMPONENTS)
+    total = count * len(pitches) + probes * len(POSITIONS) * len(names)
     done = 0
 
-    def measure(latents: NDArray[np.float32], pitches: list[int]) -> list[dict[str, float]]:
+    def measure(latents: NDArray[np.float32], pitches: list[int]) -> tuple[list[Described], Floats]:
         nonlocal done
-        described = []
+        described, features = [], []
         for start in range(0, len(latents), synth.batch):
             some = slice(start, start + synth.batch)
             for wave, pitch in zip(make(latents[some], pitches[some]), pitches[some], strict=True):
                 described.append(describe_note(wave, synth.sample_rate, pitch))
+                features.append(spectral_features(wave, synth.sample_rate))
                 done += 1
             if report is not None:
                 report(done / total)
-        return described
+        return described, np.stack(features)
 
     latents = synth.sample_latents(count + probes, _SEED)
-    rows = measure(np.repeat(latents[:count], len(pitches), axis=0), pitches * count)
+    rows, features = measure(np.repeat(latents[:count], len(pitches), axis=0), pitches * count)
     directions = []
     for name in DESCRIPTORS:
         values = np.mean(np.reshape([row[name] for row in rows], (count, len(pitches))), axis=1)
@@ -127,32 +146,45 @@ def measure_directions(
             directions.append(Direction(name, vector.astype(np.float32), 0.0, 0.0))
             continue
         unit = (vector / length).astype(np.float32)
-        moved = [along(z, {name: at}, {name: unit}) for z in latents[count:] for at in POSITIONS]
-        heard = [one[name] for one in measure(np.stack(moved), pitches[:1] * len(moved))]
+        moved = _moved(latents[count:], unit)
+        heard = [one[name] for one in measure(moved, pitches[:1] * len(moved))[0]]
         following = _following(np.reshape(heard, (probes, len(POSITIONS))))
         directions.append(Direction(name, unit, *following))
+
+    features = features.reshape(count, len(pitches), -1).mean(axis=1)
+    known = np.isfinite(features).all(axis=1)
+    shown = [one.vector.astype(np.float64) for one in directions if one.follows]
+    found = None
+    if known.sum() > count // 2:
+        usable = latents[:count][known].astype(np.float64)
+        found = principal_components(usable, features[known], shown)
+    for number, name in enumerate(COMPONENTS):
+        unit = np.zeros(synth.latent_size, np.float32)
+        if found is not None:
+            unit = found.vectors[number].astype(np.float32)
+        if found is None or not unit.any():
+            done += probes * len(POSITIONS)
+            directions.append(Direction(name, unit, 0.0, 0.0, *ends({})))
+            continue
+        moved = _moved(latents[count:], unit)
+        described, heard_features = measure(moved, pitches[:1] * len(moved))
+        scores = found.scores(heard_features, number).reshape(probes, len(POSITIONS))
+        correlation, _ = _following(scores)
+        shaped = heard_features.reshape(probes, len(POSITIONS), -1)
+        change = float(np.nan_to_num(np.abs(shaped[:, -1] - shaped[:, 0])).mean())
+        words = ends(
+            {
+                key: _following(np.reshape([one[key] for one in described], scores.shape))[1]
+                for key in described[0]
+            }
+        )
+        directions.append(Direction(name, unit, correlation, change, *words))
     return directions
 
 
-def ridge(latents: Floats, values: Floats) -> Floats:
-    """Coefficients [d] of a ridge regression of values [n] on latents [n, d].
-
-    The penalty is the one with the least leave-one-out error (Allen 1974), found for all
-    penalties from one singular value decomposition. All zeros where the values don't vary.
-    """
-    if len(values) < 3 or np.ptp(values) < 1e-9:
-        return np.zeros(latents.shape[1])
-    x, y = latents - latents.mean(axis=0), values - values.mean()
-    left, singular, right = np.linalg.svd(x, full_matrices=False)
-    seen = left.T @ y
-    best, coefficients = np.inf, np.zeros(x.shape[1])
-    for penalty in (singular**2).mean() * np.logspace(-3, 3, 13):
-        shrink = singular**2 / (singular**2 + penalty)
-        leverage = (left**2 @ shrink) + 1 / len(y)
-        error = (((y - left @ (shrink * seen)) / np.maximum(1 - leverage, 1e-6)) ** 2).mean()
-        if error < best:
-            best, coefficients = error, right.T @ (shrink / np.maximum(singular, 1e-12) * seen)
-    return coefficients
+def _moved(latents: NDArray[np.float32], unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each latent at all `POSITIONS` of a slider."""
+    return np.stack([along(z, {"": at}, {"": unit}) for z in latents for at in POSITIONS])
 
 
 def _following(heard: Floats) -> tuple[float, float]:
@@ -258,12 +290,14 @@ def read_directions(path: Path, digest: str, size: int) -> list[Direction] | Non
                 np.array(one["vector"], np.float32),
                 float(one["correlation"]),
                 float(one["change"]),
+                str(one["low"]),
+                str(one["high"]),
             )
             for one in record["directions"]
         ]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    whole = [one.name for one in found] == list(DESCRIPTORS)
+    whole = [one.name for one in found] == [*DESCRIPTORS, *COMPONENTS]
     whole = whole and all(one.vector.shape == (size,) for one in found)
     return found if whole and all(np.isfinite(one.vector).all() for one in found) else None
 
@@ -283,7 +317,9 @@ def main() -> None:
     from gansynth import load
 
     for one in measure_to_file(load(None, "cpu"), BUNDLED_DIRECTIONS):
-        print(f"{one.name:10}  correlation {one.correlation:.2f}  change {one.change:.2f}")
+        print(
+            f"{one.name:10}  correlation {one.correlation:.2f}  change {one.change:.2f}  {one.high}"
+        )
 
 
 if __name__ == "__main__":

@@ -163,6 +163,8 @@ def _facts(
             {
                 "name": one.name,
                 "correlation": round(one.correlation, 3),
+                "low": one.low,
+                "high": one.high,
                 "vector": [round(float(x), 6) for x in one.vector],
             }
             for one in directions

@@ -62,8 +62,9 @@ export class Sliders {
     this.found(names.map((name) => [name, WORDS[name][0]]));
   }
 
-  #slider({ name, correlation }) {
-    const [title, low, high] = WORDS[name];
+  #slider({ name, correlation, low: less, high: more }) {
+    // Components bring their own words: "timbre-1" is titled "Timbre 1".
+    const [title, low, high] = WORDS[name] ?? [`Timbre ${name.split("-")[1]}`, less, more];
     const label = document.createElement("label");
     label.title = `Correlation of the slider with the sound: ${correlation.toFixed(2)}`;
     const input = Object.assign(document.createElement("input"), {
