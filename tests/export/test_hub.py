@@ -260,7 +260,10 @@ def test_a_model_is_not_replaced_silently(hub: Hub, toy_model: Path) -> None:
     [
         (("organ",), "repo='organ': must be USER/NAME, as in ada/glass-organ."),
         (("ada/organ@v1",), "repo='ada/organ@v1': must be USER/NAME"),
-        (("ada/organ", "--report", "nowhere"), "report='nowhere': report.json can't be read"),
+        (
+            ("ada/organ", "--report", "nowhere"),
+            "report='nowhere': report.json and report.md can't be read (No such file",
+        ),
         (("ada/organ", "--license", "Mine, all"), "license='Mine, all': must be one of the Hub's"),
     ],
 )

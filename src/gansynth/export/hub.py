@@ -8,6 +8,7 @@ report.json           the evaluation, if there is one
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +21,7 @@ from numpy.typing import NDArray
 from gansynth import __version__
 from gansynth.audio.files import write_audio
 from gansynth.errors import InputError, ModelError, OutputError
-from gansynth.evaluation.report.document import Report
-from gansynth.evaluation.report.folder import JSON
-from gansynth.evaluation.report.json_format import report_from_json, report_to_json
-from gansynth.evaluation.report.text import to_markdown
+from gansynth.evaluation.report.folder import JSON, MARKDOWN
 from gansynth.export.folder import safe_stem
 from gansynth.extras import require
 from gansynth.files import PathLike, as_path, write_text
@@ -65,8 +63,18 @@ gansynth serve --model hf://{repo}
 
 Random instruments of seed 0, not chosen.
 """
+_PICTURE = re.compile(r"\n## [^\n]*\n\n!\[[^\n]*\n")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _PUBLIC = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A report: its JSON, its text without pictures, and the digests of the models, cut short."""
+
+    data: bytes
+    text: str
+    models: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -149,30 +157,34 @@ def check_repository(repo: str) -> HubFile:
     return file
 
 
-def read_report(folder: PathLike) -> Report:
+def read_report(folder: PathLike) -> Judged:
     """The report in a folder that `evaluate` wrote; raises `InputError` if there is none."""
-    path = as_path(folder) / JSON
+    place = as_path(folder)
     try:
-        return report_from_json(path.read_bytes())
-    except OSError as error:
+        data, text = (place / JSON).read_bytes(), (place / MARKDOWN).read_text("utf-8")
+        settings = json.loads(data)["settings"]
+        models = {str(text) for name, text in settings.items() if name.startswith("model ")}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
         raise InputError(
-            f"report={str(folder)!r}: {JSON} can't be read ({error.strerror}); give the folder "
-            "that gansynth evaluate wrote."
+            f"report={str(folder)!r}: {JSON} and {MARKDOWN} can't be read ({reason}); give the "
+            "folder that gansynth evaluate wrote."
         ) from None
+    return Judged(data, _PICTURE.sub("", text), frozenset(models))
 
 
-def _check_judged(report: Report, synth: Synth, folder: PathLike | None) -> None:
+def _check_judged(report: Judged, synth: Synth, folder: PathLike | None) -> None:
     """Raise `InputError` unless the report is about this model."""
-    judged = {text for name, text in report.settings.items() if name.startswith("model ")}
-    if synth.model.digest()[:16] not in judged:
+    if synth.model.digest()[:16] not in report.models:
+        others = ", ".join(sorted(report.models)) or "none"
         raise InputError(
-            f"report={str(folder)!r}: is of another model ({', '.join(sorted(judged)) or 'none'}); "
-            "evaluate the one that you push."
+            f"report={str(folder)!r}: is of another model ({others}); evaluate the one that you "
+            "push."
         )
 
 
 def write_repository(
-    folder: Path, synth: Synth, repo: str, report: Report | None, license: str | None
+    folder: Path, synth: Synth, repo: str, report: Judged | None, license: str | None
 ) -> list[str]:
     """Write what is pushed; returns the names of the files."""
     save_model(folder / MODEL_FILE, synth.model)
@@ -185,7 +197,7 @@ def write_repository(
         sounds.append((words, name))
     write_text(folder / CARD, card_text(synth, repo, sounds, report, license))
     if report is not None:
-        write_text(folder / JSON, report_to_json(report))
+        (folder / JSON).write_bytes(report.data)
     return sorted(
         str(place.relative_to(folder).as_posix()) for place in folder.rglob("*") if place.is_file()
     )
@@ -206,7 +218,7 @@ def card_text(
     synth: Synth,
     repo: str,
     sounds: Sequence[tuple[str, str]],
-    report: Report | None,
+    report: Judged | None,
     license: str | None,
 ) -> str:
     """The model card: Markdown with the head that the Hub reads."""
@@ -227,6 +239,6 @@ def card_text(
     for words, name in sounds:
         text += f'\n{words}: <audio controls src="{base}/{name}"></audio>\n'
     if report is not None:
-        table = to_markdown(report).replace("\n## ", "\n### ")
+        table = report.text.replace("\n## ", "\n### ")
         text += "\n" + table.replace("# ", "## ", 1)
     return text

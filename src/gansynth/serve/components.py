@@ -75,7 +75,7 @@ def spectral_features(wave: NDArray[np.float32], sample_rate: int) -> Floats:
         return nothing
     starts = np.arange(count)[:, None] * (size // 2) + np.arange(size)
     power = np.abs(np.fft.rfft(wave[starts].astype(np.float64) * np.hanning(size))) ** 2
-    mels = hertz_to_mel(np.fft.rfftfreq(size, 1 / sample_rate))
+    mels = np.asarray(hertz_to_mel(np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float64)))
     edges = np.linspace(0, mels[-1], _BANDS + 1)[:-1]
     bands = np.unique(np.searchsorted(mels, edges))
     summed = np.add.reduceat(power, bands, axis=1)
@@ -149,7 +149,7 @@ def ends(changes: Mapping[str, float]) -> tuple[str, str]:
     )
     if not heard:
         return "less", "more"
-    chosen = [(_WORDS[name], changes[name] > 0) for _, name in heard[:_MOST_WORDS]]
+    chosen = [(_WORDS[name][:2], changes[name] > 0) for _, name in heard[:_MOST_WORDS]]
     return (
         ", ".join(words[not up] for words, up in chosen),
         ", ".join(words[up] for words, up in chosen),
