@@ -153,20 +153,17 @@ def test_directions_are_those_of_the_knobs(found: dict[str, Any]) -> None:
     assert found["noisiness"].follows
 
 
-def test_a_component_is_the_knob_that_the_descriptors_leave(found: dict[str, Any]) -> None:
-    component = found["timbre-1"]
-    assert abs(component.vector[2]) > 0.8
-    assert component.follows
-    turned_up = component.vector[2] > 0  # softer even harmonics
-    assert "hollower" in (component.high if turned_up else component.low)
-    assert "fuller" in (component.low if turned_up else component.high)
-    shown = [one.vector for one in found.values() if one.follows and one.name in DESCRIPTORS]
-    np.testing.assert_allclose(np.stack(shown) @ component.vector, 0, atol=1e-5)
-
-
-def test_components_have_no_part_in_each_other(found: dict[str, Any]) -> None:
-    vectors = np.stack([found[name].vector for name in COMPONENTS])
-    np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(COMPONENTS)), atol=1e-4)
+def test_components_are_mixtures_of_the_knobs_named_by_what_they_change(
+    found: dict[str, Any],
+) -> None:
+    for name in ("timbre-1", "timbre-2"):
+        component = found[name]
+        assert np.linalg.norm(component.vector[:3]) > 0.9
+        assert component.follows
+        assert component.low != component.high
+    words = " ".join(found[name].high + found[name].low for name in COMPONENTS)
+    assert "noisier" in words
+    assert "hollower" in words
 
 
 def test_ends_are_named_by_what_changes_most() -> None:

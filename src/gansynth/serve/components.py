@@ -1,7 +1,7 @@
 """More sliders: the principal components of what a model makes, as directions in latent space.
 
-    notes of random latents ── log spectra over time, less what the other sliders change
-                            ── principal components ── ridge regression ── one direction each
+    notes of random latents ── log spectra over time ── principal components
+                            ── ridge regression on the latents ── one direction each
 
 The idea is GANSpace's for generators without a style network (Härkönen et al. 2020), which
 GANSpaceSynth brought to GANSynth (Tahiroğlu, Kastemaa & Koli 2021): components of activations,
@@ -11,7 +11,7 @@ themselves, so that every family of networks has them. A component is named by w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,32 +85,17 @@ def spectral_features(wave: NDArray[np.float32], sample_rate: int) -> Floats:
     return features
 
 
-def principal_components(latents: Floats, features: Floats, known: Sequence[Floats]) -> Components:
-    """Components of the notes of latents `[n, latent_size]` with `features` `[n, f]`.
-
-    Directions `known` already, `[latent_size]` each, have no part in them, nor has one component
-    in another.
-    """
-    size, mean = latents.shape[1], features.mean(axis=0)
-    basis = _orthonormal(known, size)
-    centred = features - mean
-    along = (latents - latents.mean(axis=0)) @ basis.T
-    if len(basis):
-        centred = centred - along @ np.linalg.lstsq(along, centred, rcond=None)[0]
-    left, singular, right = np.linalg.svd(centred, full_matrices=False)
-    count = len(COMPONENTS)
-    axes = np.zeros((count, features.shape[1]))
-    vectors = np.zeros((count, size))
-    for number in range(min(count, len(singular))):
-        if singular[number] < 1e-6 * max(1.0, float(np.abs(features).max())):
-            break
+def principal_components(latents: Floats, features: Floats) -> Components:
+    """Components of the notes of latents `[n, latent_size]` with `features` `[n, f]`."""
+    mean = features.mean(axis=0)
+    left, singular, right = np.linalg.svd(features - mean, full_matrices=False)
+    axes = np.zeros((len(COMPONENTS), features.shape[1]))
+    vectors = np.zeros((len(COMPONENTS), latents.shape[1]))
+    for number in range(min(len(COMPONENTS), len(singular))):
         vector = ridge(latents, left[:, number] * singular[number])
-        vector = vector - basis.T @ (basis @ vector)
         length = np.linalg.norm(vector)
-        if length < 1e-9:
-            continue
-        axes[number], vectors[number] = right[number], vector / length
-        basis = np.concatenate([basis, vectors[number : number + 1]])
+        if length > 1e-9:
+            axes[number], vectors[number] = right[number], vector / length
     return Components(mean, axes, vectors)
 
 
@@ -154,13 +139,3 @@ def ends(changes: Mapping[str, float]) -> tuple[str, str]:
         ", ".join(words[not up] for words, up in chosen),
         ", ".join(words[up] for words, up in chosen),
     )
-
-
-def _orthonormal(vectors: Sequence[Floats], size: int) -> Floats:
-    """An orthonormal basis `[k, size]` of what vectors span."""
-    given = [vector for vector in vectors if np.linalg.norm(vector) > 0]
-    if not given:
-        return np.zeros((0, size))
-    left, singular, _ = np.linalg.svd(np.stack(given).T, full_matrices=False)
-    basis: Floats = left[:, singular > 1e-6].T
-    return basis

@@ -3,7 +3,7 @@
     random latents ── notes ── descriptors ── ridge regression ── one direction a descriptor
     fresh latents, moved along it ── notes ── descriptors ── does the sound follow?
 
-and a few more for what is left: the components of `serve.components`.
+and a few more, checked alike: the principal components of `serve.components`.
 
 A direction that the sound doesn't follow gets no slider. The idea of editing along regressed
 directions is that of Härkönen et al. 2020 and Shen et al. 2020 for images; the check is ours.
@@ -49,6 +49,7 @@ PROBES = 8
 POSITIONS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 # Mean correlation of slider and sound, below which there is no slider.
 FOLLOWS = 0.6
+_NAMED = 0.5  # the same of a component and what it is named by
 # From one end to the other a slider changes at least this much, in each descriptor's unit.
 AUDIBLE = {"brightness": 0.2, "attack": 0.15, "sustain": 2.0, "noisiness": 2.0}
 _SEED = 20_190_226
@@ -153,11 +154,10 @@ def measure_directions(
 
     features = features.reshape(count, len(pitches), -1).mean(axis=1)
     known = np.isfinite(features).all(axis=1)
-    shown = [one.vector.astype(np.float64) for one in directions if one.follows]
     found = None
     if known.sum() > count // 2:
         usable = latents[:count][known].astype(np.float64)
-        found = principal_components(usable, features[known], shown)
+        found = principal_components(usable, features[known])
     for number, name in enumerate(COMPONENTS):
         unit = np.zeros(synth.latent_size, np.float32)
         if found is not None:
@@ -172,12 +172,12 @@ def measure_directions(
         correlation, _ = _following(scores)
         shaped = heard_features.reshape(probes, len(POSITIONS), -1)
         change = float(np.nan_to_num(np.abs(shaped[:, -1] - shaped[:, 0])).mean())
-        words = ends(
-            {
-                key: _following(np.reshape([one[key] for one in described], scores.shape))[1]
-                for key in described[0]
-            }
-        )
+        turned = {
+            key: _following(np.reshape([one[key] for one in described], scores.shape))
+            for key in described[0]
+        }
+        # Only what moves in step with the slider names it.
+        words = ends({key: by for key, (step, by) in turned.items() if abs(step) >= _NAMED})
         directions.append(Direction(name, unit, correlation, change, *words))
     return directions
 
