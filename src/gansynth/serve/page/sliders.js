@@ -59,7 +59,7 @@ export class Sliders {
         ? `A double click or tap resets a slider.${hidden.length ? ` This model's sound doesn't follow ${hidden.join(", ")}.` : ""}`
         : "This model's sound follows no slider.";
     this.root.replaceChildren(...found.directions.map((one) => this.#slider(one)));
-    this.found(names.map((name) => [name, WORDS[name][0]]));
+    this.found(names.map((name) => [name, WORDS[name]?.[0] ?? `Timbre ${name.split("-")[1]}`]));
   }
 
   #slider({ name, correlation, low: less, high: more }) {
