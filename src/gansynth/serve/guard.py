@@ -32,6 +32,7 @@ HEADERS = {
 }
 # Seconds that a browser keeps the token.
 _COOKIE_AGE = 30 * 24 * 3600
+_MOST_HEADERS = 100
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 _OTHER_SITE = "site: only the server's own page may ask this."
@@ -100,6 +101,8 @@ class Guard:
         self, scope: Scope, headers: Headers, is_page: bool
     ) -> tuple[int, str, dict[str, str]] | None:
         """Status, words and headers of a refusal; None lets the request in."""
+        if len(headers) > _MOST_HEADERS:
+            return 431, f"headers: {len(headers)} given; at most {_MOST_HEADERS} are read.", {}
         hosts = headers.getlist("host")
         name = split_host(hosts[0])[0] if len(hosts) == 1 else ""
         if self._hosts and not self._is_here(name, scope):
