@@ -115,9 +115,9 @@ def bench_notes(model: Model, runs: int = 5) -> list[str]:
     return lines
 
 
-def bench_frames(model: Model, runs: int = 7) -> list[str]:
-    """Latent to waveform of a model of frames, per note, against the operations it needs."""
-    synths = {name: Synth(model, "cpu", name) for name in precisions()}
+def bench_frames(model: Model, name: str, runs: int = 7) -> list[str]:
+    """Latent to waveform of a preset with frames, per note, against the operations it needs."""
+    synths = {kind: Synth(model, "cpu", kind) for kind in precisions()}
     z, pitches = synths["float32"].sample_latents(BATCH), synths["float32"].sample_pitches(BATCH)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         label, velocity = torch.zeros(1, dtype=torch.int64), torch.full((1,), 100.0)
@@ -125,21 +125,24 @@ def bench_frames(model: Model, runs: int = 7) -> list[str]:
     operations = counter.get_total_flops()
     floor = operations / matmul_rate(torch.float32)
     work: dict[str, tuple[Callable[[], object], int]] = {}
-    for name, synth in synths.items():
+    for kind, synth in synths.items():
         for count in (1, BATCH):
             run = partial(synth.notes, z[:count], pitches[:count])
-            work[f"gansynth, {name}, {'one note' if count == 1 else f'{count} notes'}"] = run, count
-    seconds = medians({name: run for name, (run, _) in work.items()}, runs)
+            work[f"gansynth, {kind}, {'one note' if count == 1 else f'{count} notes'}"] = run, count
+    seconds = medians({row: run for row, (run, _) in work.items()}, runs)
+    length = model.config.audio_length / model.config.sample_rate
     lines = [
         "",
-        f"| latent to waveform, preset fast, {torch.get_num_threads()} threads | ms per note "
-        "| ratio to floor |",
-        "|---|---|---|",
-        f"| floor: {operations / 1e9:.2f} GFLOP at the float32 rate | {floor * 1e3:.1f} | |",
+        f"| latent to waveform, preset {name}, {torch.get_num_threads()} threads | ms per note "
+        "| ratio to floor | x real time |",
+        "|---|---|---|---|",
+        f"| floor: {operations / 1e9:.2f} GFLOP at the float32 rate | {floor * 1e3:.1f} | | |",
     ]
-    for name, (_, count) in work.items():
-        per_note = seconds[name] / count
-        lines.append(f"| {name} | {per_note * 1e3:.1f} | {per_note / floor:.1f} |")
+    for row, (_, count) in work.items():
+        per_note = seconds[row] / count
+        lines.append(
+            f"| {row} | {per_note * 1e3:.1f} | {per_note / floor:.1f} | {length / per_note:.0f} |"
+        )
     return lines
 
 
@@ -232,8 +235,9 @@ def bench(model_path: str | None = None, notes: int = 2000) -> None:
     """Print the table; `model_path` adds a trained model to the rows on precision."""
     model = initial_model(configs.preset("mel_prog_hires"), list(range(24, 85)), seed=0)
     print("\n".join(bench_notes(model)), flush=True)
-    frames = initial_model(configs.preset("fast"), list(model.pitch_counts), seed=0)
-    print("\n".join(bench_frames(frames)), flush=True)
+    for name in ("fast", "hifi"):
+        frames = initial_model(configs.preset(name), list(model.pitch_counts), seed=0)
+        print("\n".join(bench_frames(frames, name)), flush=True)
     rows = bench_precision(model, "untrained mel_prog_hires")
     if model_path:
         rows += bench_precision(load_model(model_path)[0], model_path)

@@ -7,9 +7,7 @@ notes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +21,7 @@ from gansynth.evaluation.systems.round_trip import RoundTrip, ladder
 from gansynth.model.file import Model
 from gansynth.model.load import load_model
 from gansynth.model.synth import Synth
-from gansynth.tensors import read_tensors
-
-_SHIP = Path(__file__).parents[1] / "ship"
+from ship.__main__ import kept_state, phases
 
 
 def bench(data: str, model: str | None, notes: int = 800) -> None:
@@ -67,11 +63,4 @@ def _random(synth: Synth, real: DatasetNotes) -> Iterator[NDArray[np.float32]]:
 
 def _with_encoder(path: str | None) -> Model:
     model, _ = load_model(path)
-    if path is not None:
-        return model
-    belongs = json.loads((_SHIP / "log.json").read_text("utf-8"))[-1]["model_sha256"]
-    if belongs != model.digest():
-        return model
-    _, tensors = read_tensors(_SHIP / "encoder.safetensors")
-    names = {name.removeprefix("encoder."): tensor.float() for name, tensor in tensors.items()}
-    return replace(model, partner=names)
+    return model if path is not None else kept_state(phases(Path())["hifi"])

@@ -1,13 +1,16 @@
-"""From a SoundFont to the model in the package: `make ship-model`.
+"""From a SoundFont to the model in the package, in two phases: `make ship-model`.
 
-    SoundFont ── build ──> WORK/notes ── train --preset fast ──> WORK/run ──┬─> package's model
-                package's model + encoder (if told to go on) ───────^       ├─> its page's sliders
-                                                                            ├─> ship/encoder
-                                                                            └─> ship/log.json
+    SoundFont ─ build at 16 kHz ──> notes ── train --preset fast ──> ship/fast, ship/encoder
+                                                                        │
+    SoundFont ─ build at 44.1 kHz ─> notes ── train --preset hifi ──────┴──┬─> package's model
+                package's model + its discriminator (to go on) ────────^   ├─> its page's sliders
+                                                                           ├─> ship/discriminator
+                                                                           └─> ship/hifi.json
 
-Stopped at any moment, the same command goes on. The model (float16) has the averaged weights that
-make notes; the encoder, which training alone needs, lies beside it, so that another training can go
-on from the two (`--go-on`) rather than begin again.
+`--phase fast` runs the first one; its result lies in the repository, so the second one is what
+usually runs. Stopped at any moment, the same command goes on. Models (float16) have the averaged
+weights that make notes; what they are trained with lies beside them, so that another training can
+go on from the two (`--go-on`) rather than begin again.
 """
 
 from __future__ import annotations
@@ -41,17 +44,36 @@ from gansynth.training.run_folder import CHECKPOINTS, is_run, read_settings
 HERE = Path(__file__).parent
 FONT = "/usr/share/sounds/sf3/MuseScore_General_Full.sf3"
 VELOCITIES = "32,64,100,127"
+ENCODER = "encoder."  # of a partner's tensors
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where everything lies: the model, its directions, encoder and log, and the work."""
+    """Where everything of a phase lies.
 
+    Attributes
+    ----------
+    preset : str
+    sample_rate : int
+        Hz, of the notes.
+    model, partner, log : Path
+        What a training leaves: the model, what it was trained with, and a line about it.
+    work : Path
+        Folder for data and run.
+    directions : Path or None
+        Of the page's sliders, for the package's model alone.
+    base : Places or None
+        The phase that this one begins with.
+    """
+
+    preset: str
+    sample_rate: int
     model: Path
-    directions: Path
-    encoder: Path
+    partner: Path
     log: Path
     work: Path
+    directions: Path | None = None
+    base: Places | None = None
 
     @property
     def notes(self) -> Path:
@@ -77,11 +99,14 @@ def ship(source: str, places: Places, train_options: list[str], *, go_on: bool =
     SystemExit
         With a command's exit code, where that isn't 0; with 130 where the training was stopped.
     InputError
-        If the encoder isn't the model's, or the work is done and another training is asked for.
+        If what is kept is of two trainings, or the work is done and another one is asked for.
     """
     if not places.notes.exists():
         places.work.mkdir(parents=True, exist_ok=True)
-        call("dataset", "build", source, "--velocity", VELOCITIES, "-o", places.notes)
+        call(
+            "dataset", "build", source, "--velocity", VELOCITIES,
+            "--sample-rate", places.sample_rate, "-o", places.notes,
+        )  # fmt: skip
     if is_run(places.run) and is_over(places.run):
         if go_on:
             raise InputError(
@@ -93,9 +118,10 @@ def ship(source: str, places: Places, train_options: list[str], *, go_on: bool =
         call("train", "--resume", places.run)
     else:
         start = places.work / "start.safetensors"
-        if go_on:
-            save_model(start, kept_state(places), overwrite=True)
-        begin = ("--from", start) if go_on else ("--preset", "fast")
+        begin: list[object] = [] if go_on else ["--preset", places.preset]
+        if kept := places if go_on else places.base:
+            save_model(start, kept_state(kept), overwrite=True)
+            begin += ["--from", start]
         call("train", places.notes, "-o", places.run, *begin, *train_options)
     if not is_over(places.run):  # it saves and leaves when it is told to
         click.echo("stopped; the package's model is as it was, and the same command goes on")
@@ -124,35 +150,46 @@ def seconds_of(run: Path) -> float:
 
 
 def kept_state(places: Places) -> Model:
-    """The package's model with its encoder, to go on from.
+    """A phase's model with what it was trained with, to go on from.
 
-    Raises `InputError` if the encoder belongs to another model.
+    Raises `InputError` if the two belong to different trainings.
     """
     model = read_model(places.model)
-    _, tensors = read_tensors(places.encoder)
+    _, tensors = read_tensors(places.partner)
     belongs = json.loads(places.log.read_text("utf-8"))[-1]["model_sha256"]
     if belongs != model.digest():
         raise InputError(
-            f"encoder={str(places.encoder)!r}: belongs to the model {belongs[:12]}…, not to "
+            f"partner={str(places.partner)!r}: belongs to the model {belongs[:12]}…, not to "
             f"{model.digest()[:12]}…; leave --go-on out."
         )
-    return replace(model, partner={name: tensor.float() for name, tensor in tensors.items()})
+    partner = {name: tensor.float() for name, tensor in tensors.items()}
+    if places.base is not None:  # its encoder stays as it is
+        _, encoder = read_tensors(places.base.partner)
+        partner |= {f"{ENCODER}{name}": tensor.float() for name, tensor in encoder.items()}
+    return replace(model, partner=partner)
 
 
 def put_in_place(places: Places, source: str) -> dict[str, Any]:
-    """Write model, directions, encoder and log."""
+    """Write the model, what it was trained with, its directions and its log."""
     model, _ = model_of_run(places.run, with_discriminator=True)
     assert model.partner is not None
     slim = replace(model, last_generator=None, partner=None)
     # Before anything is replaced, so that a stop leaves the old model with its own sliders.
-    shipped = save_half(places.work / "model.safetensors", slim, overwrite=True)
-    click.echo("measuring the directions of the page's sliders")
-    directions.measure_to_file(Synth(shipped, "cpu"), places.work / "directions.json")
-    for name, kept in (("model.safetensors", places.model), ("directions.json", places.directions)):
-        with atomic_path(kept, overwrite=True) as temporary:
+    half = save_half(places.work / "model.safetensors", slim, overwrite=True)
+    kept = [("model.safetensors", places.model)]
+    if places.directions is not None:
+        click.echo("measuring the directions of the page's sliders")
+        directions.measure_to_file(Synth(half, "cpu"), places.work / "directions.json")
+        kept.append(("directions.json", places.directions))
+    for name, place in kept:
+        with atomic_path(place, overwrite=True) as temporary:
             shutil.copyfile(places.work / name, temporary)
-    halves = {name: tensor.half() for name, tensor in model.partner.items()}
-    write_tensors(places.encoder, halves, {}, overwrite=True)
+    partner = {
+        name: tensor.half().contiguous()
+        for name, tensor in model.partner.items()
+        if places.base is None or not name.startswith(ENCODER)
+    }
+    write_tensors(places.partner, partner, {}, overwrite=True)
     entries = json.loads(places.log.read_text("utf-8")) if places.log.exists() else []
     summary = json.loads((places.notes / "summary.json").read_text("utf-8"))
     entry = {
@@ -165,7 +202,7 @@ def put_in_place(places: Places, source: str) -> dict[str, Any]:
         "from": model.source.get("from"),
         "machine": hardware(),
         "precision": read_settings(places.run).training["precision"],
-        "model_sha256": shipped.digest(),
+        "model_sha256": half.digest(),
     }
     with atomic_path(places.log, overwrite=True) as temporary:
         temporary.write_text(json.dumps([*entries, entry], indent=1) + "\n", "utf-8")
@@ -178,11 +215,31 @@ def hardware() -> str:
     return gpu + machine()
 
 
+def phases(work: Path) -> dict[str, Places]:
+    """Both phases, each with its own folder in `work`."""
+    fast = Places(
+        "fast", 16000, HERE / "fast.safetensors", HERE / "encoder.safetensors",
+        HERE / "fast.json", work / "fast",
+    )  # fmt: skip
+    hifi = Places(
+        "hifi", 44100, SHIPPED, HERE / "discriminator.safetensors", HERE / "hifi.json",
+        work / "hifi", directions.BUNDLED_DIRECTIONS, fast,
+    )  # fmt: skip
+    return {"fast": fast, "hifi": hifi}
+
+
 @click.command()
 @click.option("--source", default=FONT, show_default=True, help="SoundFont, or other notes.")
+@click.option(
+    "--phase",
+    type=click.Choice(["fast", "hifi"]),
+    default="hifi",
+    show_default=True,
+    help="What to train; hifi begins with what fast has left.",
+)
 @click.option("--minutes", type=float, default=90.0, show_default=True, help="Of training.")
 @click.option("--work", default="build/ship", show_default=True, help="Folder for data and run.")
-@click.option("--go-on", is_flag=True, help="Begin with the package's model.")
+@click.option("--go-on", is_flag=True, help="Begin with the phase's own model.")
 @click.option("--batch", type=int, default=8, show_default=True, help="Notes of a step.")
 @click.option("--precision", default="auto", show_default=True, help="Of the training.")
 @click.option("--device", default="auto", show_default=True)
@@ -190,6 +247,7 @@ def hardware() -> str:
 @click.option("--export-only", is_flag=True, help="Take the run as it is; train no more.")
 def main(
     source: str,
+    phase: str,
     minutes: float,
     work: str,
     go_on: bool,
@@ -200,13 +258,7 @@ def main(
     export_only: bool,
 ) -> None:
     """Train the bundled model; stopped, the same command goes on."""
-    places = Places(
-        SHIPPED,
-        directions.BUNDLED_DIRECTIONS,
-        HERE / "encoder.safetensors",
-        HERE / "log.json",
-        Path(work),
-    )
+    places = phases(Path(work))[phase]
     if not export_only:
         options = [
             "--set", f"train_time_limit={60 * minutes}",

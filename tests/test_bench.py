@@ -54,7 +54,7 @@ def bench_generate(path: Path) -> str:
     model = load_model(path)[0]
     small = configs.preset("fast").replace(fmap_max=16, frame_blocks=1)
     lines = generate.bench_notes(model, runs=1)
-    lines += generate.bench_frames(initial_model(small, [60, 61], seed=0), runs=1)
+    lines += generate.bench_frames(initial_model(small, [60, 61], seed=0), "fast", runs=1)
     return "\n".join(lines + generate.bench_precision(model, "tiny"))
 
 

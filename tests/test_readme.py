@@ -112,8 +112,8 @@ def test_every_block_works(place: Path, run_cli: Callable[..., Any]) -> None:
                  "flute-song.wav", "run-fast/model.safetensors",
                  "evaluation/report.html"):  # fmt: skip
         assert (place / name).stat().st_size > 0, name
-    assert names["waves"].shape == (3, 64000)
-    assert names["specs"].shape == (3, 128, 1024, 2)
+    assert names["waves"].shape == (3, 176400)
+    assert names["specs"].shape == (3, 128, 2816, 2)
     assert np.abs(names["clip"]).max() == pytest.approx(0.5)
 
 

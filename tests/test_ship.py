@@ -37,8 +37,15 @@ def write_sounds(folder: Path) -> Path:
 
 def places(tmp_path: Path, work: str) -> Places:
     return Places(
-        tmp_path / "m.safetensors", tmp_path / "d.json", tmp_path / "e.safetensors",
-        tmp_path / "log.json", tmp_path / work,
+        "fast", 16000, tmp_path / "m.safetensors", tmp_path / "e.safetensors",
+        tmp_path / "log.json", tmp_path / work, tmp_path / "d.json",
+    )  # fmt: skip
+
+
+def second_phase(tmp_path: Path, base: Places) -> Places:
+    return Places(
+        "hifi", 8000, tmp_path / "h.safetensors", tmp_path / "p.safetensors",
+        tmp_path / "h.json", tmp_path / "hifi", base=base,
     )  # fmt: skip
 
 
@@ -55,6 +62,7 @@ def test_from_sounds_to_the_model_and_on_from_there(
     assert entry["images"] >= 2
     synth = Synth(read_model(here.model), "cpu")
     assert np.abs(synth.notes(synth.sample_latents(1), [62])).max() > 0
+    assert here.directions is not None
     assert read_directions(here.directions, synth.model.digest(), 8)
     ship(source, here, [])  # its time is over: nothing is left to do
     with pytest.raises(InputError) as caught:
@@ -70,6 +78,17 @@ def test_from_sounds_to_the_model_and_on_from_there(
     assert read_directions(here.directions, second["model_sha256"], 8)
     assert second["model_sha256"] == read_model(here.model).digest() != entry["model_sha256"]
 
+    sharp = second_phase(tmp_path, here)
+    sizes = {
+        "fmap_max": 16, "latent_vector_size": 8, "start_width": 512, "sample_rate": 8000,
+        "audio_length": 32000,
+    }  # fmt: skip
+    ship(source, sharp, [*SMALL, *(w for n, v in sizes.items() for w in ("--set", f"{n}={v}"))])
+    assert put_in_place(sharp, source)["from"]
+    model = kept_state(sharp)
+    assert model.config.sample_rate == 8000
+    assert model.build_partner().encoder is not None
+
 
 def test_an_encoder_of_another_model_is_refused(tmp_path: Path) -> None:
     from gansynth.config import preset
@@ -77,7 +96,7 @@ def test_an_encoder_of_another_model_is_refused(tmp_path: Path) -> None:
     here = places(tmp_path, "work")
     model = initial_model(preset("fast").replace(fmap_max=4, latent_vector_size=2), [60], 0)
     save_model(here.model, model)
-    save_model(here.encoder, model)
+    save_model(here.partner, model)
     here.log.write_text(json.dumps([{"model_sha256": "0" * 64}]), "utf-8")
     with pytest.raises(InputError) as caught:
         kept_state(here)

@@ -47,8 +47,8 @@ def test_what_ships_is_a_small_model_of_half_precision() -> None:
         kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
     assert kinds == {"F16"}
     synth = gansynth.load(device="cpu")
-    assert synth.model.config.g_fn == "frames"
-    assert (synth.sample_rate, synth.note_samples) == (16_000, 64_000)
+    assert synth.model.config.g_fn == "wideband"
+    assert (synth.sample_rate, synth.note_samples) == (44_100, 176_400)
     assert synth.model.partner is None
     wave = synth.notes(synth.sample_latents(1), [60])
     assert np.isfinite(wave).all()

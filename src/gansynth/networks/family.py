@@ -247,6 +247,7 @@ register(
         fit_pitches=part("gansynth.networks.wideband:fit_pitches"),
         decoder=part("gansynth.networks.decoder:WaveDecoder"),
         latent_flow=lambda generator: generator.mapping,
+        remakes=part("gansynth.networks.wideband:remakes"),
         begins_with="frames",
         take_over=part("gansynth.networks.wideband:take_over"),
         check=_check_wideband,

@@ -13,6 +13,7 @@ decoder.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ from gansynth.networks.frames import (
 )
 from gansynth.networks.rectified import SLOPE
 from gansynth.spectral.log_spectra import JUDGED, log_spectra
+from gansynth.spectral.normalizers import make_normalizer
+from gansynth.spectral.representation import Representation
 from gansynth.spectral.wideband import BANDS, SUBFRAMES, Maps, WidebandSynthesis
 
 if TYPE_CHECKING:
@@ -279,8 +282,41 @@ class WidebandPartner(nn.Module):
 
     def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
         super().__init__()
-        self.encoder = FramesEncoder(coding_config(config)).requires_grad_(False)
+        heard = coding_config(config)
+        self.encoder = FramesEncoder(heard).requires_grad_(False)
         self.discriminator = WidebandDiscriminator(config, num_pitches)
+        with torch.device("cpu"):  # they have constants, and nothing to load
+            self.representation = Representation(heard)
+            self.normalizer = make_normalizer(heard)
+
+    def encode(self, waves: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log stds of codes `[batch, code]` of waves `[batch, samples]`."""
+        samples = self.representation.samples
+        spectra = torch.fft.rfft(waves)[:, : samples // 2 + 1]
+        heard = torch.fft.irfft(spectra, n=samples) * (samples / waves.shape[1])
+        specgrams = self.representation.waves_to_specgrams(heard)
+        moments: tuple[Tensor, Tensor] = self.encoder(
+            self.normalizer.normalize(specgrams).permute(0, 3, 1, 2)
+        )
+        return moments
+
+
+def remakes(
+    generator: WidebandGenerator, partner: WidebandPartner | None
+) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+    """Real images made anew by encoder and decoder; see `family.remakes`."""
+    if partner is None:
+        return {}
+    representation = Representation(generator.config)
+    normalizer = make_normalizer(generator.config)
+
+    def code(images: Tensor, labels: Tensor, velocities: Tensor) -> Tensor:
+        specgrams = normalizer.denormalize(images.permute(0, 2, 3, 1))
+        codes, _ = partner.encode(representation.specgrams_to_waves(specgrams))
+        made = generator.synthesis(generator.decode(codes, labels, velocities), 37 * labels)
+        return normalizer.normalize(representation.waves_to_specgrams(made)).permute(0, 3, 1, 2)
+
+    return {"encoder and decoder": code}
 
 
 class WidebandDiscriminator(nn.Module):

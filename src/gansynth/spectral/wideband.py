@@ -36,6 +36,8 @@ _NOISE_SEED = 20190226
 _RAYLEIGH_MEDIAN = math.sqrt(math.log(2.0))  # of the magnitude of noise with a mean square of 1
 _ROUND = 64  # long frames more than a note's, to begin elsewhere at each pitch
 _GAINS, _LEVELS = (-9.0, 5.0), (-16.0, 3.0)  # nats
+_LONG_SPREAD = 1 / math.sqrt(2) / _RAYLEIGH_MEDIAN  # standard deviation, as of the short noise
+_STEPS = 32  # to a standard deviation: noise is kept in bytes, which sound the same
 _PEAK = 2  # bins to either side that a peak beats
 
 
@@ -98,6 +100,11 @@ def nearest_peaks(level: Tensor) -> Tensor:
     return nearest.clamp(0, count - 1)
 
 
+def _bytes(noise: Tensor, spread: float) -> Tensor:
+    """Noise of a standard deviation in whole steps, int8."""
+    return (noise * (_STEPS / spread)).round().clamp(-127, 127).to(torch.int8).contiguous()
+
+
 class WidebandSynthesis(nn.Module):
     """Maps to waves.
 
@@ -130,6 +137,7 @@ class WidebandSynthesis(nn.Module):
         self.front = self.hop * (frames - 1) + self.n_fft - samples
         middle = self.front - self.n_fft // 2 + self.hop // 2
         self.first_short = middle // self.short_hop - 1  # the short frame at sample 0
+        self.short_spread = math.sqrt(3 / 16 * self.short)  # of white noise through a Hann window
         with torch.device("cpu"):  # made where weights have no memory too
             self._register(freq, sample_rate)
 
@@ -144,11 +152,11 @@ class WidebandSynthesis(nn.Module):
         random = torch.Generator().manual_seed(_NOISE_SEED)
         long_frames = self.frames + _ROUND
         white = torch.randn(1, self.hop * (long_frames - 1) + self.n_fft, generator=random)
-        tables["noise"] = self._long_noise(white)[0]
+        tables["noise"] = _bytes(self._long_noise(white)[0], _LONG_SPREAD)
         count = SUBFRAMES * (self.frames + 2 * _OVERLAP + _ROUND)
         white = torch.randn(1, self.short_hop * (count - 1), generator=random)
         short = self._short_stft(white, tables["short_window"])[0]
-        tables["short_noise"] = torch.view_as_real(short).movedim(-1, 0).contiguous()
+        tables["short_noise"] = _bytes(torch.view_as_real(short).movedim(-1, 0), self.short_spread)
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 
@@ -185,6 +193,7 @@ class WidebandSynthesis(nn.Module):
         long = start.remainder(_ROUND)
         places = long.unsqueeze(1) + torch.arange(self.frames, device=start.device)
         noise = self.noise[:, places].transpose(0, 1)  # [batch, 2, time, bins]
+        noise = noise.float() * (_LONG_SPREAD / _STEPS)
         spectrum = self.tone(maps, noise, torch.atan2(noise[:, 1, 0], noise[:, 0, 0]))
         first = 3 * self.hop - self.front  # where three frames before have begun
         tone = self._long_waves(*spectrum)[:, 3 * self.hop :]
@@ -193,6 +202,7 @@ class WidebandSynthesis(nn.Module):
         count = tone.shape[1] // self.short_hop
         places = SUBFRAMES * long.unsqueeze(1) + torch.arange(count + 1, device=start.device)
         short_noise = self.short_noise[:, places].transpose(0, 1)
+        short_noise = short_noise.float() * (self.short_spread / _STEPS)
         tone = tone[:, : count * self.short_hop]
         waves = self.shape(tone, maps, begin, short_noise)
         if begin > 0:

@@ -29,10 +29,8 @@ from torch import Tensor
 from gansynth.config import Config
 from gansynth.networks.family import family_of
 from gansynth.networks.frames import Views, mean_row
-from gansynth.networks.wideband import coding_config
 from gansynth.spectral.log_spectra import JUDGED, compared, energy_distance, log_spectra
-from gansynth.spectral.normalizers import Normalizer, make_normalizer
-from gansynth.spectral.representation import Representation
+from gansynth.spectral.normalizers import Normalizer
 from gansynth.spectral.transform import waves_to_stfts, wrap_phase
 from gansynth.spectral.wideband import Maps
 from gansynth.tensors import State
@@ -80,9 +78,6 @@ class WidebandTrainer(Trainer):
         super().__init__(config, networks, normalizer, processes, dtype)
         self.views = Views(config)
         self.spectra = log_spectra(config)
-        heard = coding_config(config)
-        self._heard = Representation(heard).to(self.device)
-        self._heard_normalizer = make_normalizer(heard).to(self.device)
         self._codes: dict[int, tuple[Tensor, Tensor]] = {}
         # Lengths of the two gradients that meet at the wave: running means.
         self.lengths = torch.zeros(2, device=self.device)
@@ -172,22 +167,13 @@ class WidebandTrainer(Trainer):
         partners = dataset.partners(batch.notes, batch.seed + self.processes.rank)
         for note in partners.tolist():
             if note not in self._codes:
-                self._codes[note] = self._encode(dataset.waves(np.array([note])))
+                mean, log_std = self.partner.encode(dataset.waves(np.array([note])))
+                self._codes[note] = mean[0], log_std[0]
         mean, log_std = (
             torch.stack([self._codes[note][part] for note in partners.tolist()]) for part in (0, 1)
         )
         chance = torch.randn(mean.shape, generator=random).to(self.device)
         return mean + log_std.exp() * chance
-
-    def _encode(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log std of one note's code."""
-        samples = self._heard.samples
-        spectrum = torch.fft.rfft(wave)[:, : samples // 2 + 1]
-        heard = torch.fft.irfft(spectrum, n=samples) * (samples / wave.shape[1])
-        specgram = self._heard.waves_to_specgrams(heard)
-        image = self._heard_normalizer.normalize(specgram).permute(0, 3, 1, 2)
-        mean, log_std = self.partner.encoder(image)
-        return mean[0], log_std[0]
 
     def _analysis(self, waves: Tensor, frame: int, count: int) -> tuple[Tensor, Tensor]:
         """Log magnitudes and phase steps `[batch, count, freq / 2]` of some frames of notes."""
