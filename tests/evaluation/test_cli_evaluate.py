@@ -118,6 +118,22 @@ def test_a_classifier_is_trained_and_judges(
     assert not Path("cache/gansynth").exists()
 
 
+def test_magentas_protocol_is_an_option(
+    run_cli: RunCli, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers are a group of the table; a number of notes that its batches lack is refused."""
+    skip_pictures(monkeypatch)
+    words = ("evaluate", MODEL, "--data", NOTES, "--protocol", "magenta", *QUICK)
+    result = run_cli(*words, "--notes", 256)
+    assert (result.code, result.err) == (0, "")
+    shown = result.out[result.out.index("\nMagenta's protocol\n") :]
+    for title in ("within a semitone", "classifier score", "Fréchet, first batch", "MMD²"):
+        assert title in shown
+    refused = run_cli(*words, "--notes", 200, "-o", "other")
+    assert refused.code == 2
+    assert "notes=200: Magenta's protocol takes batches of 128 notes" in refused.err
+
+
 def test_models_are_named_after_their_files(
     run_cli: RunCli, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

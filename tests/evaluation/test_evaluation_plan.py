@@ -132,6 +132,17 @@ def test_notes_asked_for_are_taken(make: Make) -> None:
     assert (more.count, more.held.notes, more.judged[0].notes) == (140, 140, 200)
 
 
+def test_magentas_protocol_asks_for_12800_notes_in_whole_batches(make: Make) -> None:
+    """Unless others are asked for."""
+    assert plan(make(), protocol="magenta").judged[0].notes == 12_800
+    assert plan(make(), protocol="magenta", notes=256).judged[0].notes == 256
+    assert refused(make(), protocol="magenta", notes=1000) == (
+        "notes=1000: Magenta's protocol takes batches of 128 notes; use a multiple of 128, such "
+        "as 12800."
+    )
+    assert refused(make(), protocol="paper") == "protocol='paper': must be 'magenta' or None."
+
+
 def test_a_small_folder_sets_the_count(make: Make, tmp_path: Path) -> None:
     waves, pitches = instruments(0, HELD)
     folder = write_wavs(tmp_path / "other", waves[:131], pitches[:131])

@@ -26,6 +26,7 @@ from gansynth.evaluation.listeners.features import (
 )
 from gansynth.evaluation.listeners.music_embedding import MusicEmbedding
 from gansynth.evaluation.listeners.pitch_estimators import Crepe, crepe_available
+from gansynth.evaluation.metrics.magenta import drawn_rows, magenta_metrics
 from gansynth.evaluation.plan import EvaluateOptions, EvaluationPlan
 from gansynth.evaluation.report import gallery
 from gansynth.evaluation.report.document import Report, Row
@@ -138,7 +139,7 @@ class _Studio:
         )
         with self.timed("statistics of training notes"):
             _ = self.comparison.reference_counts
-        held = self._features(plan.held)
+        self._held = held = self._features(plan.held)
         self._scale = plan.held.scale(held.timbre)
         if not len(self._scale.two):
             self._remark("No two held-out instruments share an octave: no timbre numbers.")
@@ -163,7 +164,37 @@ class _Studio:
         if self._extractor.two_sample:
             with self.timed("two-sample test"):
                 numbers |= self._told_apart(system, seed, features)
+        if self.plan.options.protocol:
+            with self.timed("Magenta's protocol"):
+                numbers |= self._by_magenta(system, seed, features)
         return numbers
+
+    def _by_magenta(self, system: System, seed: int, features: Features) -> Numbers:
+        """The original's numbers; a model's notes are drawn already, others are drawn here."""
+        self._remark(
+            "Magenta's protocol: its classifier was never released, and this one stands in for it. "
+            "The numbers can't be compared with those of the paper."
+        )
+        rows = np.argsort(features.pitches, kind="stable")
+        if system.kind != "model":
+            rows = self._drawn(system.name, features, [seed, 5])
+        real = self._drawn(self.plan.held.name, self._held, [seed, 6])
+        return magenta_metrics(
+            features.logits[rows], features.pitches[rows], self.comparison.classes,
+            features.embedding[rows], self._held.embedding[real],
+        )  # fmt: skip
+
+    def _drawn(self, name: str, features: Features, seed: list[int]) -> NDArray[np.int64]:
+        plan, notes = self.plan, self.plan.options.notes
+        assert notes is not None  # the protocol has a default
+        random = np.random.default_rng(seed)
+        rows, repeated = drawn_rows(features.pitches, plan.pitch_counts, notes, random)
+        if repeated:
+            self._remark(
+                f"{name}: has too few notes ({len(features):,}) to draw {notes:,} for Magenta's "
+                "protocol, so some repeat."
+            )
+        return rows
 
     def _told_apart(self, system: System, seed: int, features: Features) -> Numbers:
         numbers = told_apart(system, seed, features, self.plan.training, self._highest(system))
@@ -239,6 +270,7 @@ class _Studio:
             "pitches": describe_pitches(plan.pitches),
             "split": plan.split,
             "cells": plan.options.bins,
+            **({"protocol": plan.options.protocol} if plan.options.protocol else {}),
             "classifier": self.classifier.digest()[:16],
             "data digest": str(plan.notes.summary.get("waveforms_sha256", ""))[:16],
         }

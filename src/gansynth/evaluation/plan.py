@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from gansynth.data.store import PreparedNotes
 from gansynth.errors import InputError
 from gansynth.evaluation.listeners.classifier import PitchClassifier, check_fits
 from gansynth.evaluation.listeners.music_embedding import DIMENSIONS
-from gansynth.evaluation.metrics import frechet
+from gansynth.evaluation.metrics import frechet, magenta
 from gansynth.evaluation.systems.base import System
 from gansynth.evaluation.systems.dataset import DatasetNotes
 from gansynth.evaluation.systems.model import ModelSystem
@@ -35,7 +35,7 @@ class EvaluateOptions:
     ----------
     notes : int or None
         Notes of a model for each seed, and of the real rows at most. None: as many as are held
-        out, at most 10,000.
+        out, at most 10,000; 12,800 by Magenta's protocol.
     seeds : int
         Rounds of notes of a model; the spread is taken over them.
     seed : int
@@ -54,6 +54,8 @@ class EvaluateOptions:
         Whether to give the Fréchet distance in its embedding.
     two_sample : bool or None
         Whether to run the two-sample test; None: where scikit-learn is installed.
+    protocol : str or None
+        "magenta": the numbers of the original's own evaluation too; see `metrics.magenta`.
     """
 
     notes: int | None = None
@@ -66,6 +68,7 @@ class EvaluateOptions:
     crepe: bool | None = None
     musicnn: bool = False
     two_sample: bool | None = None
+    protocol: str | None = None
 
 
 class EvaluationPlan:
@@ -88,6 +91,8 @@ class EvaluationPlan:
         Models and folders.
     systems : list of System
         The rows of the table in order.
+    pitch_counts : dict of int to int
+        How often each of those pitches is in the training notes.
     count : int
         Notes of each row that are compared as a set.
     two_sample : bool
@@ -108,6 +113,8 @@ class EvaluationPlan:
         classifier: PitchClassifier,
         options: EvaluateOptions,
     ) -> None:
+        if options.protocol == "magenta" and options.notes is None:
+            options = replace(options, notes=magenta.NOTES)
         self.options, self.notes = options, notes
         self.remarks: list[str] = []
         _check_options(options)
@@ -121,12 +128,12 @@ class EvaluationPlan:
         count = min(len(held), options.notes or DEFAULT_NOTES)
         self.held = DatasetNotes(f"held out ({self.split})", notes, held[:count])
         counts = notes.pitch_counts("train")
+        self.pitch_counts = {pitch: counts[pitch] for pitch in self.pitches}
         seeds = tuple(range(options.seed, options.seed + options.seeds))
         velocities = sorted({notes.records[row].velocity for row in notes.rows("train")})
         made = [
             ModelSystem(
-                name, synth, options.notes or count, seeds,
-                {pitch: counts[pitch] for pitch in self.pitches}, tuple(velocities),
+                name, synth, options.notes or count, seeds, self.pitch_counts, tuple(velocities)
             )
             for name, synth in models.items()
         ]  # fmt: skip
@@ -260,6 +267,13 @@ def _check_options(options: EvaluateOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise InputError(f"{name}={value}: must be {least} or more.")
+    if options.protocol not in (None, "magenta"):
+        raise InputError(f"protocol={options.protocol!r}: must be 'magenta' or None.")
+    if options.protocol and (options.notes or 0) % magenta.BATCH:
+        raise InputError(
+            f"notes={options.notes}: Magenta's protocol takes batches of {magenta.BATCH} notes; "
+            f"use a multiple of {magenta.BATCH}, such as {magenta.NOTES}."
+        )
 
 
 def _held_out(notes: PreparedNotes, asked: str | None) -> str:

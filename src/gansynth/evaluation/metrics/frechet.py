@@ -92,8 +92,14 @@ def needed(dimension: int) -> int:
     return dimension + 1
 
 
-def frechet_distance(a: Gaussian, b: Gaussian) -> float:
+def frechet_distance(a: Gaussian, b: Gaussian, *, full_rank: bool = True) -> float:
     """Fréchet (2-Wasserstein) distance, squared, as is the habit for FID.
+
+    Parameters
+    ----------
+    a, b : Gaussian
+    full_rank : bool
+        Whether to refuse fewer notes than `needed`, whose covariances are singular.
 
     Returns
     -------
@@ -103,11 +109,12 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     Raises
     ------
     InputError
-        Fewer notes than `needed`, or features of two lengths.
+        Fewer notes than `needed` (or than 2), or features of two lengths.
     """
     _check_dimensions(a, b)
-    _check_notes(a.count, a.dimension)
-    _check_notes(b.count, b.dimension)
+    if full_rank:
+        _check_notes(a.count, a.dimension)
+        _check_notes(b.count, b.dimension)
     return max(0.0, _distance(a, b, _square_root(b.covariance)))
 
 

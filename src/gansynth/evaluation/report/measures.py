@@ -116,6 +116,18 @@ _TABLE: dict[str, list[tuple[str, str, str, Better, int, str]]] = {
         ("two_sample_spread", "spread over folds", "AUC", "lower", 2,
          "How much the last number varies from one part of the notes to another."),
     ],
+    "Magenta's protocol": [
+        ("magenta_pitch_accuracy", "within a semitone", "%", "higher", 1,
+         "How often the classifier hears the pitch that was asked for or one next to it."),
+        ("magenta_pitch_entropy", "entropy", "nats", "lower", 2,
+         "The pitch entropy of the notes drawn for the protocol."),
+        ("magenta_classifier_score", "classifier score", "", "higher", 1,
+         "The inception score of the notes drawn for the protocol."),
+        ("magenta_frechet_distance", "Fréchet, first batch", "", "lower", 2,
+         "How far 128 notes of the lowest pitches are from as many real ones."),
+        ("magenta_mmd", "MMD²", "", "lower", 3,
+         "How far the notes are from real ones, one narrow range of pitches at a time."),
+    ],
     "listening": [
         ("yin", "in tune (YIN)", "%", "higher", 1,
          "How many notes are in tune, within 50 cents, by a pitch estimator that isn't trained."),
