@@ -19,6 +19,12 @@ MODULES = "const m = await import('./page/main.js');"
 PLAYABLE = list(range(57, 73))  # few keys are soon ready
 LATENT = np.random.default_rng(5).standard_normal(16).astype(np.float32)
 FIRST = "start"  # name of the first sound
+# Voices stay, though the model's notes are short.
+ENDLESS = "Object.defineProperty(AudioBufferSourceNode.prototype, 'onended', { set() {} });"
+# Whether the only voice plays the newest sound, and no layer's own note.
+PLAYS_BOTH = """const { latent } = m.hands.sound(), [voice] = m.player.voices;
+    const layers = m.bank.velocities.map((one) => m.bank.have(latent, voice.pitch, one));
+    return voice.latent === latent && !layers.includes(voice.buffer);"""
 
 
 def chromium() -> str:

@@ -9,11 +9,23 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
 from bench.serve_page import bench
-from chromium import ask, box_of, eventually, latent, origin, pitches, ready, sounding
+from chromium import (
+    ENDLESS,
+    PLAYS_BOTH,
+    ask,
+    box_of,
+    eventually,
+    latent,
+    origin,
+    pitches,
+    ready,
+    sounding,
+)
 from frames_model import made
 from gansynth.model.file import save_model
 from gansynth.serve import directions
@@ -39,6 +51,11 @@ SLOW = """const real = window.fetch;
         await new Promise((next) => setTimeout(next, wait));
         return real(path, ...rest);
     };"""
+# Of the only voice, and of its pitch at two layers: the samples.
+SAMPLES = """const { latent } = m.hands.sound(), [voice] = m.player.voices;
+    const [pitch, ...layers] = given;
+    return [voice.buffer, ...layers.map((layer) => m.bank.have(latent, pitch, layer))]
+        .map((buffer) => Array.from(buffer.getChannelData(0)));"""
 CHANGES = "return [...m.player.voices].map((voice) => voice.changes);"
 
 
@@ -270,7 +287,7 @@ def test_a_new_sound_of_a_family(open_page: Callable[..., Page], frames_address:
     eventually(lambda: 64 in page.evaluate("window.begun.map((note) => note.pitch)"))
 
 
-def test_the_nearest_velocity_that_the_model_knows_is_fetched(
+def test_below_all_velocities_of_the_model_its_softest_is_fetched(
     open_page: Callable[..., Page], frames_address: str, errors: list[str]
 ) -> None:
     page = open_page(frames_address, link=None)
@@ -281,6 +298,71 @@ def test_the_nearest_velocity_that_the_model_knows_is_fetched(
     eventually(lambda: any("velocity=32" in url for url in asked))
     eventually(lambda: ask(page, "return !!m.bank.have(m.hands.sound().latent, 62, 32);"))
     assert errors == []
+
+
+def test_neighbouring_layers_are_crossfaded_with_equal_power(page: Page) -> None:
+    found = page.evaluate(
+        """async () => {
+        const { blend } = await import("./page/blend.js");
+        const given = [[40, [32, 64, 100]], [82, [100, 64]], [64, [32, 64]], [9, [32, 64]],
+            [127, [32, 64]], [50, []]];
+        return given.map((one) => blend(...one).map(({ layer, gain }) => [layer, gain]));
+        }"""
+    )
+    quarter, half = np.pi / 8, np.pi / 4
+    near, far = [32, pytest.approx(np.cos(quarter))], [64, pytest.approx(np.sin(quarter))]
+    assert found[0] == [near, far]
+    assert sorted(found[1]) == [
+        [64, pytest.approx(np.cos(half))],
+        [100, pytest.approx(np.sin(half))],
+    ]
+    assert found[2:] == [[[64, 1]], [[32, 1]], [[64, 1]], [[None, 1]]]
+
+
+def test_a_velocity_between_two_layers_plays_both(
+    open_page: Callable[..., Page], frames_address: str, errors: list[str]
+) -> None:
+    page = open_page(frames_address, link=None)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    ask(page, f"{ENDLESS} m.hands.press('midi', 64, 40);")  # a quarter of the way from 32 to 64
+    eventually(lambda: ask(page, PLAYS_BOTH))
+    sound, low, high = ask(page, SAMPLES, [64, 32, 64])
+    mixed = np.cos(np.pi / 8) * np.array(low) + np.sin(np.pi / 8) * np.array(high)
+    peak = max(np.abs(low).max(), np.abs(high).max())
+    np.testing.assert_allclose(sound, mixed * peak / np.abs(mixed).max(), atol=1e-5)
+    ((_, level, _),) = sounding(page)
+    assert level == pytest.approx(40 / 127)
+    layers = sorted(re.findall(r"api/notes/\S+/64\?\S*velocity=(\d+)", " ".join(asked)))
+    assert layers == ["32", "64"]  # each once
+    assert errors == []
+
+
+def test_a_velocity_of_a_layer_makes_no_second_note(
+    open_page: Callable[..., Page], frames_address: str
+) -> None:
+    page = open_page(frames_address, link=None)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    ask(page, f"{ENDLESS} m.hands.press('midi', 64, 64);")
+    own = "return [...m.player.voices][0].buffer === m.bank.have(m.hands.sound().latent, 64, 64);"
+    eventually(lambda: ask(page, own))
+    page.wait_for_timeout(200)
+    assert [url for url in asked if "api/notes" in url and "velocity=64" not in url] == []
+    assert ask(page, "return [...m.player.voices][0].changes;") == 1  # from the layer that was here
+
+
+def test_what_is_between_layers_follows_a_new_sound_at_once_and_then_as_a_whole(
+    open_page: Callable[..., Page], frames_address: str
+) -> None:
+    page = open_page(frames_address, link=None)
+    ask(page, f"{ENDLESS} m.hands.press('midi', 64, 82);")
+    page.get_by_role("button", name="New sound").click()
+    eventually(lambda: ask(page, PLAYS_BOTH))
+    sound, low, high = ask(page, SAMPLES, [64, 64, 100])
+    mixed = np.sqrt(0.5) * (np.array(low) + np.array(high))
+    peak = max(np.abs(low).max(), np.abs(high).max())
+    np.testing.assert_allclose(sound, mixed * peak / np.abs(mixed).max(), atol=1e-5)
 
 
 def test_a_link_from_this_machine_leads_others_here(

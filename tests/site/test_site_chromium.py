@@ -15,7 +15,7 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import gansynth
-from chromium import ask, eventually, latent, loudest, ready
+from chromium import ENDLESS, PLAYS_BOTH, ask, eventually, latent, loudest, ready
 from frames_model import FAMILIES, PITCHES
 from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
 from gansynth.model.synth import Synth
@@ -210,6 +210,14 @@ def test_keys_that_are_not_there_yet_sound_with_their_neighbours(page: Page) -> 
         return [shift, source.playbackRate.value];""",
     )
     assert found in ([2, pytest.approx(2 ** (2 / 12))], [-2, pytest.approx(2 ** (-2 / 12))])
+
+
+def test_a_velocity_between_two_layers_plays_both(page: Page) -> None:
+    ask(page, f"{ENDLESS} m.hands.press('test', 62, 48);")
+    eventually(lambda: ask(page, PLAYS_BOTH))
+    layers = """const { latent } = m.hands.sound();
+        return m.bank.velocities.filter((one) => m.bank.have(latent, 62, one));"""
+    assert ask(page, layers) == [32, 64, 100]  # its two, and the usual one that was there
 
 
 def test_the_wheel_moves_the_timbre_of_what_sounds(page: Page) -> None:

@@ -1,6 +1,7 @@
 // Notes of the last sounds, fetched around the key that was played last.
 
 import { noteBytes } from "./api.js";
+import { blend, levelOf, mix } from "./blend.js";
 
 const MOST = 600; // notes kept; some 700 KB each
 const AT_ONCE = 4; // of the six connections that browsers open; the others are for keys that are played
@@ -23,37 +24,58 @@ export class Bank {
 
   // The velocity nearest to one among those that the model knows; null if it knows none.
   layer(velocity) {
-    const far = (one) => Math.abs(one - velocity);
-    return this.velocities.reduce((best, one) => (best === null || far(one) < far(best) ? one : best), null);
+    return blend(velocity, this.velocities)[0].layer;
   }
 
-  // The note if it is here.
+  // Whether a velocity lies between two of them.
+  isBetween(velocity) {
+    return blend(velocity, this.velocities).length > 1;
+  }
+
+  // The note of a layer if it is here.
   have(latent, pitch, layer) {
     return this.sounds.get(latent)?.get(key(pitch, layer));
   }
 
-  // What can sound at once for a note, and how many semitones it must be moved: the note, or else at
-  // another velocity, or else a near key.
-  nearest(latent, pitch, layer) {
-    const layers = [layer, ...this.velocities.filter((one) => one !== layer)];
+  // What can sound at once for a note, and how many semitones it must be moved: the note (`whole`), or
+  // else at another velocity, the nearest first, or else a near key.
+  nearest(latent, pitch, velocity) {
+    const parts = blend(velocity, this.velocities);
+    const here = parts.map(({ layer }) => this.have(latent, pitch, layer));
+    if (here.every(Boolean)) return { buffer: this.#mixed(here, parts), shift: 0, whole: true };
+    const near = parts.map((one) => one.layer);
+    const layers = [...near, ...this.velocities.filter((one) => !near.includes(one))];
     for (const shift of [0, 1, -1, 2, -2]) {
       for (const one of layers) {
         const buffer = this.have(latent, pitch - shift, one);
-        if (buffer) return { buffer, shift };
+        if (buffer) return { buffer, shift, whole: false };
       }
     }
     return null;
   }
 
-  // The note, made if need be, before all that is fetched ahead; `also` are pitches wanted besides.
+  // The note of a layer, made if need be, before all that is fetched ahead; `also` are pitches wanted
+  // besides.
   async note(latent, pitch, layer, also) {
     this.played.add(layer);
     return this.have(latent, pitch, layer) ?? this.#fetch(latent, pitch, { velocity: layer, also });
   }
 
-  // The note held for longer.
-  long(latent, pitch, layer, seconds) {
-    return this.#fetch(latent, pitch, { velocity: layer, seconds });
+  // The note at any velocity: two layers, mixed, where it lies between them.
+  async struck(latent, pitch, velocity, also) {
+    const parts = blend(velocity, this.velocities);
+    return this.#mixed(await Promise.all(parts.map(({ layer }) => this.note(latent, pitch, layer, also))), parts);
+  }
+
+  // The same, held for longer.
+  async long(latent, pitch, velocity, seconds) {
+    const parts = blend(velocity, this.velocities);
+    const longer = parts.map(({ layer }) => this.#fetch(latent, pitch, { velocity: layer, seconds }));
+    if (parts.length === 1) return longer[0];
+    const [found, short] = await Promise.all([
+      Promise.all(longer), Promise.all(parts.map(({ layer }) => this.note(latent, pitch, layer))),
+    ]);
+    return this.#mixed(found, parts, short);
   }
 
   // Which pitches of a sound are here.
@@ -104,6 +126,13 @@ export class Bank {
   // Fetch nothing ahead any more.
   stop() {
     this.filling?.abort();
+  }
+
+  // Not kept: a key could have one for each velocity.
+  #mixed(buffers, parts, short = buffers) {
+    if (parts.length === 1) return buffers[0];
+    const gains = parts.map((one) => one.gain);
+    return mix(buffers, gains, levelOf(short, gains));
   }
 
   #open(latent) {

@@ -114,7 +114,8 @@ export class Hands {
     const layer = this.bank.layer(note.velocity);
     const sample = this.tuned(note.pitch);
     // No waiting for what is here: a promise would cost a frame.
-    let { buffer, shift } = this.bank.nearest(latent, sample.pitch, layer) ?? { buffer: null, shift: 0 };
+    let { buffer, shift, whole } = this.bank.nearest(latent, sample.pitch, note.velocity)
+      ?? { buffer: null, shift: 0, whole: !this.bank.isBetween(note.velocity) };
     if (!buffer || !this.player.running) {
       const others = [...this.held.values()].filter((one) => !one.voice && one !== note);
       const also = others.map((one) => this.tuned(one.pitch).pitch);
@@ -132,8 +133,11 @@ export class Hands {
       return;
     }
     this.#later(note.voice);
-    if (buffer !== this.bank.have(latent, sample.pitch, layer)) note.voice.wanted = null; // another's
-    if (note.voice.wanted !== this.sound().latent) this.follow();
+    if (!whole) {
+      note.voice.half = buffer === this.bank.have(latent, sample.pitch, layer);
+      if (!note.voice.half) note.voice.wanted = null; // another's
+    }
+    if (this.#isStale(note.voice)) this.follow();
   }
 
   #end(note, atOnce = false) {
@@ -155,8 +159,8 @@ export class Hands {
     if (this.chases.size) await new Promise((next) => setTimeout(next, this.took / 2));
     for (;;) {
       const { latent } = this.sound();
-      const stale = [...this.player.voices].filter((voice) => voice.wanted !== latent)
-        .sort((a, b) => a.changed - b.changed).slice(0, AT_ONCE);
+      const stale = [...this.player.voices].filter((voice) => this.#isStale(voice))
+        .sort((a, b) => (a.wanted === latent) - (b.wanted === latent) || a.changed - b.changed).slice(0, AT_ONCE);
       if (!stale.length) return;
       const began = performance.now();
       const also = stale.map((voice) => voice.sample.pitch);
@@ -165,18 +169,31 @@ export class Hands {
     }
   }
 
+  // Whether a voice has yet to go over to the newest sound, or to all of it.
+  #isStale(voice) {
+    return voice.wanted !== this.sound().latent || voice.half;
+  }
+
+  // Between two layers the nearer one comes first, so that changes are as fast as with one; once the
+  // sound stays, the other joins.
   async #change(voice, latent, began, also) {
+    const { sample: { pitch }, velocity } = voice;
+    const first = voice.wanted !== latent && this.bank.isBetween(velocity);
     voice.wanted = latent;
+    voice.half = false; // while it is on its way
     voice.changed = began;
     let buffer;
     try {
-      buffer = await this.bank.note(latent, voice.sample.pitch, voice.layer, also);
+      buffer = await (first
+        ? this.bank.note(latent, pitch, voice.layer, also)
+        : this.bank.struck(latent, pitch, velocity, also));
     } catch (error) {
       if (voice.wanted === latent) voice.wanted = null; // the next change tries again
       throw error;
     }
     if (began < (voice.since ?? 0)) return; // a newer sound was faster
     voice.since = began;
+    voice.half = first && voice.wanted === latent;
     this.player.replace(voice, buffer, voice.sample.shift);
     voice.latent = latent;
     this.#later(voice);
@@ -192,7 +209,7 @@ export class Hands {
       if (!this.player.voices.has(voice) || this.player.isLong(voice.buffer)) return;
       const { latent } = voice;
       try {
-        const buffer = await this.bank.long(latent, voice.sample.pitch, voice.layer, LONG);
+        const buffer = await this.bank.long(latent, voice.sample.pitch, voice.velocity, LONG);
         if (voice.latent === latent) this.player.replace(voice, buffer, voice.sample.shift);
       } catch (error) {
         this.fail(error);

@@ -162,7 +162,7 @@ export function setUpRoll({ model, player, bank, current, fail, render }) {
       if (i >= notes.length || fetched[i]) return fetched[i];
       const { start, pitch, velocity } = notes[i];
       const latent = encodeLatent(latentAt(rounded(start, times), latents, times));
-      fetched[i] = bank.note(latent, pitch, bank.layer(velocity)).catch((error) => {
+      fetched[i] = bank.struck(latent, pitch, velocity).catch((error) => {
         if (!signal.aborted) fail(error);
         stop();
       });
