@@ -357,7 +357,9 @@ def test_what_is_between_layers_follows_a_new_sound_at_once_and_then_as_a_whole(
 ) -> None:
     page = open_page(frames_address, link=None)
     ask(page, f"{ENDLESS} m.hands.press('midi', 64, 82);")
+    before = latent(page)
     page.get_by_role("button", name="New sound").click()
+    eventually(lambda: latent(page) != before)
     eventually(lambda: ask(page, PLAYS_BOTH))
     sound, low, high = ask(page, SAMPLES, [64, 64, 100])
     mixed = np.sqrt(0.5) * (np.array(low) + np.array(high))
