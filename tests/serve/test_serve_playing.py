@@ -189,6 +189,20 @@ def test_whatever_is_held_follows_the_pad_all_the_way(
     assert all(now - then >= 4 for then, now in zip(before, ask(page, CHANGES), strict=True))
 
 
+def test_voices_of_the_piano_roll_keep_their_sound(page: Page) -> None:
+    ask(
+        page,
+        """const { latent } = m.hands.sound();
+        m.player.start(m.bank.have(latent, 64, null), 64, 100, { channel: "roll 0" });""",
+    )
+    page.keyboard.down("a")
+    page.get_by_role("button", name="New sound").click()
+    eventually(lambda: max(ask(page, CHANGES)) > 0)
+    voices = "return [...m.player.voices].map((voice) => [voice.channel, voice.changes > 0]);"
+    assert ask(page, voices) == [["roll 0", False], ["", True]]
+    expect(page.get_by_role("alert")).not_to_contain_text("undefined")
+
+
 def test_the_benchmark_counts_changes(page: Page) -> None:
     (row,) = bench(page, os.getpid(), seconds=0.5, cases=(("one key", "a", 0.1, False),))
     found = re.match(r"one key: the slowest voice changes ([\d.]+) times a second, ", row)

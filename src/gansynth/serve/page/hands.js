@@ -169,9 +169,10 @@ export class Hands {
     }
   }
 
-  // Whether a voice has yet to go over to the newest sound, or to all of it.
+  // Whether a voice has yet to go over to the newest sound, or to all of it. The piano roll's have no
+  // sample: they keep their own sounds.
   #isStale(voice) {
-    return voice.wanted !== this.sound().latent || voice.half;
+    return Boolean(voice.sample) && (voice.wanted !== this.sound().latent || voice.half);
   }
 
   // Between two layers the nearer one comes first, so that changes are as fast as with one; once the
