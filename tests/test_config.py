@@ -291,7 +291,7 @@ def test_the_error_is_one_of_ours_and_a_value_error() -> None:
         ),
         (
             {"num_resolutions": 13},
-            "num_resolutions=13: the final image would be 16384 x 32768, at most 4,194,304 points "
+            "num_resolutions=13: the final image would be 16384 x 32768, at most 8,388,608 points "
             "are made; use fewer resolutions, a smaller start or a smaller scale_base.",
         ),
         (

@@ -120,7 +120,7 @@ def test_a_wheel_plays_by_itself(built: Path, environment: Path, tmp_path: Path)
     said = run([gansynth, "generate", "--count", "1", "--seed", "1", "-o", "out"], tmp_path)
     assert said.startswith("1 note, seed 1, bundled model\n")
     wave, rate = soundfile.read(tmp_path / "out" / "generated_0.wav", dtype="float32")
-    assert (len(wave), rate) == (64_000, 16_000)
+    assert (len(wave), rate) == (176_400, 44_100)
     assert np.sqrt(np.mean(wave**2)) > 1e-3
 
 

@@ -112,7 +112,7 @@ _MANY = 10**12
 _SLOPE_RULE = f"of magnitude {MIN_SLOPE:g} or more"
 _MAX_BINS = 4096
 # Of the final image, and of all its feature maps: 32 and 16 times those of mel_prog_hires.
-_MOST_POINTS, _MOST_NUMBERS = 1 << 22, 1 << 26
+_MOST_POINTS, _MOST_NUMBERS = 1 << 23, 1 << 26
 
 
 def _is_slope(value: float) -> bool:

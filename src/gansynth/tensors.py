@@ -66,13 +66,15 @@ def read_tensors(path: PathLike) -> tuple[dict[str, str], State]:
         return _metadata(file), tensors
 
 
-def read_or_refuse(path: PathLike, where: str, remedy: str) -> tuple[dict[str, str], State]:
+def read_or_refuse(
+    path: PathLike, where: str, remedy: str, cut_remedy: str = ""
+) -> tuple[dict[str, str], State]:
     """`read_tensors`, with a `ModelError` of `where`, the fault and the `remedy` for its errors."""
     try:
         return read_tensors(path)
     except DamagedTensorsError as error:
         if is_cut_short(path):
-            raise ModelError(f"{where}: is cut short; download or copy it again.") from None
+            raise ModelError(f"{where}: is cut short; {cut_remedy or remedy}.") from None
         raise ModelError(
             f"{where}: is damaged or no safetensors file ({error}); {remedy}."
         ) from None

@@ -141,15 +141,15 @@ def test_the_terminal_closes_and_nothing_is_left(server: Running, folder: Path) 
     assert list(folder.glob(".*")) == []
 
 
-def test_what_a_killed_server_left_goes_with_the_next(toy_model: Path, folder: Path) -> None:
-    with running(toy_model, folder) as first:
+def test_what_a_killed_server_left_goes_with_the_next(toy_model: Path, tmp_path: Path) -> None:
+    with running(toy_model, tmp_path) as first:
         first.end(signal.SIGKILL)
-    (left,) = folder.glob(".*")
-    with running(toy_model, folder) as second:
-        (own,) = folder.glob(".*")
+    (left,) = tmp_path.glob(".*")
+    with running(toy_model, tmp_path) as second:
+        (own,) = tmp_path.glob(".*")
         assert own != left
         assert second.end() == (0, "")
-    assert list(folder.glob(".*")) == []
+    assert list(tmp_path.glob(".*")) == []
 
 
 def test_signals_that_were_ignored_stay_ignored() -> None:

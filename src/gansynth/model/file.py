@@ -212,7 +212,9 @@ def read_model(path: str | Path) -> Model:
         If it can't be read, is of another kind or version, or its tensors don't fit its config.
     """
     where = f"model={str(path)!r}"
-    metadata, tensors = read_or_refuse(path, where, "copy or make it again")
+    metadata, tensors = read_or_refuse(
+        path, where, "copy or make it again", cut_remedy="download or copy it again"
+    )
     if METADATA_KEY not in metadata:
         raise ModelError(
             f"{where}: is a safetensors file of something else (no {METADATA_KEY} metadata); give "

@@ -175,5 +175,6 @@ def representation_config(data_type: str, sample_rate: int, samples: int) -> Con
     shape = {"start_width": 1, "scale_mode": "H"} if data_type == "wave" else {}
     return config.replace(
         data_type=data_type, sample_rate=sample_rate, audio_length=samples,
-        start_height=-(-covered // grown), data_normalizer="none", **shape,
+        start_height=-(-covered // grown), data_normalizer="none",
+        fmap_max=1, **shape,  # no network is built of it
     )  # fmt: skip
