@@ -291,7 +291,7 @@ def test_a_folder_that_lacks_a_file_is_told(context: BrowserContext, made: Any) 
     page.route("**/notes.onnx*", lambda route: route.fulfill(status=404))
     page.goto(made[0].address)
     expect(page.get_by_role("alert")).to_contain_text(
-        "The host answers 404 for model/notes.onnx; upload the whole folder."
+        "The host answers 404 for model/notes.onnx.gz; upload the whole folder."
     )
 
 

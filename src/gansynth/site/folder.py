@@ -109,19 +109,19 @@ def export_site(
         for moved in ("index.html", "sw.js"):
             (stage / "page" / moved).rename(stage / moved)
         for file, data in brought.items():
-            if file.endswith(".wasm"):
-                file, data = f"{file}.gz", gzip.compress(data, 9, mtime=0)
             (stage / "runtime" / file).write_bytes(data)
+        _pack(stage / "runtime" / "ort-wasm.wasm")
         (stage / "runtime" / "LICENSE.txt").write_text(LICENSE)
         say("Exporting the model, then comparing its notes with the model's …")
         written = export_onnx(synth, stage / "model" / "notes.onnx", half=True)
+        _pack(stage / "model" / "notes.onnx")
         if synth.families:
             (stage / "model" / "families.onnx").write_bytes(encode_families(synth))
         facts = _facts(synth, name, model_path, directions or [])
         facts["files"] = {
             key: _described(stage, path)
             for key, path in {
-                "notes": "model/notes.onnx",
+                "notes": "model/notes.onnx.gz",
                 "families": "model/families.onnx",
                 "runtime": "runtime/ort-wasm.wasm.gz",
             }.items()
@@ -171,6 +171,12 @@ def _facts(
             if one.follows
         ],
     }
+
+
+def _pack(file: Path) -> None:
+    """Put a gzip file in a file's place; the page unpacks it, whatever the host does."""
+    file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), 9, mtime=0))
+    file.unlink()
 
 
 def _described(stage: Path, path: str) -> dict[str, Any]:

@@ -123,7 +123,7 @@ async function open() {
   ort.env.wasm.wasmPaths = { mjs: new URL("../runtime/ort-wasm.js", import.meta.url).href };
   ort.env.wasm.wasmBinary = await unpack(packed);
   ort.env.logLevel = "error";
-  notes = await create(model_);
+  notes = await create(await unpack(model_));
   await tidy(Object.values(model.files));
 }
 
