@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 
 from playwright.sync_api import expect, sync_playwright
 
@@ -16,14 +17,16 @@ def main(target: str, chromium: str = "/usr/bin/chromium") -> None:
     command = [sys.executable, "-m", "gansynth", "serve", "--port", "0"]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+        ExitStack() as stack,
         sync_playwright() as driver,
     ):
         assert server.stdout is not None
+        stack.callback(server.terminate)  # also where the page isn't as expected
         address = server.stdout.readline().split(" at ")[1].split()[0]
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="dark")
         page.goto(address)
-        expect(page.locator("#sliders input")).to_have_count(4)
+        expect(page.locator("#sliders input").first).to_be_visible()
         for name in ("glass organ", "low reed", "evening"):
             old = page.url
             page.get_by_role("button", name="New sound").click()
@@ -47,7 +50,6 @@ def main(target: str, chromium: str = "/usr/bin/chromium") -> None:
         page.wait_for_timeout(1500)
         page.screenshot(path=target)
         browser.close()
-        server.terminate()
 
 
 if __name__ == "__main__":

@@ -149,6 +149,10 @@ def family_of(config: Config) -> NetworkFamily:
     return _families[config.g_fn]
 
 
+def _pack_frames(generator: Any, progress: float, dtype: Any) -> Any:
+    return part("gansynth.networks.inference:PackedFrames")(generator, dtype)
+
+
 def _check_frames(config: Config) -> None:
     if config.data_type not in ("linear", "mel"):
         raise ConfigError(
@@ -213,9 +217,7 @@ register(
         generator=part("gansynth.networks.frames:FramesGenerator"),
         partner_name="encoder",
         partner=part("gansynth.networks.frames:FramesEncoder"),
-        pack=lambda generator, _, dtype: part("gansynth.networks.inference:PackedFrames")(
-            generator, dtype
-        ),
+        pack=_pack_frames,
         trainer=part("gansynth.training.autoencoder:AutoencoderTrainer"),
         fit_pitches=part("gansynth.networks.frames:fit_pitches"),
         decoder=part("gansynth.networks.decoder:FullScaleDecoder"),
@@ -239,9 +241,7 @@ register(
         generator=part("gansynth.networks.wideband:WidebandGenerator"),
         partner_name="partner",
         partner=part("gansynth.networks.wideband:WidebandPartner"),
-        pack=lambda generator, _, dtype: part("gansynth.networks.inference:PackedFrames")(
-            generator, dtype
-        ),
+        pack=_pack_frames,
         traceable=part("gansynth.networks.wideband:TraceableWideband"),
         trainer=part("gansynth.training.wideband:WidebandTrainer"),
         fit_pitches=part("gansynth.networks.wideband:fit_pitches"),

@@ -123,7 +123,15 @@ class FramesStage(nn.Module):
 
 
 class FramesBackbone(nn.Module):
-    """Code, pitch and velocity to a vector for each frame: what generators of frames share."""
+    """Code, pitch and velocity to a vector for each frame: what generators of frames share.
+
+    Attributes
+    ----------
+    rows : nn.Embedding
+        Made by those generators: what the maps of each pitch have in common.
+    """
+
+    rows: nn.Embedding
 
     def __init__(self, config: Config, num_pitches: int) -> None:
         super().__init__()
@@ -168,6 +176,13 @@ class FramesBackbone(nn.Module):
             x = stage(x, style)
         return self.smooth(rms_norm(x)), style
 
+    @torch.no_grad()
+    def start_from(self, label: int, row: Tensor) -> None:
+        """Take over the mean row of a pitch's notes, float32 `[3, bins]`; see `mean_row`."""
+        row = row.clamp(-LARGEST_ROW, LARGEST_ROW)
+        share = row[2].clamp_min(1 - LARGEST_ROW)
+        self.rows.weight[label] = torch.cat([row[:2].atanh().flatten(), share.logit()])
+
 
 class FramesGenerator(FramesBackbone):
     """Latent vector and pitch to an image.
@@ -191,13 +206,6 @@ class FramesGenerator(FramesBackbone):
         nn.init.zeros_(self.rows.weight)
         self.views = Views(config)
         self.texture = Texture(*config.final_shape) if config.frame_texture else None
-
-    @torch.no_grad()
-    def start_from(self, label: int, row: Tensor) -> None:
-        """Take over the mean row of a pitch's notes, float32 `[3, bins]`; see `mean_row`."""
-        row = row.clamp(-LARGEST_ROW, LARGEST_ROW)
-        share = row[2].clamp_min(1 - LARGEST_ROW)
-        self.rows.weight[label] = torch.cat([row[:2].atanh().flatten(), share.logit()])
 
     def forward(
         self,

@@ -26,7 +26,6 @@ from gansynth.config import Config
 from gansynth.errors import ConfigError, ModelError
 from gansynth.networks.frames import (
     COLORS,
-    LARGEST_ROW,
     Block,
     FramesBackbone,
     FramesEncoder,
@@ -93,13 +92,6 @@ class WidebandGenerator(FramesBackbone):
         with torch.device("cpu"):
             self.register_buffer("line", _straight_lines(time), persistent=False)
         self.synthesis = WidebandSynthesis(time, freq, config.audio_length, config.sample_rate)
-
-    @torch.no_grad()
-    def start_from(self, label: int, row: Tensor) -> None:
-        """Take over the mean row of a pitch's notes, float32 `[3, freq / 2]`; see `mean_row`."""
-        row = row.clamp(-LARGEST_ROW, LARGEST_ROW)
-        share = row[2].clamp_min(1 - LARGEST_ROW)
-        self.rows.weight[label] = torch.cat([row[:2].atanh().flatten(), share.logit()])
 
     def forward(
         self, latents: Tensor, labels: Tensor, progress: float | None, velocities: Tensor
@@ -221,8 +213,8 @@ def take_over(config: Config, model: Model, seed: int) -> Model:
 class SpectrumDiscriminator(nn.Module):
     """Logarithmic spectra of one resolution to scores, frame by frame.
 
-    Beside the levels it sees their differences over some numbers of frames, compressed so that a
-    hundredth of a decibel's flutter of a steady tone counts as much as the crackle of a noise.
+    Beside the levels it sees their differences over some numbers of frames, compressed so that the
+    flutter of a steady tone isn't drowned by the crackle of a noise.
 
     Parameters
     ----------

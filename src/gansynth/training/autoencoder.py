@@ -42,7 +42,6 @@ REMEMBERED = 3072  # codes
 MATCHED = 256  # of them at once
 FLOW_RATE = 1e-3
 
-_WARM_UP = 50  # steps
 _LONGEST_GRADIENT = 50.0
 _ROW_NOTES = 16  # of each pitch, for its mean row
 _NOISE_NOTES = 2  # of a batch, to learn shares of noise from
@@ -119,17 +118,12 @@ class AutoencoderTrainer(Trainer):
         self._remember(codes, dataset.families[batch.notes])
         if self._remembered >= MATCHED:
             losses |= self._update_flow(batch.seed)
-        # The average's half-life is a share of the images seen.
-        half_life = max(self.config.average_share * (self.images + 1), 50.0)
-        images = self.position.batch_size * self.processes.count
-        names = {p: name for name, p in self.generator.named_parameters()}
-        self.update_ema(names, 1.0 - 0.5 ** (images / half_life))
+        self.update_ema_by_images()
         return self.count(batch, losses)
 
     def _set_rates(self) -> None:
         coding, flow = (optimizer.adam for optimizer in self.optimizers.values())
-        warm = min(1.0, (coding.steps + 1) / _WARM_UP)
-        share = warm * (1 - (1 - self.config.final_rate_share) * self.position.share)
+        share = self.annealed(coding.steps)
         coding.rate = share * self.config.generator_learning_rate
         flow.rate = share * FLOW_RATE
 

@@ -28,6 +28,7 @@ from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
 from gansynth.training.stage_normalizer import StageNormalizer
 
+WARM_UP = 50  # steps
 EMA = "average"  # its tensors' prefix in checkpoints
 
 
@@ -176,6 +177,21 @@ class Trainer:
         """Let the average of these parameters go a share of the way to them."""
         averages = [self.ema[name] for name in names.values()]
         torch._foreach_lerp_(averages, [p.detach() for p in names], share)
+
+    def update_ema_by_images(self) -> None:
+        """Update the whole average; its half-life is a share of the images seen."""
+        half_life = max(self.config.average_share * (self.images + 1), 50.0)
+        images = self.position.batch_size * self.processes.count
+        names = {p: name for name, p in self.generator.named_parameters()}
+        self.update_ema(names, 1.0 - 0.5 ** (images / half_life))
+
+    def warm(self, steps: int) -> float:
+        """Share of a learning rate after so many steps: up along a line, then all of it."""
+        return min(1.0, (steps + 1) / WARM_UP)
+
+    def annealed(self, steps: int) -> float:
+        """The same, falling along a line to `final_rate_share` at the training's end."""
+        return self.warm(steps) * (1 - (1 - self.config.final_rate_share) * self.position.share)
 
     def count(self, batch: Batch, losses: Losses) -> Losses:
         """Count a batch that was trained on; its losses without their graphs."""

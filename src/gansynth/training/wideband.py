@@ -42,7 +42,6 @@ from gansynth.training.sampling import Batch
 from gansynth.training.trainer import Optimizer, Trainer, seeded
 
 _ROW_NOTES = 16  # of each pitch, for its mean row
-_WARM_UP = 50  # steps
 _LONGEST_GRADIENT = 20.0
 _CROP = 48 / 128  # of a note's frames
 _FROM_ONSET = 0.6  # of the crops
@@ -130,6 +129,10 @@ class WidebandTrainer(Trainer):
         made, first = self.generator.synthesis.crop(twice, frame, count, random)
         stretch = real[:, first : first + made.shape[1]]
         made = made[:, : stretch.shape[1]]
+        if first == 0:
+            # Silence before, so that the shortest windows see whether a note begins at once.
+            before = (_SILENCE * self.generator.synthesis.short_hop, 0)
+            made, stretch = F.pad(made, before), F.pad(stretch, before)
         known = (labels, codes, velocities, frame / self.generator.frames_made)
         more, gradient = self._judge(made, stretch, real.abs().amax(dim=1), known)
         losses |= more
@@ -137,19 +140,14 @@ class WidebandTrainer(Trainer):
         at_wave = (made * gradient).sum()
         total = _MAGNITUDE * losses["magnitude_loss"] + losses["phase_loss"]
         self.update(self.optimizers["generator_adam"], total + at_wave, _LONGEST_GRADIENT)
-        half_life = max(self.config.average_share * (self.images + 1), 50.0)
-        images = self.position.batch_size * self.processes.count
-        names = {p: name for name, p in self.generator.named_parameters()}
-        self.update_ema(names, 1.0 - 0.5 ** (images / half_life))
+        self.update_ema_by_images()
         return self.count(batch, losses)
 
     def _set_rates(self) -> None:
         config = self.config
         generator, judge = (optimizer.adam for optimizer in self.optimizers.values())
-        warm = min(1.0, (generator.steps + 1) / _WARM_UP)
-        share = warm * (1 - (1 - config.final_rate_share) * self.position.share)
-        generator.rate = share * config.generator_learning_rate
-        judge.rate = warm * config.discriminator_learning_rate
+        generator.rate = self.annealed(generator.steps) * config.generator_learning_rate
+        judge.rate = self.warm(generator.steps) * config.discriminator_learning_rate
 
     def _crop(self, random: torch.Generator) -> tuple[int, int]:
         """The first frame that is used, and how many are."""
@@ -205,13 +203,11 @@ class WidebandTrainer(Trainer):
         batch = len(real)
         peak = peak.clamp_min(_QUIETEST)
         waves = made.detach().requires_grad_()
-        # Silence before, so that the shortest windows see whether a note begins at once.
-        before = (_SILENCE * self.generator.synthesis.short_hop * int(known[3] * 64 < 2), 0)
         distances, real_levels, made_levels = [], [], []
         for spectrum in self.spectra:
             with torch.no_grad():
-                levels = spectrum(F.pad(real, before), peak)
-            both = spectrum(F.pad(waves, before), peak.repeat(2))
+                levels = spectrum(real, peak)
+            both = spectrum(waves, peak.repeat(2))
             for x, y in zip(compared(spectrum, levels), compared(spectrum, both), strict=True):
                 distances.append(energy_distance(x, y[:batch], y[batch:]))
             real_levels.append(levels)
