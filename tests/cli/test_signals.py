@@ -65,6 +65,45 @@ def test_an_error_without_a_signal_stays(run_cli: Callable[..., Any]) -> None:
     )
 
 
+LATE_SIGNALS = """
+import atexit, os, signal
+import click
+from gansynth.cli.runner import run
+from gansynth.errors import OutputError
+
+
+def again() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(os.getpid(), number)
+
+
+class Late(OutputError):
+    def __str__(self) -> str:
+        again()
+        return super().__str__()
+
+
+@click.command()
+def failing() -> None:
+    atexit.register(again)
+    raise Late("path='x': can't be written: the disk is full")
+
+
+run(failing)
+"""
+
+
+def test_signals_behind_an_error_change_neither_its_words_nor_the_code() -> None:
+    """While it is being told, and while the interpreter ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", LATE_SIGNALS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: path='x': can't be written: the disk is full.\n",
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
 def test_what_is_ignored_stays_ignored(run_cli: Callable[..., Any], number: signal.Signals) -> None:
     @click.command()

@@ -25,34 +25,48 @@ def run(command: click.Command) -> NoReturn:
     """Run a command with the process's arguments, and exit."""
     set_wait_policy()
     keep_freed_memory()
-    came = _note_signals()
+    signals = _Signals()
     try:
-        sys.exit(command.main(standalone_mode=False) or 0)
-    except (click.Abort, KeyboardInterrupt):
-        _end_stopped()
-    except Exception as error:
+        code = command.main(standalone_mode=False) or 0
+    except BaseException as error:
+        # From here on nothing may interrupt the words, or the interpreter's way out.
+        signals.over = True
+        if isinstance(error, (click.Abort, KeyboardInterrupt)):
+            _end_stopped()
+        if not isinstance(error, Exception):
+            raise
         # An interrupt inside a library's callback comes out as that library's error.
-        if came:
+        if signals.came:
             _end_stopped()
         _end_failed(error)
+    signals.over = True
+    sys.exit(code)
 
 
-def _note_signals() -> list[int]:
-    """Be told to end as Ctrl-C tells it, which cleans up; returns the signals that came so far.
+class _Signals:
+    """Tell the command to end as Ctrl-C tells it, which cleans up.
 
     What `nohup` or `&` ignores stays ignored.
+
+    Attributes
+    ----------
+    came : bool
+        Whether one has come.
+    over : bool
+        Whether the command has ended: later ones change nothing.
     """
-    came: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        came.append(number)
-        raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self.came = self.over = False
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number and signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._stop)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, stop)
-    return came
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if not self.over:
+            self.came = True
+            raise KeyboardInterrupt
 
 
 def _end_stopped() -> NoReturn:
