@@ -15,7 +15,7 @@ from gansynth.errors import ConfigError, ModelError
 from gansynth.model.file import Model, read_model, save_model
 from gansynth.model.voice import Voice
 from gansynth.networks.family import family_of
-from gansynth.networks.wideband import take_over
+from gansynth.networks.wideband import bent, take_over
 from gansynth.spectral.normalizers import make_normalizer
 from wideband_data import LENGTH, PITCHES, RATE, frames_model, wideband
 
@@ -53,6 +53,13 @@ def test_prepared_and_traceable_networks_make_the_same_notes(model: Model) -> No
     traceable = Voice(model, traceable=True)(z, pitches, velocities)
     for other in (plain, traceable):
         assert float((other - prepared).square().sum() / prepared.square().sum()) < 1e-8
+
+
+def test_silence_is_in_reach() -> None:
+    values = torch.tensor([2.0, -3.0, -4.0, -8.0])
+    deep = bent(values, -3.0, 2.0)
+    assert deep.tolist() == [2.0, -3.0, -5.0, -13.0]
+    assert torch.equal(bent(deep, -3.0, 0.5), values)
 
 
 def test_a_latent_descends_to_another_ones_note(model: Model) -> None:

@@ -149,7 +149,18 @@ def test_levels_are_below_the_peak_down_to_the_floor() -> None:
     found = spectrum(waves, torch.tensor([0.3, 0.3]))
     bin_of_tone = round(1000 / RATE * 256)
     assert float(found[0, 5, bin_of_tone]) == pytest.approx(math.log(0.3), abs=0.01)
-    assert float(found[1].max()) == pytest.approx(math.log(0.3) - 80 / 20 * math.log(10), abs=1e-3)
+    assert float(found[1].max()) == pytest.approx(math.log(0.3) - 80 / 20 * math.log(10), abs=0.01)
+
+
+@pytest.mark.parametrize("banded", [False, True])
+def test_the_rounding_of_16_bits_counts_as_silence(banded: bool) -> None:
+    spectrum = LogSpectrum(256, 64, 32 if banded else 129, banded, RATE)
+    random = torch.Generator().manual_seed(0)
+    hiss = torch.rand(1, SAMPLES, generator=random) - 0.5
+    waves = torch.cat([torch.zeros(1, SAMPLES), hiss, 10 * hiss]) / 32768
+    silence, rounding, heard = spectrum(waves, torch.ones(3)).mean(dim=(1, 2)).tolist()
+    assert rounding < silence + 0.15
+    assert heard > silence + 1.2
 
 
 @pytest.mark.parametrize("spread", [0.3, 3.0])

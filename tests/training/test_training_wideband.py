@@ -83,6 +83,21 @@ def test_rows_begin_with_the_mean_of_a_pitchs_notes(notes: Path) -> None:
     del dataset
 
 
+def test_made_notes_are_judged_as_16_bits(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, dataset = parts(notes)
+    judge, seen = trainer._judge, []
+
+    def listening(made: torch.Tensor, *rest: Any) -> Any:
+        seen.append(made.detach() * 32768)
+        return judge(made, *rest)
+
+    monkeypatch.setattr(trainer, "_judge", listening)
+    trainer.step(BatchSampler(0, len(dataset), (1, 1, 1), 6).batch(0, 2), dataset)
+    (made,) = seen
+    assert float(made.abs().max()) > 100
+    assert torch.equal(made, made.round())
+
+
 def test_the_discriminator_comes_in_slowly(notes: Path) -> None:
     trainer, dataset = parts(notes, adversarial_weight=1.0)
     sampler = BatchSampler(0, len(dataset), (1, 1, 1), 6)

@@ -47,6 +47,10 @@ _SCORE_BLOCKS = (2, 2)  # at full time, and at a quarter of it
 _QUIET = -9.0  # nats, the level of noise that training begins with
 # Of 128 frames: where a held note's features may follow straight lines, from knee to knee.
 _KNEES = (12, 20, 34, 52, 70, 86, 97)
+# Below so many nats magnitudes and noise levels fall so many times as fast as the last layer says:
+# silence between partials and behind a note is then as easy to reach as sound.
+MAGNITUDE_KNEE = (-3.0, 2.0)
+_LEVEL_KNEE = (-9.5, 3.0)
 _AROUND = 3  # frames to either side that a knee is the mean of
 _FRAMES = 128
 # What a model to begin with must have in common.
@@ -113,13 +117,19 @@ class WidebandGenerator(FramesBackbone):
         fine = (self.fine(features) + self.fine_time).float().unflatten(2, (SUBFRAMES, 2 * BANDS))
         fine = fine.flatten(1, 2) + self.fine_rows(labels).float().unsqueeze(1)
         slope, offset = self.config.mag_normalizer_a, self.config.mag_normalizer_b
+        magnitude, level = (magnitude.tanh() - offset) / slope, fine[..., BANDS:]
         return Maps(
-            (magnitude.tanh() - offset) / slope,
+            bent(magnitude, *MAGNITUDE_KNEE),
             step.tanh() * math.pi,
             noise.sigmoid(),
             fine[..., :BANDS],
-            fine[..., BANDS:],
+            bent(level, *_LEVEL_KNEE),
         )
+
+
+def bent(values: Tensor, knee: float, factor: float) -> Tensor:
+    """Values that change `factor` times as fast below `knee`; 1 / factor undoes it."""
+    return values + (factor - 1) * (values - knee).clamp(max=0)
 
 
 def _straight_lines(frames: int) -> Tensor:

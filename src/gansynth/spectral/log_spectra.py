@@ -1,7 +1,8 @@
 """Logarithmic spectra of several resolutions: what training compares notes by.
 
 The shortest window tells when something sounds, the longest one at which frequency; the bands of
-the second, followed over time, how steadily.
+the second, followed over time, how steadily. They reach down to what 16 bits hold: a floor higher
+up would leave made notes with a hiss that no loss hears.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import torch
 from torch import Tensor
 
 from gansynth.config import Config
+from gansynth.pcm import FULL_SCALE
 from gansynth.spectral.wideband import bands
 
 HIGHEST = 20_000.0  # Hz
 JUDGED = 3  # of `log_spectra`, the first ones: what discriminators see
 _RATES = (0.7, 1.5, 2.5, 4.0, 5.5, 7.5, 10.0, 15.0, 22.0, 35.0, 60.0)  # Hz, edges
 _STEADY = 1e-6  # nats squared that can't be heard to waver
+_HISS = 0.6 / FULL_SCALE  # rms of white noise that counts as silence; rounding to 16 bits has 0.29
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class LogSpectrum:
     banded : bool
     sample_rate : int
     floor : float
-        Of the level, dB below a note's peak amplitude.
+        Of the level, dB below a note's peak amplitude; what 16 bits don't hold is another one.
     lags : tuple of int
         Frames over which changes are compared too.
     first : int or None
@@ -47,7 +50,7 @@ class LogSpectrum:
     bins: int
     banded: bool
     sample_rate: int
-    floor: float = 90.0
+    floor: float = 120.0
     lags: tuple[int, ...] = ()
     first: int | None = None
     _tables: dict[torch.device, tuple[Tensor, Tensor | None]] = field(
@@ -66,6 +69,7 @@ class LogSpectrum:
         if matrix is not None:
             power = power @ matrix
         floor = (10 ** (-self.floor / 20) * peak[:, None, None]).square()
+        floor = floor + 6 / self.size * _HISS**2  # white noise through the window, each bin
         return 0.5 * (power + floor).log()
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
@@ -89,7 +93,7 @@ def log_spectra(config: Config) -> list[LogSpectrum]:
         LogSpectrum(4 * short, short, 32, True, rate, first=11 * hop),
         LogSpectrum(12 * short, 3 * short, 40, True, rate, lags=(4, 16)),
         LogSpectrum(2 * hop, hop // 2, round(0.71 * hop), False, rate),
-        LogSpectrum(long, long // 4, round(0.366 * long), False, rate, floor=95.0),
+        LogSpectrum(long, long // 4, round(0.366 * long), False, rate),
     ]
 
 

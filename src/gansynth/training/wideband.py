@@ -29,6 +29,8 @@ from torch import Tensor
 from gansynth.config import Config
 from gansynth.networks.family import family_of
 from gansynth.networks.frames import Views, mean_row
+from gansynth.networks.wideband import MAGNITUDE_KNEE, bent
+from gansynth.pcm import FULL_SCALE
 from gansynth.spectral.log_spectra import JUDGED, compared, energy_distance, log_spectra
 from gansynth.spectral.normalizers import Normalizer
 from gansynth.spectral.transform import waves_to_stfts, wrap_phase
@@ -106,7 +108,10 @@ class WidebandTrainer(Trainer):
                 dataset.waves(notes), 0, self.generator.frames_made
             )
             images = [self.views.from_nats(log_magnitude), self.views.from_angle(steps)]
-            self.generator.start_from(label, mean_row(torch.stack(images, dim=1), self.views))
+            row = mean_row(torch.stack(images, dim=1), self.views)
+            knee, factor = MAGNITUDE_KNEE
+            row[0] = self.views.from_nats(bent(self.views.nats(row[0]), knee, 1 / factor))
+            self.generator.start_from(label, row)
             self.ema["rows.weight"][label] = self.generator.rows.weight[label]
 
     def step(self, batch: Batch, dataset: ImageDataset) -> Losses:
@@ -129,6 +134,8 @@ class WidebandTrainer(Trainer):
         made, first = self.generator.synthesis.crop(twice, frame, count, random)
         stretch = real[:, first : first + made.shape[1]]
         made = made[:, : stretch.shape[1]]
+        # Notes of 16 bits carry their rounding; a network that learned it would have it twice.
+        made = made + ((made * FULL_SCALE).round() / FULL_SCALE - made).detach()
         if first == 0:
             # Silence before, so that the shortest windows see whether a note begins at once.
             before = (_SILENCE * self.generator.synthesis.short_hop, 0)
