@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import __main__ as command
-from bench import generate, kernels, neighbours, operations, timing, train
+from bench import generate, kernels, ladder, neighbours, operations, timing, train
 from bench.train_worker import Case, Result, measure, progress_at, synthetic_notes
 from gansynth import config as configs
 from gansynth.model.file import initial_model
@@ -305,3 +305,18 @@ def test_wrong_arguments_are_said(
         command.main()
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_attacks_and_octaves_of_known_notes() -> None:
+    rate = 16_000
+    seconds = np.arange(2 * rate) / rate
+    slow, quick = np.minimum(seconds / 0.5, 1.0), np.minimum(seconds / 0.05, 1.0)
+    tone = 0.1 * np.sin(2 * np.pi * 1500 * seconds)
+    waves = np.stack([slow * tone, quick * tone]).astype(np.float32)
+    # From a tenth to nine tenths of a straight line.
+    assert ladder._attack_times(waves, rate) == pytest.approx([0.4, 0.04], abs=0.005)
+    steady = np.tile(tone.astype(np.float32), (3, 1))
+    levels = ladder._octave_levels(steady, rate)
+    assert len(levels) == 7
+    assert levels[4] == pytest.approx(-23.0, abs=0.1)  # 1 to 2 kHz
+    assert max(np.delete(levels, 4)) < -80
