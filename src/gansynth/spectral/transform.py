@@ -75,15 +75,31 @@ def stfts_to_waves(stfts: Tensor, samples: int) -> Tensor:
     -------
     float32 [batch, samples]
     """
-    batch, frames, bins = stfts.shape
-    n_fft, hop = 2 * bins, bins // 2
-    window = torch.hann_window(n_fft, device=stfts.device) / 1.5
-    pieces = torch.fft.irfft(torch.nn.functional.pad(stfts, (1, 0)), n=n_fft) * window
-    pieces = pieces.reshape(batch, frames, 4, hop)
-    waves = pieces.new_zeros(batch, frames + 3, hop)
+    bins = stfts.shape[2]
+    window = torch.hann_window(2 * bins, device=stfts.device) / 1.5
+    waves = overlapped(torch.nn.functional.pad(stfts, (1, 0)), window)
+    return waves[:, waves.shape[1] - samples :]
+
+
+def overlapped(spectra: Tensor, window: Tensor) -> Tensor:
+    """Frames a quarter apart, windowed and added.
+
+    Parameters
+    ----------
+    spectra : complex64 [batch, frames, n_fft / 2 + 1]
+    window : float32 [n_fft]
+
+    Returns
+    -------
+    float32 [batch, (frames + 3) n_fft / 4]
+    """
+    batch, frames, _ = spectra.shape
+    pieces = torch.fft.irfft(spectra, n=len(window)) * window
+    pieces = pieces.reshape(batch, frames, 4, len(window) // 4)
+    waves = pieces.new_zeros(batch, frames + 3, len(window) // 4)
     for quarter in range(4):
         waves[:, quarter : quarter + frames] += pieces[:, :, quarter]
-    return waves.flatten(1)[:, (frames + 3) * hop - samples :]
+    return waves.flatten(1)
 
 
 def wrap_phase(angle: Tensor) -> Tensor:

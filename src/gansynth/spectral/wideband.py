@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansynth.spectral.real_arithmetic import inverse_dft, overlap_add
-from gansynth.spectral.transform import waves_to_stfts
+from gansynth.spectral.transform import overlapped, waves_to_stfts
 
 BANDS = 25
 SUBFRAMES = 16  # short frames to the hop of a long one
@@ -156,7 +156,7 @@ class WidebandSynthesis(nn.Module):
         count = SUBFRAMES * (self.frames + 2 * _OVERLAP + _ROUND)
         white = torch.randn(1, self.short_hop * (count - 1), generator=random)
         short = self._short_stft(white, tables["short_window"])[0]
-        tables["short_noise"] = _bytes(torch.view_as_real(short).movedim(-1, 0), self.short_spread)
+        tables["short_noise"] = _bytes(torch.view_as_real(short), self.short_spread)
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 
@@ -190,6 +190,10 @@ class WidebandSynthesis(nn.Module):
         """
         assert isinstance(maps, Maps)
         batch = len(start)
+        if batch > 1 and not self.traceable and start.device.type == "cpu":
+            # What one note needs fits into a processor's cache: half the time of eight at once.
+            alone = zip(*(part.split(1) for part in (*maps, start)), strict=True)
+            return torch.cat([self(Maps(*note[:-1]), note[-1]) for note in alone])
         long = start.remainder(_ROUND)
         places = long.unsqueeze(1) + torch.arange(self.frames, device=start.device)
         noise = self.noise[:, places].transpose(0, 1)  # [batch, 2, time, bins]
@@ -201,10 +205,9 @@ class WidebandSynthesis(nn.Module):
         begin = -(-first // self.short_hop)
         count = tone.shape[1] // self.short_hop
         places = SUBFRAMES * long.unsqueeze(1) + torch.arange(count + 1, device=start.device)
-        short_noise = self.short_noise[:, places].transpose(0, 1)
-        short_noise = short_noise.float() * (self.short_spread / _STEPS)
         tone = tone[:, : count * self.short_hop]
-        waves = self.shape(tone, maps, begin, short_noise)
+        short_noise = self.short_noise[places].float()
+        waves = self.shape(tone, maps, begin, short_noise, self.short_spread / _STEPS)
         if begin > 0:
             waves = F.pad(waves, (begin * self.short_hop, 0))
         else:
@@ -241,8 +244,10 @@ class WidebandSynthesis(nn.Module):
         begin = -(-first // self.short_hop)
         tone = tone[:, : tone.shape[1] // self.short_hop * self.short_hop]
         white = torch.randn(tone.shape, generator=random).to(device)
-        short = torch.view_as_real(self._short_stft(white, self.short_window)).movedim(-1, 1)
-        waves = self.shape(tone, maps, begin, short)
+        short = torch.view_as_real(self._short_stft(white, self.short_window))
+        # The outermost hops lack a frame that covers them.
+        waves = self.shape(tone, maps, begin, short)[:, self.short_hop : -self.short_hop]
+        begin += 1
         if begin < 0:
             return waves[:, -begin * self.short_hop :], 0
         return waves, begin * self.short_hop
@@ -286,9 +291,11 @@ class WidebandSynthesis(nn.Module):
         if self.traceable:
             return overlap_add(inverse_dft(real, imaginary, self.n_fft) * self.window)
         spectra = F.pad(torch.complex(real, imaginary), (1, self.n_fft // 2 - self.bins))
-        return overlap_add(torch.fft.irfft(spectra, n=self.n_fft) * self.window)
+        return overlapped(spectra, self.window)
 
-    def shape(self, tone: Tensor, maps: Maps, begin: int, noise: Tensor) -> Tensor:
+    def shape(
+        self, tone: Tensor, maps: Maps, begin: int, noise: Tensor, unit: float = 1.0
+    ) -> Tensor:
         """Give a tone its loudness and noise.
 
         Parameters
@@ -297,8 +304,10 @@ class WidebandSynthesis(nn.Module):
         maps : Maps
         begin : int
             Where it lies in the note, in short hops; may be negative.
-        noise : float32 [batch, 2, short frames, freq]
-            Of white noise: one frame more than there are hops.
+        noise : float32 [batch, short frames, freq, 2]
+            Real and imaginary, of white noise: one frame more than there are hops.
+        unit : float
+            What 1 stands for in it.
 
         Returns
         -------
@@ -310,16 +319,15 @@ class WidebandSynthesis(nn.Module):
             0, last
         )
         gains = (maps.gains[:, places].clamp(*_GAINS) @ self.bands).exp()
-        levels = (maps.levels[:, places].clamp(*_LEVELS) @ self.bands).exp()
-        real, imaginary = noise.unbind(1)
+        # Each column of the bands adds up to 1, so a logarithm may be added before.
+        levels = maps.levels[:, places].clamp(*_LEVELS) + math.log(unit)
+        levels = (levels @ self.bands).exp().unsqueeze(-1)
         if self.traceable:
-            return self._shape_traceable(tone, gains, levels * real, levels * imaginary)
-        spectrum = self._short_stft(tone, self.short_window) * gains
-        spectrum = spectrum + torch.complex(levels * real, levels * imaginary)
-        return torch.istft(
-            spectrum.transpose(1, 2), self.short, self.short_hop, window=self.short_window,
-            center=True, length=tone.shape[1],
-        )  # fmt: skip
+            return self._shape_traceable(tone, gains, *(levels * noise).unbind(-1))
+        spectrum = torch.view_as_real(self._short_stft(tone, self.short_window))
+        spectrum = torch.addcmul(spectrum * gains.unsqueeze(-1), levels, noise)
+        waves = overlapped(torch.view_as_complex(spectrum), self.short_window / 1.5)
+        return waves[:, self.short // 2 : self.short // 2 + tone.shape[1]]
 
     def _shape_traceable(self, tone: Tensor, gains: Tensor, real: Tensor, imag: Tensor) -> Tensor:
         """The same by products with cosines and sines."""
