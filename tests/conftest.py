@@ -52,6 +52,7 @@ TOY = {
     "fmap_base": 8,
     "fmap_max": 2,
     "latent_vector_size": 3,
+    "mag_normalizer_b": 0.8,  # notes around full scale, though nobody has trained it
 }
 
 

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gansynth import renames
 from gansynth.data.store import NoteRecord, open_notes
 from gansynth.data.writer import NotesWriter
 from gansynth.errors import InUseError, OutputError
-from gansynth.files import atomic_path, staged_folder, write_text
-from gansynth.staging import Stage, remove_dead, rename_new, stage_name
+from gansynth.files import atomic_path, check_entries, staged_folder, write_text
+from gansynth.renames import rename_new
+from gansynth.staging import Stage, remove_dead, stage_name
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -161,6 +163,95 @@ def test_a_new_file_or_folder_has_no_moment_between(kind: str, tmp_path: Path) -
         (tmp_path / str(number)).mkdir()
 
 
+needs_exchange = pytest.mark.skipif(
+    sys.platform not in ("linux", "darwin"), reason="needs the exchange of two folders"
+)
+
+
+@needs_fork
+@needs_exchange
+@pytest.mark.parametrize("kind", ["files", "notes"])
+def test_a_whole_folder_is_replaced_in_one_moment(kind: str, tmp_path: Path) -> None:
+    """Before anybody finishes anything: what is read is all old or all new."""
+    write, read = KINDS[kind]
+    number, went_on, found = 0, True, set()
+    while went_on:
+        place = tmp_path / str(number)
+        place.mkdir()
+        write(place, "old", overwrite=False)
+        went_on = killed_at(number, partial(write, place, "newer", overwrite=True))
+        found.add(read(place))
+        number += 1
+    assert found == {"old", "newer"}
+
+
+@needs_exchange
+def test_a_folder_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    write_files(tmp_path, "old", overwrite=False)
+    (tmp_path / "results").chmod(0o750)
+    before = (tmp_path / "results").stat()
+    write_files(tmp_path, "new", overwrite=True)
+    after = (tmp_path / "results").stat()
+    assert after.st_ino != before.st_ino
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode, before.st_uid, before.st_gid,
+    )  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+@pytest.mark.parametrize("why", ["no call", "a file", "a folder", "work in it", "a file meanwhile"])
+def test_where_folders_cannot_be_exchanged_files_are(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, "old", overwrite=False)
+    folder = tmp_path / "results"
+    before = folder.stat().st_ino
+    if why == "no call":
+        monkeypatch.setattr(renames, "_CALLS", {})
+    elif why == "a file":
+        (folder / "other.txt").write_text("precious")
+    elif why == "a folder":
+        (folder / "empty").mkdir()
+    elif why == "work in it":
+        monkeypatch.chdir(folder)
+    else:
+        exchange = renames.exchange
+
+        def late(first: Path, second: Path) -> bool:
+            (folder / "other.txt").write_text("precious")
+            return exchange(first, second)
+
+        monkeypatch.setattr("gansynth.staging.exchange", late)
+    write_files(tmp_path, "new", overwrite=True)
+    assert folder.stat().st_ino == before
+    assert (folder / "empty").is_dir() == (why == "a folder")
+    if why == "a folder":
+        (folder / "empty").rmdir()
+    assert read_beside_others(tmp_path) == "new"
+    assert list(tmp_path.rglob(".*")) == []
+
+
+@pytest.mark.parametrize("call", ["mkdir", "unlink", "rmdir"])
+def test_ctrl_c_waits_while_a_stage_is_made_or_removed(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = getattr(os, call), []
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        signal.raise_signal(signal.SIGINT)
+        return original(*args, **options)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(os, call, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "x.txt", "x")
+    monkeypatch.undo()
+    assert calls
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["x.txt"])
+
+
 @needs_fork
 def test_what_lives_is_left_alone(tmp_path: Path) -> None:
     with Stage(tmp_path / stage_name("x")) as stage:
@@ -204,6 +295,7 @@ def test_a_failure_between_names_takes_the_others_back(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", failing)
+    monkeypatch.setattr(renames, "_CALLS", {})  # one by one
     with pytest.raises(OutputError, match="permission denied"):
         write_files(tmp_path, "new", overwrite=True)
     found = {path.name: path.read_text() for path in (tmp_path / "results").iterdir()}
@@ -228,14 +320,20 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
 
 
 @needs_fork
-@pytest.mark.parametrize("kind", ["file", "notes"])
+@pytest.mark.parametrize("kind", ["file", "files", "notes"])
 def test_a_run_that_is_refused_removes_them_too(kind: str, tmp_path: Path) -> None:
+    refused: dict[str, Callable[[Path], None]] = {
+        "file": lambda place: write_file(place, "other", overwrite=False),
+        # As commands do before they begin.
+        "files": lambda place: check_entries(place / "results", ["a.txt"]),
+        "notes": lambda place: write_notes(place, "other", overwrite=False),
+    }
     write, read = KINDS[kind]
     number = 0
     while killed_at(number, partial(write, tmp_path, "newer", overwrite=False)):
         if read(tmp_path):
             with pytest.raises(OutputError, match="use --force"):
-                write(tmp_path, "other", overwrite=False)
+                refused[kind](tmp_path)
             assert list(tmp_path.rglob(".*")) == []
             return
         number += 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from torture.table import Options, Row
 
 CORPUS = Path(__file__).with_name("corpus")  # a folder for each reader: what once failed
 SLOW = 10.0  # seconds of processor time that no damaged file may take
+LARGE = 500 << 20  # bytes beyond what the process once had that no damaged file may take
 _AT_ONCE = 200
 
 _NUMBERS = (b"-1", b"0", b"1e999", b"-Infinity", b"NaN", b"1" * 40, b"1" * 5000, b"0.5", b"1e308")
@@ -45,13 +48,27 @@ class Damage:
     value: bytes
 
 
+KINDS = ("flip", "set", "insert", "remove", "repeat", "cut", "token", "token")
+
 _damages = st.builds(
     Damage,
-    st.sampled_from(("flip", "set", "insert", "remove", "repeat", "cut", "token", "token")),
+    st.sampled_from(KINDS),
     st.floats(0, 1, exclude_max=True),
     st.integers(1, 64),
     st.one_of(st.sampled_from(_SIZES), st.sampled_from(_VALUES), st.binary(min_size=1, max_size=8)),
 )
+
+
+def drawn(draw: random.Random) -> list[Damage]:
+    """What `_damages` gives, several times as fast."""
+    values = (
+        lambda: draw.choice(_SIZES), lambda: draw.choice(_VALUES),
+        lambda: draw.randbytes(draw.randint(1, 8)),
+    )  # fmt: skip
+    return [
+        Damage(draw.choice(KINDS), draw.random(), draw.randint(1, 64), draw.choice(values)())
+        for _ in range(draw.randint(1, 4))
+    ]
 
 
 def damaged(data: bytes, damages: list[Damage]) -> bytes:
@@ -100,15 +117,14 @@ class Target:
         folder.mkdir(parents=True)
         self.reader = reader
         self.path = reader.make(folder)
-        self._folder = folder
         if self.path.is_dir():
             raise ValueError(f"{reader.name}: damages a file, not a folder")
         self.whole = self.path.read_bytes()
 
     def failure(self, data: bytes) -> str | None:
         """What went wrong with these bytes; None where they were read, or refused in words."""
-        self.path.write_bytes(data)
-        began = time.process_time()
+        self.path.write_bytes(self.reader.pack(data))
+        began, before = time.process_time(), _most_memory()
         try:
             self.reader.read(self.path)
         except GansynthError as error:
@@ -118,7 +134,18 @@ class Target:
             return f"{type(error).__name__}: {error}"[:200]
         if (took := time.process_time() - began) > SLOW:
             return f"took {took:.0f} s"
+        if (grown := _most_memory() - before) > LARGE:
+            return f"took {grown >> 20} MB"
         return None
+
+
+def _most_memory() -> int:
+    """Bytes that this process once had at most; 0 where the system doesn't tell."""
+    if sys.platform != "linux":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def corpus(reader: Reader) -> list[Path]:

@@ -115,6 +115,15 @@ def large_image(path: Path) -> None:
     path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
 
 
+def loud_model(path: Path) -> None:
+    """A model whose notes are some 90,000 times full scale."""
+    from gansynth import config
+    from gansynth.model.file import initial_model, save_model
+
+    loud = config.preset("tiny").replace(latent_vector_size=8, mag_normalizer_b=-1.0)
+    save_model(path, initial_model(loud, [60], seed=0))
+
+
 def long_header(path: Path) -> None:
     """A model file whose first bytes promise a header of 90 MB."""
     path.write_bytes((90_000_000).to_bytes(8, "little") + b'{"a":' + b"[" * 1000)
@@ -167,7 +176,11 @@ FILES = [
     Greedy("zip of 6,000 empty folders", many_folders, "info {}", "more than 500 files"),
     Greedy("zip that holds a gigabyte of zeros", zeros_in_zip, "info {}", "20 times its size"),
     Greedy(".tar.gz that holds 8 GB of zeros", zeros_in_tar, "info {}", "20 times its size"),
-    Greedy("model of an image of 2^26 points", large_image, "info {}", "at most 4,194,304 points"),
+    Greedy("model of an image of 2^26 points", large_image, "info {}", "at most 8,388,608 points"),
+    Greedy(
+        "model of notes far beyond full scale", loud_model,
+        "generate --model {} --count 1 --seed 1 -o {}.out", "times full scale",
+    ),
     Greedy("model with a header of 90 MB", long_header, "info {}", "is cut short"),
     Greedy(
         "manifest of 3 million missing sounds", many_missing, "dataset build {} -o x --dry-run",
@@ -208,7 +221,7 @@ def run(options: Options) -> Iterator[Row]:
 
 def judge(greedy: Greedy, path: Path, plain_seconds: float, plain_bytes: int) -> Row:
     """The row of one file; what it costs is beyond a start of the program alone."""
-    code, words, seconds, memory = measure(greedy.command.format(path), path.parent)
+    code, words, seconds, memory = measure(greedy.command.replace("{}", str(path)), path.parent)
     note = f"{seconds:.1f} s, {memory / 1e6:.0f} MB in all"
     seconds, memory = max(0.0, seconds - plain_seconds), max(0, memory - plain_bytes)
     failures = []

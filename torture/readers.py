@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 import zipfile
@@ -25,6 +26,7 @@ TOY = {
     "fmap_base": 8,
     "fmap_max": 2,
     "latent_vector_size": 3,
+    "mag_normalizer_b": 0.8,
 }
 SHA = "0" * 64
 
@@ -41,11 +43,15 @@ class Reader:
         Writes what is read there; returns the file to damage.
     read : function of that file
         May raise `GansynthError` and nothing else.
+    pack : function of bytes
+        Makes a file of what is damaged: what `make` writes is then the inside of a file whose
+        checksums or compression would keep the damage from the reader.
     """
 
     name: str
     make: Callable[[Path], Path]
     read: Callable[[Path], Any]
+    pack: Callable[[bytes], bytes] = bytes
 
 
 def _toy() -> Any:
@@ -137,6 +143,10 @@ def _prepared(folder: Path) -> Path:
     return folder / "notes" / "notes.jsonl"
 
 
+def _prepared_file(name: str) -> Callable[[Path], Path]:
+    return lambda folder: _prepared(folder).with_name(name)
+
+
 def _read_prepared(path: Path) -> Any:
     from gansynth.data.store import open_notes
 
@@ -156,6 +166,35 @@ def _read_midi(path: Path) -> Any:
     from gansynth.performance.midi import read_midi
 
     return read_midi(path), read_midi(path, per_track=True)
+
+
+def _unpacked(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """What is in the gzip file that `make` writes; `_gzip` packs it again."""
+
+    def make_inside(folder: Path) -> Path:
+        path = make(folder)
+        path.write_bytes(gzip.decompress(path.read_bytes()))
+        return path
+
+    return make_inside
+
+
+def _gzip(data: bytes) -> bytes:
+    return gzip.compress(data, 1)
+
+
+def _record(folder: Path) -> Path:
+    """The inside of a TFRecord; `framed` puts right lengths and checksums around it."""
+    from nsynth_writer import NOTES, example, nsynth_features
+
+    (folder / "nsynth.tfrecord").write_bytes(example(nsynth_features(NOTES[0])))
+    return folder / "nsynth.tfrecord"
+
+
+def _framed(data: bytes) -> bytes:
+    from nsynth_writer import framed
+
+    return framed(data)
 
 
 def _sound(form: str) -> Callable[[Path], Path]:
@@ -242,6 +281,54 @@ def _read_font(path: Path) -> Any:
     return read_soundfont(path)
 
 
+def _play_font(path: Path) -> Any:
+    """A font's first note, by the engine that is installed."""
+    from gansynth.data.note import Note
+    from gansynth.data.soundfont.source import open_soundfont
+
+    source = open_soundfont(path, seconds=0.1)
+    try:
+        for chunk in source.chunks():
+            notes = [item for item in chunk if isinstance(item, Note)]
+            return list(source.read(notes[:1]))
+    finally:
+        source.close()
+
+
+def _features(folder: Path) -> Path:
+    from gansynth.evaluation.listeners.features import FEATURE_NAMES
+
+    arrays: dict[str, Any] = {name: np.ones((2, 3)) for name in FEATURE_NAMES}
+    np.savez(folder / "features.npz", **arrays)
+    return folder / "features.npz"
+
+
+def _read_features(path: Path) -> Any:
+    from gansynth.evaluation.listeners.cache import read_features
+
+    return read_features(path)
+
+
+def _report(folder: Path) -> Path:
+    (folder / "report.md").write_text("# Report\n", encoding="utf-8")
+    (folder / "report.json").write_text('{"settings": {"model a": "m", "seed": 1}, "rows": []}')
+    return folder / "report.json"
+
+
+def _read_report(path: Path) -> Any:
+    from gansynth.export.hub import read_report
+
+    return read_report(path.parent)
+
+
+def _instrument(folder: Path) -> Path:
+    from gansynth.performance.instrument import Instrument, write_instrument
+
+    latent = np.array([0.1, 0.2, 0.3], np.float32)
+    write_instrument(folder / "glass.json", Instrument("Glass", latent, None, SHA))
+    return folder / "glass.json"
+
+
 def _sidecar(folder: Path) -> Path:
     record = {
         "kind": "note", "name": "Glass", "model": {"path": "m.safetensors", "sha256": SHA},
@@ -326,19 +413,31 @@ READERS = (
     Reader("magenta-experiment", _experiment, lambda path: _read_magenta(path.parent)),
     Reader("magenta-zip", _zip, _read_model),
     Reader("magenta-tar", _tar, _read_model),
+    Reader("magenta-tar-inside", _unpacked(_tar), _read_model, _gzip),
     Reader("prepared-notes", _prepared, _read_prepared),
+    Reader("prepared-summary", _prepared_file("summary.json"), _read_prepared),
+    Reader("prepared-waveforms", _prepared_file("waveforms.npy"), _read_prepared),
     Reader("midi", _midi, _read_midi),
     Reader("wav", _sound("wav"), _read_sound),
     Reader("flac", _sound("flac"), _read_sound),
+    Reader("ogg", _sound("ogg"), _read_sound),
+    Reader("mp3", _sound("mp3"), _read_sound),
+    Reader("aiff", _sound("aiff"), _read_sound),
     Reader("sampler-chunks", _sound("wav"), _read_chunks),
     Reader("manifest", _manifest, _of_folder),
     Reader("tfrecord", _records, _read_source),
+    Reader("tfrecord-inside", _record, _read_source, _framed),
     Reader("tfrecord-gzip", _packed_records, _read_source),
     Reader("nsynth-tar", _nsynth_tar, _read_source),
+    Reader("nsynth-tar-inside", _unpacked(_nsynth_tar), _read_source, _gzip),
     Reader("soundfont", _font, _read_font),
+    Reader("soundfont-engine", _font, _play_font),
     Reader("sidecar", _sidecar, _read_sidecar),
+    Reader("instrument", _instrument, _read_sidecar),
     Reader("run-config", _run, _read_run),
     Reader("metrics", _metrics, _read_metrics),
     Reader("directions", _directions, _read_directions),
     Reader("classifier", _classifier, _read_classifier),
+    Reader("feature-cache", _features, _read_features),
+    Reader("report", _report, _read_report),
 )

@@ -27,7 +27,7 @@ class Options:
     scratch: Path
     seed: int = 0
     quick: bool = False
-    seconds: float = 20.0
+    seconds: float = 6.0
 
     def count(self, full: int, quick: int) -> int:
         """How often to try."""

@@ -137,6 +137,7 @@ def check_entries(folder: Path, names: Iterable[str], *, overwrite: bool = False
     elif not os.path.isdir(folder):
         raise OutputError(f"path={str(folder)!r}: is a file, not a folder; choose another place")
     else:
+        remove_dead(Path(os.path.realpath(folder)).parent)  # left there when the folder was new
         for name in names:
             check_writable(folder / name, overwrite=overwrite)
 

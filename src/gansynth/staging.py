@@ -7,15 +7,15 @@
         journal.json    which files these are; once it is there, all of them will appear
         undo.json       the journal's name while a failed publication is taken back
 
-One file, or a new folder, gets its name in one operation of the file system. Several files that
-join others in a folder get theirs one by one: whoever comes to that place next finishes what a
-killed process had begun. What a killed process had only prepared is removed by the next one at that
+One file, or a new folder, gets its name in one operation of the file system, and so do several
+files that are all of a folder, where the system can exchange two folders. Several files that join
+others in a folder get theirs one by one: whoever comes to that place next finishes what a killed
+process had begun. What a killed process had only prepared is removed by the next one at that
 place; a lock that nobody holds tells that it was killed.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -32,7 +32,9 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gansynth.interrupts import uninterrupted
 from gansynth.locks import BusyError, Lock
+from gansynth.renames import already_exists, exchange, rename_new
 
 LOCK, NEW, OLD, JOURNAL, UNDO = "lock", "new", "old", "journal.json", "undo.json"
 
@@ -80,15 +82,17 @@ class Stage:
 
     def __init__(self, place: Path) -> None:
         remove_dead(place.parent)
-        self.place, self._lock = _taken(place)
-        self.new = self.place / NEW
         try:
-            _settle(self.place)
-            self.new.mkdir()
+            with uninterrupted():
+                self.place, self._lock = _taken(place)
+                self.new = self.place / NEW
+                _settle(self.place)
+                self.new.mkdir()
+                _open.add(self.new)
         except BaseException:
-            self.close()
+            if hasattr(self, "new"):
+                self.close()
             raise
-        _open.add(self.new)
 
     def __enter__(self) -> Stage:
         return self
@@ -98,8 +102,9 @@ class Stage:
 
     def close(self) -> None:
         """Remove what wasn't published, and let go."""
-        _open.discard(self.new)
-        _remove(self.place, self._lock)
+        with uninterrupted():
+            _open.discard(self.new)
+            _remove(self.place, self._lock)
 
     def publish_file(self, name: str, target: Path, *, overwrite: bool = False) -> None:
         """Give the file `name` its place; `FileExistsError` if one is there (unless `overwrite`).
@@ -122,7 +127,7 @@ class Stage:
             os.rename(self.new, target)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR, errno.EEXIST):
-                raise _exists(target) from None
+                raise already_exists(target) from None
             raise
         sync_folder(target.parent)
 
@@ -138,6 +143,8 @@ class Stage:
             files = {path.relative_to(self.new).as_posix(): _identity(path) for path in sources}
             for name in files:
                 _check_free(folder, name, overwrite)
+            if overwrite and self._exchanged(folder, set(files)):
+                return
             _write_journal(
                 self.place,
                 {
@@ -155,6 +162,31 @@ class Stage:
                     (self.place / JOURNAL).rename(self.place / UNDO)
                     _take_back(self.place, folder, _read_journal(self.place / UNDO))
                 raise
+
+    def _exchanged(self, folder: Path, names: set[str]) -> bool:
+        """Replace a whole folder at once, where all its files are replaced and the system can.
+
+        Afterwards this stage lies in the folder that was replaced, and goes with it.
+        """
+        own = self.place.name
+        if self.place.parent != folder or not _holds_only(folder, names, own):
+            return False
+        try:
+            beside = Stage(folder.with_name(stage_name(folder.name)))
+        except (BusyError, OSError):  # the folder above isn't ours to write to
+            return False
+        with beside:
+            if not _made_alike(folder, beside.new):
+                return False
+            _move_files(names, self.new, beside.new)
+            sync_folder(beside.new)
+            if exchange(beside.new, folder):
+                if _holds_only(beside.new, names, own):
+                    sync_folder(folder.parent)
+                    return True
+                exchange(beside.new, folder)  # somebody's file came in between
+            _move_files(names, beside.new, self.new)
+        return False
 
 
 class Scratch:
@@ -209,18 +241,6 @@ def settle(place: Path) -> None:
 def is_unfinished(place: Path) -> bool:
     """Whether files of a stage are getting their names, or a process was killed while they did."""
     return any(os.path.lexists(place / name) for name in (JOURNAL, UNDO))
-
-
-def rename_new(source: Path, target: Path) -> None:
-    """Rename a file, unless something has that name; then `FileExistsError`."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise _exists(target) from None
-    except (OSError, NotImplementedError):  # a disk without hard links
-        _rename_unlinked(source, target)
-    else:
-        source.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -311,7 +331,8 @@ def _remove_path(path: Path) -> None:
 def _remove(place: Path, lock: Lock) -> None:
     """Remove a stage and let go of it; a journal that can't be followed now stays for the next."""
     with suppress(OSError):
-        if not is_unfinished(place):
+        # Not if it went with a folder that was exchanged: another's may be there by now.
+        if lock.is_in_place() and not is_unfinished(place):
             _empty(place)
             if sys.platform == "win32":  # where an open file can't be removed
                 lock.close()
@@ -363,6 +384,40 @@ def _take_back(place: Path, folder: Path, journal: dict[str, Any]) -> None:
             (folder / name).rmdir()
     sync_folder(folder)
     (place / UNDO).unlink()
+
+
+def _holds_only(folder: Path, names: set[str], own: str) -> bool:
+    """Whether a folder has no other files and folders than those of `names`, and one stage."""
+    inner = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    for place in sorted(inner):
+        with suppress(FileNotFoundError), os.scandir(folder / place) as entries:
+            for entry in entries:
+                name = (PurePosixPath(place) / entry.name).as_posix()
+                known = inner if entry.is_dir(follow_symlinks=False) else names
+                if name not in known and name != own:
+                    return False
+    return True
+
+
+def _made_alike(folder: Path, new: Path) -> bool:
+    """Give a new folder another's owner and permissions; False if it can't take its place."""
+    try:
+        there, mine, here = folder.stat(), new.stat(), Path.cwd()
+        if there.st_dev != mine.st_dev or folder in (here, *here.parents):
+            return False  # whoever works in a folder would be left in the old one
+        if (there.st_uid, there.st_gid) != (mine.st_uid, mine.st_gid):
+            os.chown(new, there.st_uid, there.st_gid)
+        shutil.copystat(folder, new)
+        os.utime(new)
+    except OSError:
+        return False
+    return True
+
+
+def _move_files(names: Iterable[str], source: Path, target: Path) -> None:
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        os.rename(source / name, target / name)
 
 
 def _identity(path: Path) -> list[int]:
@@ -428,7 +483,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _finish_files(paths: list[Path]) -> None:
     """Give files the usual permissions, and wait until the disk has all of them."""
-    if len(paths) < 3:
+    if len(paths) < 6:  # threads take longer than they spare
         for path in paths:
             _finish_file(path)
         return
@@ -452,27 +507,3 @@ def _usual_mode() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
-
-
-def _rename_unlinked(source: Path, target: Path) -> None:
-    """`rename_new` without hard links: by the system's own call, or as nearly as can be."""
-    calls = {"linux": ("renameat2", (-100, -100), 1), "darwin": ("renamex_np", (), 4)}
-    if sys.platform in calls:
-        name, folders, flag = calls[sys.platform]
-        call = getattr(ctypes.CDLL(None, use_errno=True), name, None)
-        paths = [os.fsencode(source), os.fsencode(target)]
-        if call is not None:
-            given = [paths[0], paths[1]]
-            if folders:  # AT_FDCWD: paths as they are
-                given = [folders[0], paths[0], folders[1], paths[1]]  # type: ignore[list-item]
-            if call(*given, flag) == 0:
-                return
-            if ctypes.get_errno() == errno.EEXIST:
-                raise _exists(target)
-    if os.path.lexists(target):
-        raise _exists(target)
-    os.rename(source, target)
-
-
-def _exists(target: Path) -> FileExistsError:
-    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.name)

@@ -1,6 +1,7 @@
 """Sound files: what is written is what was meant, whole or not at all."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -215,6 +216,22 @@ def test_a_file_too_big_for_its_format_is_refused(
     monkeypatch.setitem(ENCODINGS, ".wav", small)
     with pytest.raises(OutputError, match=r"bytes: this format holds at most 100000; use .flac"):
         write_audio(tmp_path / "a.wav", noise(50_000), 16_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_libsndfile_writes_ends_without_its_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write = files._Sink.write
+
+    def interrupted(sink: Any, data: bytes) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return write(sink, data)
+
+    monkeypatch.setattr(files._Sink, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_audio(tmp_path / "x.flac", np.zeros(100_000, np.float32), 16000)
+    assert capfd.readouterr().err == ""
     assert list(tmp_path.iterdir()) == []
 
 

@@ -225,3 +225,27 @@ def test_a_killed_training_keeps_nobody_out(tmp_path: Path, fork: str) -> None:
         if fork:
             os.kill(child, signal.SIGKILL)
         process.stdout.close()
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "events"])
+def test_folders_that_are_links_are_not_written_through(name: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    run = tmp_path / "run"
+    create(run).close()
+    if (run / name).exists():
+        (run / name).rmdir()
+    (run / name).symlink_to(tmp_path / "elsewhere")
+    text = rf"run': {name} in it is a link, and a training writes to no folder but its own; put"
+    with pytest.raises(OutputError, match=text):
+        RunFolder.open(run)
+    if name == "checkpoints":
+        (run / "config.json").unlink()
+        with pytest.raises(OutputError, match=text):
+            create(run)
+        create(tmp_path / "other").close()
+        (tmp_path / "other" / "config.json").rename(run / "config.json")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (run / name).unlink()
+    run.rename(tmp_path / "moved")
+    run.symlink_to(tmp_path / "moved")  # a link that the user names is followed
+    RunFolder.open(run).close()

@@ -4,6 +4,7 @@ import math
 import operator
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from gansynth.errors import InputError, OutputError
 from gansynth.files import PathLike, as_path, atomic_path
+from gansynth.interrupts import uninterrupted
 
 MIN_RATE, MAX_RATE = 1000, 384_000  # Hz
 
@@ -266,17 +268,26 @@ def _encode(
     import soundfile
 
     sink, frames, clipped = _Sink(file), 0, 0
-    with soundfile.SoundFile(
-        sink, "w", rate, channels, format=encoding.container, subtype=subtype
-    ) as encoder:
+    with ExitStack() as stack:
+        with uninterrupted():  # libsndfile calls `sink`, and an interrupt there gets lost
+            encoder = soundfile.SoundFile(
+                sink, "w", rate, channels, format=encoding.container, subtype=subtype
+            )
+            stack.callback(_close, encoder)
         for block in blocks:
             if subtype != "FLOAT":
                 clipped += int(np.count_nonzero(np.abs(block) > 1))
-            encoder.write(_quantised(block, subtype))
+            with uninterrupted():
+                encoder.write(_quantised(block, subtype))
             frames += len(block)
             sink.check(encoding.max_bytes)
     sink.check(encoding.max_bytes)
     return frames, clipped
+
+
+def _close(encoder: Any) -> None:
+    with uninterrupted():
+        encoder.close()
 
 
 def _quantised(block: np.ndarray, subtype: str) -> np.ndarray:

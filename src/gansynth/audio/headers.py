@@ -15,6 +15,7 @@ import os
 from typing import BinaryIO
 
 from gansynth.errors import InputError
+from gansynth.interrupts import uninterrupted
 
 _MOST_FLAC = 1 << 36
 # Larger sizes are no sizes: 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF and their like.
@@ -101,7 +102,8 @@ def _can_seek(data: bytes, frame: int) -> bool:
     import soundfile
 
     try:
-        with soundfile.SoundFile(io.BytesIO(_with_flac_count(data, _MOST_FLAC - 1))) as file:
+        source = io.BytesIO(_with_flac_count(data, _MOST_FLAC - 1))
+        with uninterrupted(), soundfile.SoundFile(source) as file:
             return bool(file.seek(frame) == frame)
     except (soundfile.SoundFileError, RuntimeError):
         return False

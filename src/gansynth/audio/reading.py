@@ -11,6 +11,7 @@ import io
 import math
 import os
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +24,7 @@ from gansynth.audio.headers import with_length
 from gansynth.errors import InputError
 from gansynth.extras import how_to_install, missing
 from gansynth.files import PathLike, open_regular
+from gansynth.interrupts import uninterrupted
 
 # What libsndfile decodes, the formats without loss first.
 EXTENSIONS = (
@@ -148,7 +150,9 @@ def _decode(source: str | bytes | io.BytesIO, seconds: float | None) -> tuple[Sa
     """Samples `[frames, channels]`, or int16 `[frames]`, by libsndfile."""
     import soundfile
 
-    with soundfile.SoundFile(source) as file:
+    # From memory, libsndfile calls Python, and an interrupt there gets lost.
+    waiting = uninterrupted() if isinstance(source, io.BytesIO) else nullcontext()
+    with waiting, soundfile.SoundFile(source) as file:
         rate = check_rate("sample_rate", file.samplerate)
         wanted = file.frames if seconds is None else min(file.frames, math.ceil(seconds * rate))
         _check_size(file.channels, wanted, rate)

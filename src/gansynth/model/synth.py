@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gansynth.config import did_you_mean
-from gansynth.errors import InputError
+from gansynth.errors import InputError, ModelError
+from gansynth.files import as_path
 from gansynth.model.file import Model
-from gansynth.model.load import load_model
+from gansynth.model.load import SHIPPED_NAME, load_model
 from gansynth.model.voice import Voice
 from gansynth.pitches import describe_pitches
 from gansynth.precision import check_precision, slow_precision
@@ -27,6 +28,7 @@ Pitches = NDArray[np.int64]
 
 _GPU_BATCH = 8  # notes computed at once; see `NetworkFamily.notes_at_once` for CPUs
 _REMEMBERED = 128
+_LOUDEST = 1000.0  # times full scale: presets untrained stay below 40; damage knows no bound
 
 
 class Synth:
@@ -60,6 +62,8 @@ class Synth:
         Latents, pitches and velocities to waves, as tensors, and with gradients where wanted.
     warnings : list of str
         What the loader noticed, and whether the precision is a slow one.
+    name : str
+        What errors call the model; of a file or folder, its name without the path.
     """
 
     def __init__(self, model: Model, device: str = "auto", precision: str = "auto") -> None:
@@ -72,6 +76,7 @@ class Synth:
         self.families = model.families
         self.velocities = model.velocities if len(model.velocities) > 1 else ()
         self.warnings = slow_precision(precision, self.device)
+        self.name = "model"
         self.voice = Voice(model, dtype).to(self.device)
         at_once = self.voice.family.notes_at_once
         self.batch = at_once if self.device.type == "cpu" else _GPU_BATCH
@@ -162,6 +167,9 @@ class Synth:
         InputError
             For latents of the wrong size or not finite, for unknown pitches and families, and for
             velocities out of range or unknown to the model.
+        ModelError
+            If a note isn't finite, or is louder than 1,000 times full scale: damaged weights do
+            that.
         """
         z, keys, struck = self._checked(latents, pitches, velocities, family)
         waves = np.empty((len(z), self.note_samples), dtype=np.float32)
@@ -169,6 +177,7 @@ class Synth:
         for images in self._images(z, keys, struck):
             batch = self.voice.decoder(images)
             waves[done : done + len(batch)] = batch.cpu().numpy()
+            self._check_levels(waves[done : done + len(batch)], keys[done:])
             done += len(batch)
         return Sound.of(waves, self.sample_rate)
 
@@ -280,6 +289,22 @@ class Synth:
         shape = (0, *self.model.config.final_shape, 2)
         return np.concatenate(batches) if batches else np.empty(shape, dtype=np.float32)
 
+    def _check_levels(self, waves: Floats, pitches: Pitches) -> None:
+        """Raise `ModelError` for waves that no sound file should get."""
+        peaks = np.maximum(waves.max(axis=1), -waves.min(axis=1))  # NaN where there is one
+        for peak, pitch in zip(peaks.tolist(), pitches.tolist(), strict=False):
+            if not peak <= _LOUDEST:
+                level = (
+                    f"is {peak:,.0f} times full scale (at most {_LOUDEST:,.0f} is played)"
+                    if np.isfinite(peak)
+                    else "isn't finite"
+                )
+                raise ModelError(
+                    f"model={self.name!r}: its note at pitch {pitch} {level}: the model is "
+                    "untrained or damaged, or its training failed; use another one, or an earlier "
+                    "checkpoint."
+                )
+
     def _images(self, latents: Floats, pitches: Pitches, struck: Floats) -> Iterator[Tensor]:
         """What the generator makes, batch by batch, on the device."""
         for start in range(0, len(latents), self.batch):
@@ -369,6 +394,7 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
     model, warnings = load_model(path)
     synth = Synth(model, device, precision)
     synth.warnings = [*warnings, *synth.warnings]
+    synth.name = SHIPPED_NAME if path is None else as_path(path).name or str(path)
     return synth
 
 

@@ -91,7 +91,7 @@ def times_in_seconds(times: Any, bars: Bars | None, name: str) -> list[float]:
         if found is None:
             try:
                 seconds.append(float(time))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise InputError(
                     f"{name}: {time!r} must be seconds, or a bar such as bar9."
                 ) from None

@@ -29,6 +29,7 @@ from gansynth.pitches import describe_pitches
 RUN_FORMAT = 1
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
+EVENTS = "events"
 LOCK = "lock"
 NOTES_FOLDER = "notes"  # prepared notes may lie in the run's own folder
 
@@ -122,7 +123,9 @@ def read_settings(path: PathLike) -> RunSettings:
         raise ConfigError(f"{where}: {CONFIG}: {error}") from None
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError,
+    ) as error:  # fmt: skip
         raise InputError(f"{broken} ({type(error).__name__}: {error}).") from None
 
 
@@ -269,7 +272,7 @@ class RunFolder:
     @property
     def events(self) -> Path:
         """Folder of what TensorBoard shows."""
-        return self.path / "events"
+        return self.path / EVENTS
 
     def close(self) -> None:
         """Let another training go on here."""
@@ -289,6 +292,12 @@ class RunFolder:
 
 def _lock(folder: Path) -> Lock:
     where = f"run={str(folder)!r}"
+    for name in (CHECKPOINTS, EVENTS):
+        if (folder / name).is_symlink():
+            raise OutputError(
+                f"{where}: {name} in it is a link, and a training writes to no folder but its own; "
+                "put the folder itself there, or the whole run where it leads."
+            )
     try:
         return Lock(folder / LOCK)
     except BusyError as error:

@@ -48,7 +48,7 @@ class FeatureCache:
             return compute()
         text = json.dumps({"version": FEATURES_VERSION, **facts}, sort_keys=True)
         path = self.folder / f"features-{hashlib.sha256(text.encode()).hexdigest()[:32]}.npz"
-        found = _read(path)
+        found = read_features(path)
         if found is None:
             found = compute()
             self._write(path, found)
@@ -69,7 +69,8 @@ class FeatureCache:
             self.folder = None
 
 
-def _read(path: Path) -> Features | None:
+def read_features(path: Path) -> Features | None:
+    """Features that a file holds; None if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Features(**{name: arrays[name] for name in FEATURE_NAMES})
