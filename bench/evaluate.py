@@ -1,7 +1,7 @@
-"""Evaluating: what judges, statistics and pictures take beside playing the notes, and memory.
+"""Evaluating: time of features, statistics and pictures against generating the notes; memory.
 
 Whole evaluations, and statistics of many notes, run in processes of their own
-(`bench.evaluate_worker`); single judges and statistics are timed in turn in this one.
+(`bench.evaluate_worker`); single extractors and statistics are timed in turn in this one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 from bench.evaluate_worker import (
+    GENERATING,
     HELD_OUT,
     PICTURES,
-    PLAYING,
     STATISTICS,
     THROUGH,
     TIMBRE_NOTES,
@@ -78,29 +78,28 @@ def run_alone(case: Case) -> Result:
 def whole_table(case: Case, result: Result) -> list[str]:
     """One evaluation, part by part, beside the goals."""
     parts = result.seconds
-    whole, playing, drawing = sum(parts.values()), parts[PLAYING], parts[PICTURES]
+    whole, generating, drawing = sum(parts.values()), parts[GENERATING], parts[PICTURES]
     goals = ["", ""] if case.quick else [f" (goal: under {goal} s)" for goal in GOALS]
     rows = {
         **parts,
         f"**all**{goals[0]}": whole,
-        f"**all but playing and pictures**{goals[1]}": whole - playing - drawing,
+        f"**all but generating and pictures**{goals[1]}": whole - generating - drawing,
     }
     kept = sum(parts[name] for name in (TRAINING, HELD_OUT, THROUGH))
     return [
         "",
         f"| {case.notes:,} notes of a model, {case.notes:,} held out, {case.training:,} training "
-        "notes | seconds | ratio to playing |",
+        "notes | seconds | ratio to generating |",
         "|---|---|---|",
-        *(f"| {name} | {each:.3g} | {each / playing:.2f} |" for name, each in rows.items()),
+        *(f"| {name} | {each:.3g} | {each / generating:.2f} |" for name, each in rows.items()),
         "",
-        f"The model plays {TIMBRE_NOTES} notes more for its timbre, which are counted in. The next "
-        f"evaluation on the same data takes {kept:.3g} s less: what was heard of real notes is "
-        "kept.",
+        f"The model makes {TIMBRE_NOTES} more notes for its timbre, which are included. The next "
+        f"evaluation on the same data takes {kept:.3g} s less: features of real notes are cached.",
     ]
 
 
-def bench_judges(config: Config, notes: int, runs: int) -> list[str]:
-    """Every judge alone, per note, beside playing the note."""
+def bench_extractors(config: Config, notes: int, runs: int) -> list[str]:
+    """Every feature extractor alone, per note, against generating the note."""
     synth = Synth(initial_model(config, list(PITCHES), seed=0), "cpu")
     latents, pitches = synth.sample_latents(notes), synth.sample_pitches(notes)
     waves = synth.notes(latents, pitches)
@@ -109,15 +108,15 @@ def bench_judges(config: Config, notes: int, runs: int) -> list[str]:
     classifier = untrained_classifier(config)
     extractor = FeatureExtractor(classifier, samples / rate, two_sample=True)
     work: Work = {
-        "playing": partial(synth.notes, latents, pitches),
-        "all judges of every note": partial(
+        "generating": partial(synth.notes, latents, pitches),
+        "all extractors of every note": partial(
             extractor.hear, [(waves, pitches)], notes_bar(None, show=False)
         ),
         "pitch classifier": partial(classifier, sound),
         "log-mel spectrogram": partial(log_mel, sound),
         "YIN": partial(estimate_pitches, waves, rate),
         "steadiness": partial(steps, sound, log_mel.n_fft),
-        "faults": partial(note_facts, waves),
+        "sanity": partial(note_facts, waves),
     }
     if samples >= SHORTEST_NOTE * rate:
         work["two-sample features"] = partial(note_features, waves, rate)
@@ -130,10 +129,10 @@ def bench_judges(config: Config, notes: int, runs: int) -> list[str]:
     seconds = {name: each / notes for name, each in medians(work, runs).items()}
     return [
         "",
-        "| work on a note | ms | ratio to playing | x real time |",
+        "| work on a note | ms | ratio to generating | x real time |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {1e3 * each:.3g} | {each / seconds['playing']:.3f} "
+            f"| {name} | {1e3 * each:.3g} | {each / seconds['generating']:.3f} "
             f"| {samples / rate / each:.0f} |"
             for name, each in seconds.items()
         ),
@@ -204,7 +203,7 @@ def bench(*, quick: bool = False) -> None:
     print(f"evaluating on {machine()}", flush=True)
     result = run(case)
     print("\n".join(whole_table(case, result)), flush=True)
-    print("\n".join(bench_judges(configuration(quick), notes, runs)), flush=True)
+    print("\n".join(bench_extractors(configuration(quick), notes, runs)), flush=True)
     print("\n".join(bench_statistics(case.notes, case.training, runs)), flush=True)
     rows = {count: run(Case("statistics", count, case.training)) for count in many}
     print("\n".join(memory_table((case, result), rows)), flush=True)

@@ -11,10 +11,11 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.train_worker import PITCHES, peak_memory, synthetic_notes
 from gansynth import config as configs
@@ -37,9 +38,9 @@ from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
 from gansynth.sound import Sound
 
-PLAYING, PICTURES = "playing", "pictures, sounds, files"
-TRAINING, HELD_OUT = "judges: training notes", "judges: notes held out"
-THROUGH = "through the representation and back, judges"
+GENERATING, PICTURES = "generating", "pictures, sounds, files"
+TRAINING, HELD_OUT = "features: training notes", "features: held-out notes"
+THROUGH = "through the representation and back, features"
 STATISTICS = "statistics"
 TIMBRE_NOTES = 2 * LATENTS + PATHS * POINTS
 
@@ -95,15 +96,9 @@ class TimedSynth(Synth):
     seconds = 0.0
     count = 0
 
-    def notes(
-        self,
-        latents: ArrayLike,
-        pitches: ArrayLike,
-        velocities: ArrayLike | None = None,
-        family: str | None = None,
-    ) -> Sound:
+    def notes(self, *given: Any, **named: Any) -> Sound:
         start = time.perf_counter()
-        waves = super().notes(latents, pitches, velocities, family)
+        waves = super().notes(*given, **named)
         self.seconds += time.perf_counter() - start
         self.count += len(waves)
         return waves
@@ -136,11 +131,11 @@ def _whole(case: Case) -> Result:
         )  # fmt: skip
         whole = time.perf_counter() - start
     heard = report.seconds
-    # The rest of what it played is for the pictures.
-    playing = synth.seconds * (case.notes + TIMBRE_NOTES) / synth.count
+    # The rest of what it made is for the pictures.
+    generating = synth.seconds * (case.notes + TIMBRE_NOTES) / synth.count
     seconds = {
-        PLAYING: playing,
-        "judges: the model": heard[f"{MODEL}, seed 0"] + heard[f"{MODEL}, timbre"] - playing,
+        GENERATING: generating,
+        "features: the model": heard[f"{MODEL}, seed 0"] + heard[f"{MODEL}, timbre"] - generating,
         TRAINING: heard["training notes"],
         HELD_OUT: heard["held out (test)"],
         THROUGH: heard[f"through {config.data_type}"],

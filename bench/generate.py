@@ -194,7 +194,7 @@ def bench_performance(model: Model, count: int) -> list[str]:
     import mido
 
     from gansynth.performance.midi import read_midi
-    from gansynth.performance.perform import make_plan
+    from gansynth.performance.plan import make_plan
     from gansynth.performance.recording import Format, record_clip
 
     synth = Synth(model, "cpu")

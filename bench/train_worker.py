@@ -203,7 +203,7 @@ def _plain_step(
     trainer: AdversarialTrainer, waveforms: NDArray[np.int16], labels: NDArray[np.int64]
 ) -> Callable[[Batch], dict[str, Tensor]]:
     plain = PlainTraining(
-        trainer.config, trainer.generator, trainer.discriminator, trainer.normalizer,
+        trainer.config, trainer.generator, trainer.partner, trainer.normalizer,
         trainer.num_blocks,
     )  # fmt: skip
     waves, pitches = torch.from_numpy(waveforms).float() / FULL_SCALE, torch.from_numpy(labels)

@@ -142,8 +142,9 @@ def random_requests(model: Path, options: Options) -> Row:
     from starlette.testclient import TestClient
 
     from gansynth import load
-    from gansynth.serve.app import Server, create_app
+    from gansynth.serve.app import create_app
     from gansynth.serve.routes import make_schema
+    from gansynth.serve.server import Server
 
     synth = load(model, "cpu")
     schema = make_schema(Server, synth)

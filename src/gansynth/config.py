@@ -10,13 +10,25 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gansynth.errors import ConfigError
 from gansynth.networks.family import family_names, family_of
+from gansynth.presets import PRESETS
+from gansynth.rules import (
+    choice,
+    flag,
+    is_int,
+    is_number,
+    option,
+    real,
+    rule_of,
+    text,
+    weight,
+    whole,
+)
 
 # Hyperparameters that shape a model's sound; the others belong to its training.
 SOUND_NAMES = (
@@ -41,71 +53,6 @@ class Option:
     default: Any
     rule: str
     help: str
-
-
-def _option(default: Any, help: str, rule: str, check: Callable[[Any], bool]) -> Any:
-    return dataclasses.field(default=default, metadata={"help": help, "rule": rule, "check": check})
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    # Comparing, unlike math.isfinite, also works for whole numbers beyond the range of floats.
-    whole_or_real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return whole_or_real and abs(value) <= sys.float_info.max
-
-
-def _text(default: str, help: str) -> Any:
-    return _option(default, help, "must be text", lambda v: isinstance(v, str))
-
-
-def _flag(default: bool, help: str) -> Any:
-    return _option(default, help, "must be true or false", lambda v: isinstance(v, bool))
-
-
-class _Choices(Mapping[str, Any]):
-    """What a field with a choice of texts says of itself; families may be added at any time."""
-
-    def __init__(self, help: str, choices: Callable[[], tuple[str, ...]]) -> None:
-        self._help, self._choices = help, choices
-
-    def __getitem__(self, key: str) -> Any:
-        choices = self._choices()
-        return {
-            "help": self._help,
-            "rule": "must be one of " + ", ".join(choices),
-            "check": lambda v: isinstance(v, str) and v in choices,
-            "choices": choices,
-        }[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(("help", "rule", "check", "choices"))
-
-    def __len__(self) -> int:
-        return 4
-
-
-def _choice(default: str, choices: tuple[str, ...], help: str) -> Any:
-    return dataclasses.field(default=default, metadata=_Choices(help, lambda: choices))
-
-
-def _family(help: str) -> Any:
-    return dataclasses.field(default="specgram", metadata=_Choices(help, family_names))
-
-
-def _whole(default: int, low: int, high: int, help: str) -> Any:
-    rule = f"must be a whole number from {low} to {high}"
-    return _option(default, help, rule, lambda v: _is_int(v) and low <= v <= high)
-
-
-def _real(default: float, rule: str, check: Callable[[float], bool], help: str) -> Any:
-    return _option(default, help, f"must be a number {rule}", lambda v: _is_number(v) and check(v))
-
-
-def _weight(default: float, help: str) -> Any:
-    return _real(default, "of 0 or more", lambda v: v >= 0, help)
 
 
 _MANY = 10**12
@@ -133,19 +80,19 @@ class Config:
     """
 
     # Data
-    train_root_dir: str = _text("/tmp/gansynth/train", "Folder of a training run.")
-    train_data_path: str = _text("", "Notes to train on: a TFRecord file.")
-    tfds_data_dir: str = _text("", "Notes to train on: a folder of TensorFlow data sets.")
-    dataset_name: str = _text("nsynth_tfds", "How the training data is stored.")
-    data_type: str = _choice(
+    train_root_dir: str = text("/tmp/gansynth/train", "Folder of a training run.")
+    train_data_path: str = text("", "Notes to train on: a TFRecord file.")
+    tfds_data_dir: str = text("", "Notes to train on: a folder of TensorFlow data sets.")
+    dataset_name: str = text("nsynth_tfds", "How the training data is stored.")
+    data_type: str = choice(
         "mel",
         ("mel", "linear", "phase", "wave"),
         "What the networks see: mel or linear spectrogram with instantaneous frequency, linear "
         "spectrogram with raw phase, or the waveform.",
     )
-    audio_length: int = _whole(64000, 1, 1 << 26, "Samples of one note.")
-    sample_rate: int = _whole(16000, 1000, 384000, "Samples per second.")
-    data_normalizer: str = _choice(
+    audio_length: int = whole(64000, 1, 1 << 26, "Samples of one note.")
+    sample_rate: int = whole(16000, 1000, 384000, "Samples per second.")
+    data_normalizer: str = choice(
         "specgrams_prespecified_normalizer",
         (
             "none",
@@ -156,93 +103,93 @@ class Config:
         "How spectrograms are mapped to -1 … 1: not, by the given constants, by constants "
         "measured for each channel, or for each channel and frequency.",
     )
-    normalizer_margin: float = _real(
+    normalizer_margin: float = real(
         0.8, "above 0, up to 1", lambda v: 0 < v <= 1, "Largest value of measured normalizers."
     )
-    normalizer_num_examples: int = _whole(1000, 1, _MANY, "Notes a normalizer is measured on.")
-    mag_normalizer_a: float = _real(
+    normalizer_num_examples: int = whole(1000, 1, _MANY, "Notes a normalizer is measured on.")
+    mag_normalizer_a: float = real(
         0.0661371661726, _SLOPE_RULE, _is_slope, "Slope for log magnitude."
     )
-    mag_normalizer_b: float = _real(0.113718730221, "", lambda v: True, "Offset for log magnitude.")
-    p_normalizer_a: float = _real(0.8, _SLOPE_RULE, _is_slope, "Slope for phase.")
-    p_normalizer_b: float = _real(0.0, "", lambda v: True, "Offset for phase.")
+    mag_normalizer_b: float = real(0.113718730221, "", lambda v: True, "Offset for log magnitude.")
+    p_normalizer_a: float = real(0.8, _SLOPE_RULE, _is_slope, "Slope for phase.")
+    p_normalizer_b: float = real(0.0, "", lambda v: True, "Offset for phase.")
 
     # Losses
-    gradient_penalty_target: float = _real(
+    gradient_penalty_target: float = real(
         1.0, "above 0", lambda v: v > 0, "Gradient norm aimed at (WGAN-GP)."
     )
-    gradient_penalty_weight: float = _weight(10.0, "Weight of the gradient penalty.")
-    real_score_penalty_weight: float = _weight(0.001, "Weight that keeps real scores near 0.")
-    generator_ac_loss_weight: float = _weight(1.0, "Weight of the generator's pitch loss.")
-    discriminator_ac_loss_weight: float = _weight(1.0, "Weight of the discriminator's pitch loss.")
-    gen_gl_consistency_loss_weight: float = _weight(0.0, "Weight of the STFT consistency loss.")
+    gradient_penalty_weight: float = weight(10.0, "Weight of the gradient penalty.")
+    real_score_penalty_weight: float = weight(0.001, "Weight that keeps real scores near 0.")
+    generator_ac_loss_weight: float = weight(1.0, "Weight of the generator's pitch loss.")
+    discriminator_ac_loss_weight: float = weight(1.0, "Weight of the discriminator's pitch loss.")
+    gen_gl_consistency_loss_weight: float = weight(0.0, "Weight of the STFT consistency loss.")
 
     # Optimisation
-    generator_learning_rate: float = _real(0.0004, "above 0", lambda v: v > 0, "Adam's step size.")
-    discriminator_learning_rate: float = _real(
+    generator_learning_rate: float = real(0.0004, "above 0", lambda v: v > 0, "Adam's step size.")
+    discriminator_learning_rate: float = real(
         0.0004, "above 0", lambda v: v > 0, "Adam's step size."
     )
-    adam_beta1: float = _real(0.0, "from 0 to below 1", lambda v: 0 <= v < 1, "Adam's beta 1.")
-    adam_beta2: float = _real(0.99, "from 0 to below 1", lambda v: 0 <= v < 1, "Adam's beta 2.")
-    fake_batch_size: int = _whole(16, 1, _MANY, "Notes in each summary.")
+    adam_beta1: float = real(0.0, "from 0 to below 1", lambda v: 0 <= v < 1, "Adam's beta 1.")
+    adam_beta2: float = real(0.99, "from 0 to below 1", lambda v: 0 <= v < 1, "Adam's beta 2.")
+    fake_batch_size: int = whole(16, 1, _MANY, "Notes in each summary.")
 
     # Progressive training; every count is of images seen
-    batch_size_schedule: tuple[int, ...] = _option(
+    batch_size_schedule: tuple[int, ...] = option(
         (16, 8),
         "Batch size of each resolution; padded at the front with its first entry.",
         "must be a list of whole numbers of 1 or more, at least one",
-        lambda v: isinstance(v, tuple) and len(v) > 0 and all(_is_int(n) and n >= 1 for n in v),
+        lambda v: isinstance(v, tuple) and len(v) > 0 and all(is_int(n) and n >= 1 for n in v),
     )
-    stable_stage_num_images: int = _whole(32, 1, _MANY, "Images of a stage at one resolution.")
-    transition_stage_num_images: int = _whole(32, 1, _MANY, "Images of a blend of two resolutions.")
-    total_num_images: int = _whole(320, 1, _MANY, "Images of the whole training.")
-    save_summaries_num_images: int = _whole(100, 1, _MANY, "Images between summaries.")
-    train_progressive: bool = _flag(True, "Grow the resolution while training.")
-    train_time_limit: float | None = _option(
+    stable_stage_num_images: int = whole(32, 1, _MANY, "Images of a stage at one resolution.")
+    transition_stage_num_images: int = whole(32, 1, _MANY, "Images of a blend of two resolutions.")
+    total_num_images: int = whole(320, 1, _MANY, "Images of the whole training.")
+    save_summaries_num_images: int = whole(100, 1, _MANY, "Images between summaries.")
+    train_progressive: bool = flag(True, "Grow the resolution while training.")
+    train_time_limit: float | None = option(
         None,
         "Seconds of training; when given, stages follow the clock and not the images.",
         "must be null or a number above 0",
-        lambda v: v is None or (_is_number(v) and v > 0),
+        lambda v: v is None or (is_number(v) and v > 0),
     )
-    train_time_stage_multiplier: float = _real(
+    train_time_stage_multiplier: float = real(
         1.0, "from 0.1 to 10", lambda v: 0.1 <= v <= 10, "Time of a stage against the one before."
     )
 
     # Architecture
-    g_fn: str = _family(
-        "Generator architecture: progressive convolutions, or frames as a sequence."
+    g_fn: str = choice(
+        "specgram",
+        family_names,
+        "Generator architecture: progressive convolutions, or frames as a sequence.",
     )
-    d_fn: str = _family("The generator's counterpart.")
-    latent_vector_size: int = _whole(256, 1, 65536, "Numbers that describe an instrument.")
-    kernel_size: int = _whole(3, 1, 31, "Convolution kernel, both directions.")
-    start_height: int = _whole(4, 1, 1 << 16, "Time steps of the first resolution.")
-    start_width: int = _whole(8, 1, 1 << 16, "Frequency bins of the first resolution.")
-    scale_mode: str = _choice(
-        "ALL", ("ALL", "H"), "Grow time and frequency (ALL) or time only (H)."
-    )
-    scale_base: int = _whole(2, 2, 64, "Growth from one resolution to the next.")
-    num_resolutions: int = _whole(7, 1, 32, "Resolutions, the first and the last included.")
-    simple_arch: bool = _flag(False, "Dense and transposed convolutions, no pixel norm.")
-    to_rgb_activation: str = _choice("tanh", ("tanh", "linear"), "Activation of the output layers.")
-    fmap_base: int = _whole(512, 1, 1 << 20, "Channels of block b: fmap_base / 2^(b fmap_decay) …")
-    fmap_decay: float = _real(1.0, "of 0 or more", lambda v: v >= 0, "… (see fmap_base) …")
-    fmap_max: int = _whole(128, 1, 65536, "… but at most this many.")
+    d_fn: str = choice("specgram", family_names, "The generator's counterpart.")
+    latent_vector_size: int = whole(256, 1, 65536, "Numbers that describe an instrument.")
+    kernel_size: int = whole(3, 1, 31, "Convolution kernel, both directions.")
+    start_height: int = whole(4, 1, 1 << 16, "Time steps of the first resolution.")
+    start_width: int = whole(8, 1, 1 << 16, "Frequency bins of the first resolution.")
+    scale_mode: str = choice("ALL", ("ALL", "H"), "Grow time and frequency (ALL) or time only (H).")
+    scale_base: int = whole(2, 2, 64, "Growth from one resolution to the next.")
+    num_resolutions: int = whole(7, 1, 32, "Resolutions, the first and the last included.")
+    simple_arch: bool = flag(False, "Dense and transposed convolutions, no pixel norm.")
+    to_rgb_activation: str = choice("tanh", ("tanh", "linear"), "Activation of the output layers.")
+    fmap_base: int = whole(512, 1, 1 << 20, "Channels of block b: fmap_base / 2^(b fmap_decay) …")
+    fmap_decay: float = real(1.0, "of 0 or more", lambda v: v >= 0, "… (see fmap_base) …")
+    fmap_max: int = whole(128, 1, 65536, "… but at most this many.")
 
     # Frames (g_fn=frames), with fmap_max channels; not in the original
-    frame_blocks: int = _whole(2, 1, 32, "Blocks at each number of frames.")
-    frame_texture: bool = _flag(
+    frame_blocks: int = whole(2, 1, 32, "Blocks at each number of frames.")
+    frame_texture: bool = flag(
         True, "Lock phases to partials, and draw what is noise at random (linear spectrograms)."
     )
-    code_information_weight: float = _weight(
+    code_information_weight: float = weight(
         0.001, "Weight of what a code says (nats), against what it leaves out."
     )
-    final_rate_share: float = _real(
+    final_rate_share: float = real(
         0.1, "from 0 to 1", lambda v: 0 <= v <= 1, "Share of the learning rate at the end."
     )
-    adversarial_weight: float = _weight(
+    adversarial_weight: float = weight(
         0.25, "Weight of the discriminator's gradient against that of the spectra (g_fn=wideband)."
     )
-    average_share: float = _real(
+    average_share: float = real(
         0.05,
         "above 0, up to 1",
         lambda v: 0 < v <= 1,
@@ -253,11 +200,8 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not field.metadata["check"](value):
-                choices = field.metadata.get("choices", ())
-                hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-                raise ConfigError(
-                    f"{field.name}={value!r}: {field.metadata['rule'].strip()}.{hint}"
-                )
+                hint = did_you_mean(value, field.metadata["choices"]())
+                raise ConfigError(f"{field.name}={value!r}: {rule_of(field)}.{hint}")
         _check_geometry(self)
 
     @property
@@ -370,14 +314,14 @@ def _check_spectrogram(config: Config) -> None:
 def options() -> list[Option]:
     """Every hyperparameter with its default, its rule and its meaning."""
     return [
-        Option(f.name, f.default, f.metadata["rule"].strip(), f.metadata["help"])
+        Option(f.name, f.default, rule_of(f), f.metadata["help"])
         for f in dataclasses.fields(Config)
     ]
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The hint at the end of an "unknown name" message; empty when nothing is near."""
-    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
     return f" Did you mean {found[0]}?" if found else ""
 
 
@@ -424,108 +368,15 @@ def json_object(text: str, where: str) -> dict[str, Any]:
     return values
 
 
-_HIRES = {
-    "data_type": "mel",
-    "start_height": 2,
-    "start_width": 16,
-    "num_resolutions": 7,
-    "scale_mode": "ALL",
-    "scale_base": 2,
-}
-
-_PRESETS: dict[str, dict[str, Any]] = {
-    # The published model: mel spectrograms, progressive training, high frequency resolution.
-    "mel_prog_hires": {
-        **_HIRES,
-        "total_num_images": 11_000_000,
-        "discriminator_learning_rate": 8e-4,
-        "generator_learning_rate": 8e-4,
-        "train_progressive": True,
-        "stable_stage_num_images": 800_000,
-        "transition_stage_num_images": 800_000,
-        "save_summaries_num_images": 10_000,
-        "batch_size_schedule": (8,),
-        "fmap_base": 4096,
-        "fmap_decay": 1.0,
-        "fmap_max": 256,
-        "fake_batch_size": 61,
-        "latent_vector_size": 256,
-        "kernel_size": 3,
-        "generator_ac_loss_weight": 10.0,
-        "discriminator_ac_loss_weight": 10.0,
-    },
-    # Learns on a laptop: frames as a sequence, trained as a conditional autoencoder.
-    "fast": {
-        **_HIRES,
-        "g_fn": "frames",
-        "d_fn": "frames",
-        "data_type": "linear",
-        "start_height": 8,
-        "start_width": 64,
-        "num_resolutions": 5,
-        "train_progressive": False,
-        "total_num_images": 100_000,
-        "save_summaries_num_images": 4_000,
-        "batch_size_schedule": (8,),
-        "generator_learning_rate": 8e-4,
-        "adam_beta1": 0.9,
-        "fmap_max": 384,
-        "fake_batch_size": 61,
-        "latent_vector_size": 64,
-    },
-    # Notes of full bandwidth: goes on from a model of "fast", against a discriminator.
-    "hifi": {
-        "g_fn": "wideband",
-        "d_fn": "wideband",
-        "data_type": "linear",
-        "sample_rate": 44_100,
-        "audio_length": 176_400,
-        "start_height": 8,
-        "start_width": 2816,
-        "num_resolutions": 5,
-        "scale_mode": "H",
-        "train_progressive": False,
-        "total_num_images": 150_000,
-        "save_summaries_num_images": 4_000,
-        "batch_size_schedule": (8,),
-        "generator_learning_rate": 5e-4,
-        "discriminator_learning_rate": 3e-4,
-        "adam_beta1": 0.9,
-        "average_share": 0.2,
-        "fmap_max": 384,
-        "fake_batch_size": 61,
-        "latent_vector_size": 64,
-    },
-    # The original's defaults, which it recommends for a quick test of training.
-    "quick_test": {},
-    # The published geometry with very few channels: the whole product in seconds on a CPU.
-    "tiny": {
-        **_HIRES,
-        "fmap_base": 512,
-        "fmap_max": 8,
-        "latent_vector_size": 16,
-        "batch_size_schedule": (4,),
-        "stable_stage_num_images": 64,
-        "transition_stage_num_images": 64,
-        "total_num_images": 1024,
-        "fake_batch_size": 4,
-        "generator_learning_rate": 8e-4,
-        "discriminator_learning_rate": 8e-4,
-        "generator_ac_loss_weight": 10.0,
-        "discriminator_ac_loss_weight": 10.0,
-    },
-}
-
-
 def preset_names() -> tuple[str, ...]:
     """Names that `preset` takes."""
-    return tuple(_PRESETS)
+    return tuple(PRESETS)
 
 
 def preset(name: str) -> Config:
     """A named configuration: one of `preset_names`; `mel_prog_hires` is the published one."""
-    if name not in _PRESETS:
+    if name not in PRESETS:
         raise ConfigError(
-            f"preset={name!r}: must be one of {', '.join(_PRESETS)}.{did_you_mean(name, _PRESETS)}"
+            f"preset={name!r}: must be one of {', '.join(PRESETS)}.{did_you_mean(name, PRESETS)}"
         )
-    return Config(**_PRESETS[name])
+    return Config(**PRESETS[name])

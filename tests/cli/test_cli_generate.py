@@ -18,7 +18,8 @@ from gansynth import __version__, load
 from gansynth.cli.magenta import gansynth_generate
 from gansynth.model.synth import Synth
 from gansynth.performance.midi import read_midi
-from gansynth.performance.perform import make_plan, perform
+from gansynth.performance.perform import perform
+from gansynth.performance.plan import make_plan
 from midi_bytes import bend, control, off, on, smf
 
 RunCli = Callable[..., Any]

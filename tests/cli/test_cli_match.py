@@ -66,7 +66,7 @@ def test_an_instrument_and_its_note_appear(match: Match, toy_model: Path) -> Non
     np.testing.assert_array_equal(samples, synth.notes(instrument.latent, [60])[0])
     assert re.fullmatch(r"flute\.wav: C4 \((60(\.\d+)?|59\.\d+)\)", out[0])
     before = re.fullmatch(
-        r"before: ([\d.]+) dB away, the nearest of 4 random instruments \(the middle one "
+        r"before: ([\d.]+) dB away, the nearest of 4 random instruments \(median "
         r"([\d.]+) dB\)", out[1],
     )  # fmt: skip
     after = re.fullmatch(r"after: {2}([\d.]+) dB away, by 4 steps in 0 min \d+ s", out[2])

@@ -13,9 +13,9 @@ import pytest
 from bench import __main__ as command
 from bench import evaluate
 from bench.evaluate_worker import (
+    GENERATING,
     HELD_OUT,
     PICTURES,
-    PLAYING,
     STATISTICS,
     THROUGH,
     TRAINING,
@@ -45,10 +45,12 @@ def test_all_tables_are_made(
     lines = capsys.readouterr().out.splitlines()
     bins = {line.split("|")[1].strip(): line.split("|")[2] for line in lines if "|" in line}
     for name in (
-        PLAYING, "judges: the model", TRAINING, HELD_OUT, THROUGH, "bins of the training notes",
-        "statistics of three rows", PICTURES, "**all**", "**all but playing and pictures**",
-        "all judges of every note", "pitch classifier", "log-mel spectrogram", "YIN", "steadiness",
-        "faults", "all numbers of a row", "Fréchet distance", "NDB",
+        GENERATING, "features: the model", TRAINING, HELD_OUT, THROUGH,
+        "bins of the training notes",
+        "statistics of three rows", PICTURES, "**all**", "**all but generating and pictures**",
+        "all extractors of every note", "pitch classifier", "log-mel spectrogram", "YIN",
+        "steadiness",
+        "sanity", "all numbers of a row", "Fréchet distance", "NDB",
         "precision, recall, density, coverage", "(bins of the training notes, once: k-means)",
         "evaluation of 130 notes", "statistics of 130 notes", "statistics of 260 notes",
     ):  # fmt: skip
@@ -57,15 +59,15 @@ def test_all_tables_are_made(
 
 
 def test_an_evaluation_is_set_beside_its_playing_and_the_goals() -> None:
-    parts = {PLAYING: 100.0, TRAINING: 40.0, HELD_OUT: 12.0, THROUGH: 18.0, PICTURES: 10.0}
+    parts = {GENERATING: 100.0, TRAINING: 40.0, HELD_OUT: 12.0, THROUGH: 18.0, PICTURES: 10.0}
     lines = evaluate.whole_table(Case("whole", 1000), Result(parts, 900.0))
     assert lines[1] == (
         "| 1,000 notes of a model, 1,000 held out, 3,605 training notes | seconds | "
-        "ratio to playing |"
+        "ratio to generating |"
     )
     assert f"| {TRAINING} | 40 | 0.40 |" in lines
     assert "| **all** (goal: under 600 s) | 180 | 1.80 |" in lines
-    assert "| **all but playing and pictures** (goal: under 180 s) | 70 | 0.70 |" in lines
+    assert "| **all but generating and pictures** (goal: under 180 s) | 70 | 0.70 |" in lines
     assert "takes 70 s less" in lines[-1]
 
 
@@ -74,7 +76,7 @@ def test_memory_is_extrapolated_by_what_a_note_more_takes() -> None:
         10_000: Result({STATISTICS: 5.0}, 700.0),
         50_000: Result({STATISTICS: 90.0}, 1100.0),
     }
-    whole = Case("whole", 1000), Result({PLAYING: 100.0, PICTURES: 10.0}, 900.0)
+    whole = Case("whole", 1000), Result({GENERATING: 100.0, PICTURES: 10.0}, 900.0)
     lines = evaluate.memory_table(whole, rows)
     assert lines[3:6] == [
         "| evaluation of 1,000 notes | 900 | 110 |",

@@ -124,13 +124,7 @@ class Player(Synth):
         self.play = play
         self.asked: list[tuple[Waves, Pitches]] = []
 
-    def notes(
-        self,
-        latents: ArrayLike,
-        pitches: ArrayLike,
-        velocities: ArrayLike | None = None,
-        family: str | None = None,
-    ) -> Waves:
+    def notes(self, latents: ArrayLike, pitches: ArrayLike, *more: Any, **named: Any) -> Waves:
         z, keys = np.asarray(latents, np.float32), np.asarray(pitches, np.int64)
         z = np.broadcast_to(z, (len(keys), self.latent_size))
         self.asked.append((z, keys))

@@ -15,7 +15,8 @@ from gansynth.export.onnx import TOLERANCE, export_onnx
 from gansynth.model.file import read_model, save_model
 from gansynth.model.synth import Synth
 from gansynth.performance.midi import Score, ScoreNote
-from gansynth.performance.perform import make_plan, render
+from gansynth.performance.perform import render
+from gansynth.performance.plan import make_plan
 from gansynth.training.notes import TrainingNotes
 
 

@@ -264,6 +264,20 @@ def test_import_is_quick_and_brings_no_torch() -> None:
     assert "perform" in result.stdout
 
 
+def test_reading_a_model_draws_nothing_and_brings_no_compiler() -> None:
+    code = """
+import sys, torch, gansynth
+before = torch.get_rng_state()
+synth = gansynth.load(device="cpu")
+synth.notes(synth.sample_latents(1), [60])
+print(torch.equal(torch.get_rng_state(), before), "torch._dynamo" in sys.modules)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "True False\n"
+
+
 def test_unknown_names_of_the_package_are_told() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nots'"):
         _ = gansynth.nots

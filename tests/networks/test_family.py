@@ -21,14 +21,12 @@ from gansynth.model.file import read_model
 from gansynth.networks import family as families
 from gansynth.networks.decoder import ImageDecoder
 from gansynth.networks.family import NetworkFamily, family_names, register
-from gansynth.spectral.normalizers import Normalizer
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import model_of_run
 from gansynth.training.losses import Losses
-from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
-from gansynth.training.trainer import Optimizer, Trainer, seeded
+from gansynth.training.trainer import Optimizer, Trainer
 from training_data import SAMPLE_RATE, SAMPLES, as_options
 
 TINY = {
@@ -68,15 +66,6 @@ class Memory(nn.Module):
 
 class TableTrainer(Trainer):
     """Bring each pitch's image to its notes'."""
-
-    def __init__(
-        self, config: Config, num_pitches: int, normalizer: Normalizer, processes: Processes,
-        *, dtype: torch.dtype = torch.float32, seed: int = 0, **options: Any,
-    ) -> None:  # fmt: skip
-        with seeded(seed):
-            networks = {"generator": Table(config, num_pitches)}
-            networks["memory"] = Memory(config, num_pitches)  # type: ignore[assignment]
-        super().__init__(config, networks, normalizer, processes, dtype)
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         names = {p: name for name, p in self.generator.named_parameters()}

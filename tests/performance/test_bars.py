@@ -14,7 +14,7 @@ from test_perform import ToneSynth
 from gansynth.errors import InputError
 from gansynth.performance.bars import Bars, parse_time, times_in_seconds
 from gansynth.performance.midi import Score, read_midi
-from gansynth.performance.perform import make_plan
+from gansynth.performance.plan import make_plan
 
 QUARTER = 480
 

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from gansynth.audio.pitch import estimate_pitch
 from gansynth.model.synth import Synth
 from gansynth.performance.midi import ScoreNote, read_midi
-from gansynth.performance.perform import make_plan, perform
+from gansynth.performance.perform import perform
+from gansynth.performance.plan import make_plan
 from midi_bytes import BEAT, bend, control, ev, off, on, rpn, smf
 
 RATE = 16_000

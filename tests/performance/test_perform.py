@@ -24,7 +24,8 @@ from gansynth.performance.instruments import (
     spaced_count,
 )
 from gansynth.performance.midi import Score, ScoreNote, read_midi
-from gansynth.performance.perform import Plan, make_plan, perform, render
+from gansynth.performance.perform import perform, render
+from gansynth.performance.plan import Plan, make_plan
 
 MakeMidi = Callable[..., Path]
 Floats = NDArray[np.float64]

@@ -26,10 +26,11 @@ from gansynth.performance.instrument import Instrument
 from gansynth.performance.perform import perform
 from gansynth.performance.recording import parse_recording
 from gansynth.serve import bodies
-from gansynth.serve.app import Server, create_app
+from gansynth.serve.app import create_app
 from gansynth.serve.latents import decode_latent, encode_latent
 from gansynth.serve.renders import download_stem
 from gansynth.serve.routes import make_schema
+from gansynth.serve.server import Server
 
 SONG = [(60, 0, 0.5), (64, 0.25, 1.0), (100, 1.0, 1.2)]
 
@@ -482,7 +483,7 @@ def test_a_failure_is_told_and_the_server_stays_up(
 
     app = create_app(synth, str(tiny_model), measure=False)
     with TestClient(app, raise_server_exceptions=False) as client:
-        monkeypatch.setattr("gansynth.serve.app.near", fail)
+        monkeypatch.setattr("gansynth.serve.server.near", fail)
         body = {"latent": encode_latent(synth.sample_latents(1)[0]), "distance": 0, "count": 1}
         words = error_of(client.post("/api/instruments/near", json=body), 500)
         assert words == "the server failed here; its terminal says where."

@@ -16,8 +16,9 @@ from starlette.testclient import TestClient
 
 from conftest import PITCHES, TOY
 from gansynth import load
-from gansynth.serve.app import Server, create_app
+from gansynth.serve.app import create_app
 from gansynth.serve.routes import make_schema
+from gansynth.serve.server import Server
 
 schemathesis.openapi.media_type("audio/midi", st.binary(max_size=200))
 

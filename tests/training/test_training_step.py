@@ -75,11 +75,11 @@ def test_the_generator_goes_first_and_the_discriminator_sees_its_new_images(
     batch = BatchSampler(0, 20, (5, 10, 5), 6).batch(0, 4)
     order: list[str] = []
     before = {n: t.detach().clone() for n, t in trainer.generator.named_parameters()}
-    others = {n: t.detach().clone() for n, t in trainer.discriminator.named_parameters()}
+    others = {n: t.detach().clone() for n, t in trainer.partner.named_parameters()}
 
     def changed() -> list[str]:
         now = dict(trainer.generator.named_parameters())
-        later = dict(trainer.discriminator.named_parameters())
+        later = dict(trainer.partner.named_parameters())
         generator = any(not torch.equal(now[n], before[n]) for n in before)
         discriminator = any(not torch.equal(later[n], others[n]) for n in others)
         return ["generator"] * generator + ["discriminator"] * discriminator
@@ -150,10 +150,10 @@ def test_a_poisoned_weight_stops_the_step_and_updates_nothing(notes: PreparedNot
     trainer, dataset = trainer_of(), dataset_of(notes)
     with torch.no_grad():
         trainer.generator.get_parameter("blocks.0.to_rgb.bias")[0] = float("nan")
-    before = {n: t.detach().clone() for n, t in trainer.discriminator.named_parameters()}
+    before = {n: t.detach().clone() for n, t in trainer.partner.named_parameters()}
     with pytest.raises(TrainingError, match=r"loss=nan: is no finite number any more\."):
         trainer.step(BatchSampler(0, 20, (5, 10, 5), 6).batch(0, 4), dataset)
-    after = dict(trainer.discriminator.named_parameters())
+    after = dict(trainer.partner.named_parameters())
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert trainer.images == 0
 

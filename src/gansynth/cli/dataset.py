@@ -112,7 +112,7 @@ def dataset() -> None:
 )  # fmt: skip
 @click.option(
     "--pad", type=click.Choice(["end", "both"]), default="end",
-    help="Where short notes get their silence; both sides is what the original does.",
+    help="Where to pad short notes; the original pads both sides.",
 )  # fmt: skip
 @click.option(
     "--pitch", "--pitches", "pitches", default="24-84", metavar="PITCHES",
@@ -121,8 +121,8 @@ def dataset() -> None:
 @click.option(
     "--source", multiple=True,
     type=click.Choice(["acoustic", "electronic", "synthetic", "unknown", "all"]),
-    help="How the sound was made; may be repeated.  [default: acoustic, and unknown, which is what "
-    "a folder has that doesn't say]",
+    help="How the sound was made; may be repeated.  [default: acoustic and unknown (folders that "
+    "don't say)]",
 )  # fmt: skip
 @click.option(
     "--family", multiple=True, metavar="NAME",
@@ -145,7 +145,7 @@ def dataset() -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the splits.")
 @click.option(
     "--engine", type=click.Choice(["auto", "fluidsynth", "tinysoundfont"]), default="auto",
-    help="What plays the SoundFont; auto prefers FluidSynth.",
+    help="Synthesizer for SoundFonts; auto prefers FluidSynth.",
 )  # fmt: skip
 @click.option(
     "--manifest", type=PATH,
@@ -162,8 +162,8 @@ def dataset() -> None:
 )  # fmt: skip
 @click.option(
     "--middle-c", type=click.Choice(["C3", "C4", "C5"]),
-    help="What names call MIDI pitch 60.  [default: C4, and names that lie an octave off what "
-    "sounds are an error]",
+    help="Note name of MIDI pitch 60.  [default: C4; names an octave away from the sounds are an "
+    "error]",
 )  # fmt: skip
 @click.option(
     "--max-bad", type=_Share(), default="1%", help="Stop if more notes than this can't be read.",

@@ -70,14 +70,15 @@ class _WithTraining(click.Command):
 @click.option("--seed", type=click.IntRange(0), default=0, help="The first seed.")
 @click.option(
     "--split", type=click.Choice(["test", "valid"]),
-    help="Which notes are the real ones.  [default: test, where there is one]",
+    help="Split with the real notes.  [default: test, where there is one]",
 )  # fmt: skip
 @click.option(
     "--through", type=click.Choice([*_DATA_TYPES, "all"]), multiple=True,
-    help="Pass the real notes through these representations too; the models' own always are.",
+    help="Also resynthesize the real notes from these representations; the models' own always are.",
 )  # fmt: skip
 @click.option(
-    "--bins", "--cells", "bins", type=click.IntRange(2, 10_000), default=50, help="k of NDB.",
+    "--bins", "--cells", "bins", type=click.IntRange(2, 10_000), default=50,
+    help="Number of NDB bins (k).",
 )  # fmt: skip
 @click.option(
     "--extrapolate", is_flag=True,

@@ -101,12 +101,12 @@ def _times(context: click.Context, option: click.Parameter, text: str | None) ->
 )  # fmt: skip
 @click.option(
     "--velocity", type=click.IntRange(1, 127),
-    help="How hard notes are struck, for models that know it.  [default: about 100; with --midi, "
+    help="MIDI velocity, for models trained with velocities.  [default: about 100; with --midi, "
     "the file's]",
 )  # fmt: skip
 @click.option(
     "--family",
-    help="Family of the random instruments, such as brass, for models that know families; "
+    help="Family of the random instruments, such as brass, for models trained with families; "
     "`gansynth info` lists them.  [default: any]",
 )  # fmt: skip
 @click.option("--midi", type=PATH, help="Play this MIDI file.")
@@ -125,15 +125,15 @@ def _times(context: click.Context, option: click.Parameter, text: str | None) ->
 )  # fmt: skip
 @click.option(
     "--sustain", type=click.Choice(SUSTAIN), default="extend",
-    help="With --midi: notes held longer than the model's 3 s are extended, or released then.",
+    help="With --midi: extend notes held longer than the model's 3 s, or cut them off there.",
 )  # fmt: skip
 @click.option(
     "--stereo", is_flag=True,
-    help="With --midi: two sides, each part where its pan (CC10) puts it.",
+    help="With --midi: stereo output; the pan (CC10) places each part.",
 )  # fmt: skip
 @click.option(
     "--modulation", type=click.Choice(MODULATIONS), default="ignore",
-    help="With --midi: what the modulation wheel (CC1) and channel pressure do.",
+    help="With --midi: what the modulation wheel (CC1) and channel pressure control.",
 )  # fmt: skip
 @click.option(
     "--instruments", metavar="A.json,B.json,…",
@@ -141,16 +141,18 @@ def _times(context: click.Context, option: click.Parameter, text: str | None) ->
 )  # fmt: skip
 @click.option(
     "--times", metavar="TIME,…", callback=_times,
-    help="With --instruments: when each is heard pure, in seconds or bars, as in 0,12.5,bar9; with "
-    "--per-track, a list for each track, as in '0,30;0;0,bar9'.  [default: evenly spaced]",
+    help="With --instruments: when each is heard unblended, in seconds or bars, as in 0,12.5,bar9; "
+    "with --per-track, a list for each track, as in '0,30;0;0,bar9'.  [default: evenly spaced]",
 )  # fmt: skip
-@click.option("--tempo", type=float, default=1.0, help="With --midi: times as fast.")
-@click.option("--attack", type=float, default=0.01, help="With --midi: seconds, 0 to 5.")
-@click.option("--release", type=float, default=0.3, help="With --midi: seconds, 0.005 to 2.")
+@click.option("--tempo", type=float, default=1.0, help="With --midi: factor of the speed.")
+@click.option("--attack", type=float, default=0.01, help="With --midi: attack in seconds, 0 to 5.")
 @click.option(
-    "--max-note", type=float, help="With --midi: let notes go after so many seconds at the latest.",
+    "--release", type=float, default=0.3, help="With --midi: release in seconds, 0.005 to 2."
+)
+@click.option(
+    "--max-note", type=float, help="With --midi: release notes after this many seconds.",
 )  # fmt: skip
-@click.option("--recall", type=PATH, help="Take the instruments of an earlier result's .json.")
+@click.option("--recall", type=PATH, help="Reuse the instruments in an earlier result's .json.")
 @click.option(
     "--seed", type=click.IntRange(min=0),
     help="The same seed gives the same files.  [default: a new one, which is printed]",
@@ -275,7 +277,7 @@ def _clip(
     recall: Recording | None,
     target: _Target,
 ) -> None:
-    from gansynth.performance.perform import make_plan
+    from gansynth.performance.plan import make_plan
     from gansynth.performance.recording import CLIP_NAME, record_clip
 
     latents = None if recall is None else recall.latents

@@ -49,7 +49,7 @@ def gansynth_generate(
     """Generate sounds with the original's flags; `gansynth generate` can do more."""
     from gansynth import load
     from gansynth.performance.midi import read_midi
-    from gansynth.performance.perform import make_plan
+    from gansynth.performance.plan import make_plan
     from gansynth.performance.recording import (
         CLIP_NAME,
         Format,

@@ -120,7 +120,7 @@ def _report(found: Match, options: dict[str, Any]) -> str:
     count, whose = len(found.random), "" if options["model"] else " of the bundled model"
     return (
         f"before: {found.before:.2f} dB away, the nearest of {count} random instruments"
-        f"{whose} (the middle one {sorted(found.random)[count // 2]:.2f} dB)\n"
+        f"{whose} (median {sorted(found.random)[count // 2]:.2f} dB)\n"
         f"after:  {found.distance:.2f} dB away, by {found.steps} steps in {minutes} min "
         f"{seconds} s{ended}"
     )

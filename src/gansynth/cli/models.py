@@ -125,7 +125,7 @@ def info(model: str | None, as_json: bool) -> None:
 @set_option
 @click.option("--hparams", help="The same as a JSON object.")
 @click.option("--seed", type=click.IntRange(min=0), default=0)
-@click.option("--pitches", default="24-84", help="Pitches that it knows.")
+@click.option("--pitches", default="24-84", help="Pitches the model will know.")
 @click.option("-o", "--output", type=PATH, required=True, help="Model file to write.")
 @force_option
 def init(

@@ -19,24 +19,24 @@ Examples:
 @model_option
 @click.option(
     "--host", default="127.0.0.1",
-    help="Address to listen on; 0.0.0.0 lets in other machines, with the link that is printed.",
+    help="Address to listen on; 0.0.0.0 lets other machines in, by the printed link.",
 )  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes a free port.")
 @click.option(
     "--allow-host", "allowed_hosts", metavar="NAME", multiple=True,
-    help="Name by which a proxy, or others, reach this server, where it isn't this machine's own; "
-    "may be given several times.",
+    help="Host name under which a proxy or others reach this server, if it isn't this machine's "
+    "own; may be repeated.",
 )  # fmt: skip
 @click.option(
     "--token", envvar="GANSYNTH_TOKEN", show_envvar=True, metavar="TEXT",
-    help="What players have to know: it is part of the printed link, and kept by their browsers.  "
+    help="Access token: part of the printed link, and remembered by browsers.  "
     "[default: none on 127.0.0.1, else a new one at each start]",
 )  # fmt: skip
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @click.option(
     "--sliders/--no-sliders", default=True,
-    help="Sliders for brightness, attack and more. Of a model other than the bundled one, their "
-    "directions are measured in the background, once.",
+    help="Sliders for brightness, attack and more. For a model other than the bundled one, their "
+    "directions are measured once, in the background.",
 )  # fmt: skip
 @device_option
 @precision_option

@@ -68,25 +68,23 @@ class Voice(nn.Module):
         self.register_buffer("labels", labels, persistent=False)
         self.generator = model.build_generator()
         self.decoder = self.family.decoder(config, model.normalizer, traceable)
-        self._prepare()
+        self._prepared = self._prepare() if traceable else None
 
     @property
     def latent_flow(self) -> Any:
         """What turns latents into those of a family of instruments, or None."""
         return self.family.latent_flow(self.generator)
 
-    def _prepare(self) -> None:
-        """Prepare the generator for use, where its weights are now."""
-        prepared: Callable[[Tensor, Tensor, Tensor], Tensor]
+    def _prepare(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """The generator prepared for use, where its weights are now."""
         if self.traceable:
-            prepared = self.family.traceable(self.generator, self.progress)
-        else:
-            prepared = self.family.pack(self.generator, self.progress, self.dtype)
-        self._prepared = prepared
+            return self.family.traceable(self.generator, self.progress)
+        return self.family.pack(self.generator, self.progress, self.dtype)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Voice:
         moved = super()._apply(fn, recurse)
-        self._prepare()
+        # Otherwise at the first note, as a voice is most often moved before it plays.
+        self._prepared = self._prepare() if self.traceable else None
         return moved
 
     def forward(
@@ -135,6 +133,8 @@ class Voice(nn.Module):
         learning = latents.requires_grad or struck.requires_grad
         with _exact_convolutions(latents.device):
             if not (learning and torch.is_grad_enabled()):
+                if self._prepared is None:
+                    self._prepared = self._prepare()
                 return self._prepared(latents, labels, struck)
             with weights_held(self.generator):
                 images: Tensor = self.generator(latents, labels, self.progress, struck)

@@ -22,7 +22,8 @@ class _Linear(nn.Module):
     def __init__(self, layer: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
         self.missing = -layer.in_features % (_ALIGNED_BYTES // dtype.itemsize)
-        self.weight = F.pad(layer.weight.detach().to(dtype), (0, self.missing))
+        weight = layer.weight.detach().to(dtype)
+        self.weight = F.pad(weight, (0, self.missing)) if self.missing else weight
         self.bias = layer.bias.detach().to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,10 +51,11 @@ class _Block(nn.Module):
 def pack_frames(generator: FramesGenerator, dtype: torch.dtype) -> FramesGenerator:
     """A generator of the same images whose stages and last product compute in `dtype`.
 
-    Only the matrix products do; all between them is float32. It can't be trained. A note's image
-    doesn't depend on its place in a batch, nor on the others there.
+    Only the matrix products do; all between them is float32. It can't be trained, and shares the
+    weights that need no change. A note's image doesn't depend on its place in a batch, nor on the
+    others there.
     """
-    packed = deepcopy(generator).requires_grad_(False)
+    packed = deepcopy(generator, {id(weight): weight for weight in generator.parameters()})
     for stage in packed.blocks:
         assert isinstance(stage, FramesStage)
         for place, block in enumerate(stage.blocks):

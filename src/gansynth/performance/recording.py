@@ -27,7 +27,8 @@ from gansynth.files import check_entries, open_regular, staged_folder, write_tex
 from gansynth.model.load import lasting_place
 from gansynth.model.synth import Synth
 from gansynth.performance.mix import clip_samples
-from gansynth.performance.perform import Plan, render
+from gansynth.performance.perform import render
+from gansynth.performance.plan import Plan
 from gansynth.pitches import check_known
 from gansynth.progress import counted
 

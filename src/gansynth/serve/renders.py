@@ -20,7 +20,8 @@ from gansynth.export.samples import choose_velocities
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import Instrument
 from gansynth.performance.midi import Score
-from gansynth.performance.perform import make_plan, render
+from gansynth.performance.perform import render
+from gansynth.performance.plan import make_plan
 from gansynth.serve.jobs import Download, Progress
 from gansynth.serve.worker import Rank, Worker, each_in_turn
 

@@ -13,10 +13,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from gansynth.config import Config
-from gansynth.networks.family import family_of
 from gansynth.networks.layers import weights_held
-from gansynth.spectral.normalizers import Normalizer
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.losses import (
@@ -25,45 +22,14 @@ from gansynth.training.losses import (
     discriminator_losses,
     generator_losses,
 )
-from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
-from gansynth.training.trainer import Optimizer, Trainer, seeded
+from gansynth.training.trainer import Optimizer, Trainer
 
 EMA_DECAY = 0.999
 
 
 class AdversarialTrainer(Trainer):
-    """A generator in training against a discriminator.
-
-    Parameters
-    ----------
-    config, normalizer, processes, dtype
-        As of `Trainer`.
-    num_pitches : int
-    seed : int
-        Of the initial weights.
-    group : int or None
-        Notes that share a minibatch deviation; None takes each process's batch.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        num_pitches: int,
-        normalizer: Normalizer,
-        processes: Processes,
-        *,
-        dtype: torch.dtype = torch.float32,
-        seed: int = 0,
-        group: int | None = None,
-    ) -> None:
-        self.group = group
-        family = family_of(config)
-        with seeded(seed):
-            self.discriminator = family.partner(config, num_pitches, None)
-            generator = family.generator(config, num_pitches, None)
-        networks = {"generator": generator, family.partner_name: self.discriminator}
-        super().__init__(config, networks, normalizer, processes, dtype)
+    """A generator in training against a discriminator; parameters are those of `Trainer`."""
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         """Adam for each network's blocks that exist, and for what belongs to no block."""
@@ -77,7 +43,7 @@ class AdversarialTrainer(Trainer):
 
         return {
             "generator_adam": optimizer(self.generator, config.generator_learning_rate),
-            "discriminator_adam": optimizer(self.discriminator, config.discriminator_learning_rate),
+            "discriminator_adam": optimizer(self.partner, config.discriminator_learning_rate),
         }
 
     def step(self, batch: Batch, dataset: ImageDataset) -> Losses:
@@ -87,11 +53,11 @@ class AdversarialTrainer(Trainer):
         latents = batch.latents.to(self.device, self.dtype)
         labels = batch.labels.to(self.device)
         of_generator, of_discriminator = self.optimizers.values()
-        with weights_held(self.discriminator):
+        with weights_held(self.partner):
             _let_learn(of_discriminator, False)
             images = self.generator(latents[0], labels[0], progress)
             losses = generator_losses(
-                self.config, self.discriminator, normalizer, images, labels[0], progress,
+                self.config, self.partner, normalizer, images, labels[0], progress,
                 dtype=self.dtype, group=self.group, consistency=self._consistency(images, dataset),
             )  # fmt: skip
             self.update(of_generator, losses["generator_loss"])
@@ -104,7 +70,7 @@ class AdversarialTrainer(Trainer):
             with torch.no_grad():
                 images = self.generator(latents[1], labels[1], progress)
             losses |= discriminator_losses(
-                self.config, self.discriminator, normalizer, real, dataset.labels[batch.notes],
+                self.config, self.partner, normalizer, real, dataset.labels[batch.notes],
                 images, batch.mix.to(self.device), progress, dtype=self.dtype, group=self.group,
             )  # fmt: skip
             self.update(of_discriminator, losses["discriminator_loss"])

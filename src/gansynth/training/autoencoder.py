@@ -28,15 +28,13 @@ from gansynth.config import Config
 from gansynth.networks.family import family_of
 from gansynth.networks.frames import Views, mean_row, rms_norm
 from gansynth.networks.latent_flow import ANY
-from gansynth.spectral.normalizers import Normalizer
 from gansynth.tensors import State
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.losses import Losses
-from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
 from gansynth.training.sinkhorn import sinkhorn_assignment
-from gansynth.training.trainer import Optimizer, Trainer, seeded
+from gansynth.training.trainer import Optimizer, Trainer
 
 REMEMBERED = 3072  # codes
 MATCHED = 256  # of them at once
@@ -49,37 +47,11 @@ _QUIET = 0.25  # weight of magnitudes that can't be heard; that of the loudest i
 
 
 class AutoencoderTrainer(Trainer):
-    """Networks of frames in training.
+    """Networks of frames in training; parameters are those of `Trainer`."""
 
-    Parameters
-    ----------
-    config, normalizer, processes, dtype
-        As of `Trainer`.
-    num_pitches : int
-    seed : int
-        Of the initial weights.
-    options
-        Of other recipes; without effect.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        num_pitches: int,
-        normalizer: Normalizer,
-        processes: Processes,
-        *,
-        dtype: torch.dtype = torch.float32,
-        seed: int = 0,
-        **options: Any,
-    ) -> None:
-        family = family_of(config)
-        with seeded(seed):
-            self.encoder = family.partner(config, num_pitches, None)
-            generator = family.generator(config, num_pitches, None)
+    def __init__(self, config: Config, *values: Any, **options: Any) -> None:
+        super().__init__(config, *values, **options)
         self.views = Views(config)
-        networks = {"generator": generator, family.partner_name: self.encoder}
-        super().__init__(config, networks, normalizer, processes, dtype)
         self.codes = torch.zeros(REMEMBERED, config.latent_vector_size, device=self.device)
         self.families = torch.zeros(REMEMBERED, dtype=torch.int64, device=self.device)
 
@@ -141,7 +113,7 @@ class AutoencoderTrainer(Trainer):
         self.data_seconds = time.perf_counter() - began
         labels, velocities = dataset.labels[batch.notes], dataset.velocities[batch.notes]
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            mean, log_std = self.encoder(heard)
+            mean, log_std = self.partner(heard)
             code = mean + log_std.exp() * self._normal(mean, batch.seed)
             maps = self.generator.decode(code, labels, velocities)
         losses = reconstruction_losses(maps, real, self.views)

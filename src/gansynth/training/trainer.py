@@ -1,8 +1,9 @@
 """What every recipe keeps and does: weights and their average, optimizers, count, state on disk.
 
-A recipe is a `Trainer` with networks, optimizers and a `step` of its own: `training.adversarial`
-and `training.autoencoder`. All that changes while training is here, and where it stands follows
-from the images seen (or from the seconds, where the clock rules): see `networks.schedule`.
+A recipe is a `Trainer` with optimizers and a `step` of its own: `training.adversarial`,
+`training.autoencoder` and `training.wideband`. All that changes while training is here, and where
+it stands follows from the images seen (or from the seconds, where the clock rules): see
+`networks.schedule`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from gansynth.config import Config
 from gansynth.errors import TrainingError
 from gansynth.networks import schedule
+from gansynth.networks.family import family_of
 from gansynth.networks.schedule import Position
 from gansynth.spectral.normalizers import Normalizer
 from gansynth.tensors import State
@@ -53,15 +55,23 @@ class Trainer:
     Parameters
     ----------
     config : Config
-    networks : dict of str to nn.Module
-        By their names in checkpoints: "generator", and what it is trained with.
+    num_pitches : int
     normalizer : Normalizer
     processes : Processes
     dtype : float32 or bfloat16
         Type of the networks' layers; weights, losses and penalties are float32 in any case.
+    seed : int
+        Of the initial weights.
+    group : int or None
+        Notes that share a minibatch deviation, where a recipe has one; None takes each process's
+        batch.
 
     Attributes
     ----------
+    generator, partner : nn.Module
+        The partner is what the generator is trained with; see `networks.family`.
+    networks : dict of str to nn.Module
+        Both by their names in checkpoints.
     ema : dict of str to Tensor
         The generator's weights, averaged over steps.
     images : int
@@ -78,16 +88,22 @@ class Trainer:
     def __init__(
         self,
         config: Config,
-        networks: dict[str, Any],
+        num_pitches: int,
         normalizer: Normalizer,
         processes: Processes,
+        *,
         dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        group: int | None = None,
     ) -> None:
-        self.config, self.processes, self.dtype = config, processes, dtype
+        self.config, self.processes, self.dtype, self.group = config, processes, dtype, group
         self.device = processes.device
-        self.networks = networks
-        self.generator = networks["generator"]
-        for network in networks.values():
+        family = family_of(config)
+        with seeded(seed):
+            self.partner = family.partner(config, num_pitches, None)
+            self.generator = family.generator(config, num_pitches, None)
+        self.networks = {"generator": self.generator, family.partner_name: self.partner}
+        for network in self.networks.values():
             # Images have their channels last; so have kernels that are applied to them.
             network.to(self.device)
             for parameter in network.parameters():

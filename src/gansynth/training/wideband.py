@@ -27,21 +27,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansynth.config import Config
-from gansynth.networks.family import family_of
 from gansynth.networks.frames import Views, mean_row
 from gansynth.networks.wideband import MAGNITUDE_KNEE, bent
 from gansynth.pcm import FULL_SCALE
 from gansynth.spectral.log_spectra import JUDGED, compared, energy_distance, log_spectra
-from gansynth.spectral.normalizers import Normalizer
 from gansynth.spectral.transform import waves_to_stfts, wrap_phase
 from gansynth.spectral.wideband import Maps
 from gansynth.tensors import State
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.losses import Losses
-from gansynth.training.processes import Processes
 from gansynth.training.sampling import Batch
-from gansynth.training.trainer import Optimizer, Trainer, seeded
+from gansynth.training.trainer import Optimizer, Trainer
 
 _ROW_NOTES = 16  # of each pitch, for its mean row
 _LONGEST_GRADIENT = 20.0
@@ -58,25 +55,10 @@ _QUIETEST = 2.0**-15  # peak of a note
 
 
 class WidebandTrainer(Trainer):
-    """Networks of full bandwidth in training; arguments as of `AutoencoderTrainer`."""
+    """Networks of full bandwidth in training; parameters are those of `Trainer`."""
 
-    def __init__(
-        self,
-        config: Config,
-        num_pitches: int,
-        normalizer: Normalizer,
-        processes: Processes,
-        *,
-        dtype: torch.dtype = torch.float32,
-        seed: int = 0,
-        **options: Any,
-    ) -> None:
-        family = family_of(config)
-        with seeded(seed):
-            self.partner = family.partner(config, num_pitches, None)
-            generator = family.generator(config, num_pitches, None)
-        networks = {"generator": generator, family.partner_name: self.partner}
-        super().__init__(config, networks, normalizer, processes, dtype)
+    def __init__(self, config: Config, *values: Any, **options: Any) -> None:
+        super().__init__(config, *values, **options)
         self.views = Views(config)
         self.spectra = log_spectra(config)
         self._codes: dict[int, tuple[Tensor, Tensor]] = {}

@@ -16,6 +16,7 @@ import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_export_sfz import regions
 
 import gansynth
 from conftest import RunCli
@@ -26,7 +27,6 @@ from gansynth.errors import InputError
 from gansynth.export.folder import Exported, export_instrument
 from gansynth.export.samples import SAMPLE_PEAK, choose_velocities, make_samples, sample_name
 from gansynth.export.sfz import VOLUME
-from test_export_sfz import regions
 
 LEARNED = (32, 64, 100, 127)
 PLAYED = 44_100  # Hz
