@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import nsynth_writer as writer
 from gansynth.data.build import build_dataset, prepare, prepare_nsynth, survey_sources
 from gansynth.data.filters import BuildOptions
-from gansynth.data.note import Broken, Dropped, Note, Sound
+from gansynth.data.note import Broken, Dropped, Note, SourceSound
 from gansynth.data.splits import assign_splits
 from gansynth.data.store import open_notes
 from gansynth.data.waveform import to_waveform
@@ -75,11 +75,11 @@ class Tones:
             time.sleep(0.02 if "font:0" in {one.origin for one in notes} else 0.001)
         for one in notes:
             if isinstance(one.payload, int):
-                yield Sound(tone(one.payload), RATE, pitch=one.payload)
+                yield SourceSound(tone(one.payload), RATE, pitch=one.payload)
             elif one.payload is not None:
                 yield one.payload
             else:
-                yield Sound(tone(one.pitch or 0), RATE)
+                yield SourceSound(tone(one.pitch or 0), RATE)
 
     def close(self) -> None:
         pass
@@ -96,17 +96,17 @@ def build(
 
 def test_int16_of_the_right_rate_survives_exactly() -> None:
     steps = np.array([-32768, -1, 0, 1, 32767], np.int16)
-    wave, clipped = to_waveform(Sound(steps, RATE), RATE, 5)
+    wave, clipped = to_waveform(SourceSound(steps, RATE), RATE, 5)
     assert (wave.tolist(), wave.dtype, clipped) == (steps.tolist(), np.int16, 0)
     floats = (steps / np.float32(32768)).astype(np.float32)
-    wave, clipped = to_waveform(Sound(floats, RATE), RATE, 5)
+    wave, clipped = to_waveform(SourceSound(floats, RATE), RATE, 5)
     assert (wave.tolist(), clipped) == (steps.tolist(), 0)
 
 
 def test_floats_are_rounded_and_clipped_ones_are_counted() -> None:
     floats = np.array([0.6, -1.6, 32768, -32768, 40000, -40000, 65536], np.float32)
     floats /= np.float32(32768)
-    wave, clipped = to_waveform(Sound(floats, RATE), RATE, 7)
+    wave, clipped = to_waveform(SourceSound(floats, RATE), RATE, 7)
     assert wave.tolist() == [1, -2, 32767, -32768, 32767, -32768, 32767]
     assert clipped == 3
 
@@ -114,14 +114,14 @@ def test_floats_are_rounded_and_clipped_ones_are_counted() -> None:
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_channels_are_averaged(dtype: Any) -> None:
     stereo: Any = np.array([[100, 300], [-50, 50]]) / (1 if dtype == np.int16 else 32768)
-    wave, _ = to_waveform(Sound(stereo.astype(dtype), RATE), RATE, 2)
+    wave, _ = to_waveform(SourceSound(stereo.astype(dtype), RATE), RATE, 2)
     assert wave.tolist() == [200, 0]
 
 
 def test_long_sounds_are_cut_and_short_ones_padded_at_the_end() -> None:
     steps = np.arange(1, 5, dtype=np.int16)
-    assert to_waveform(Sound(steps, RATE), RATE, 2)[0].tolist() == [1, 2]
-    assert to_waveform(Sound(steps, RATE), RATE, 6)[0].tolist() == [1, 2, 3, 4, 0, 0]
+    assert to_waveform(SourceSound(steps, RATE), RATE, 2)[0].tolist() == [1, 2]
+    assert to_waveform(SourceSound(steps, RATE), RATE, 6)[0].tolist() == [1, 2, 3, 4, 0, 0]
 
 
 @pytest.mark.parametrize("samples", [2, 4, 5, 8])
@@ -130,7 +130,7 @@ def test_padding_on_both_sides_is_the_original_s(samples: int) -> None:
     from gansynth.spectral.transform import crop_or_pad
 
     steps = np.arange(1, 5, dtype=np.int16)
-    for sound in (Sound(steps, RATE), Sound(steps / np.float32(32768), RATE)):
+    for sound in (SourceSound(steps, RATE), SourceSound(steps / np.float32(32768), RATE)):
         wave, _ = to_waveform(sound, RATE, samples, "both")
         expected = crop_or_pad(torch.from_numpy(steps)[None], samples)[0]
         assert wave.tolist() == expected.tolist()
@@ -138,7 +138,7 @@ def test_padding_on_both_sides_is_the_original_s(samples: int) -> None:
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000])
 def test_other_rates_keep_the_sound(rate: int) -> None:
-    wave, clipped = to_waveform(Sound(tone(81, rate, 2.0), rate), 16_000, 16_000)
+    wave, clipped = to_waveform(SourceSound(tone(81, rate, 2.0), rate), 16_000, 16_000)
     expected = tone(81, 16_000, 1.0) * 32768
     assert clipped == 0
     assert np.abs(wave - expected)[400:].max() < 8  # no edge at the cut; HQ passes to -100 dB
@@ -146,7 +146,7 @@ def test_other_rates_keep_the_sound(rate: int) -> None:
 
 def test_rates_above_half_the_new_one_are_removed() -> None:
     wave, _ = to_waveform(
-        Sound(tone(69 + 12 * np.log2(10_000 / 440), 44_100, 1.0), 44_100), RATE, RATE
+        SourceSound(tone(69 + 12 * np.log2(10_000 / 440), 44_100, 1.0), 44_100), RATE, RATE
     )
     assert np.abs(wave[400:-400]).max() <= 1
 
@@ -205,7 +205,7 @@ def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_short_notes_are_padded_where_the_options_say(tmp_path: Path) -> None:
-    half = Sound(np.ones(SHORT.samples // 2, np.int16), RATE)
+    half = SourceSound(np.ones(SHORT.samples // 2, np.int16), RATE)
     items = [note(n, payload=half) for n in range(4)]
     for pad, begin in (("end", 0), ("both", SHORT.samples // 4)):
         data = build(tmp_path / pad, items, replace(SHORT, pad=pad))
@@ -225,7 +225,7 @@ def test_pitches_found_by_listening_are_taken_and_filtered(tmp_path: Path) -> No
 
 
 def test_clipping_is_reported(tmp_path: Path) -> None:
-    loud = Sound(np.array([2, 0.5, -3], np.float32), RATE)
+    loud = SourceSound(np.array([2, 0.5, -3], np.float32), RATE)
     summary = build_dataset([Tones([note(0, payload=loud), note(1)])], tmp_path, SHORT)
     assert summary.data["kept"]["clipped_notes"] == 1
     assert summary.data["kept"]["clipped_samples"] == 2
@@ -328,9 +328,9 @@ def test_a_survey_counts_without_reading(tmp_path: Path) -> None:
 
 def test_broken_notes_are_reported_and_left_out(tmp_path: Path) -> None:
     bad = [
-        Sound(np.zeros(0, np.float32), RATE),
-        Sound(np.array([np.nan], np.float32), RATE),
-        Sound(np.zeros(4, np.float32), 5),
+        SourceSound(np.zeros(0, np.float32), RATE),
+        SourceSound(np.array([np.nan], np.float32), RATE),
+        SourceSound(np.zeros(4, np.float32), 5),
         Broken("font:3", "no WAV"),
     ]
     items: list[Any] = [note(n, payload=sound) for n, sound in enumerate(bad)]

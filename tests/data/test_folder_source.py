@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gansynth.data.folder.manifest import read_manifest
 from gansynth.data.folder.names import DYNAMICS, find_family, find_source, read_name
 from gansynth.data.folder.source import FolderSource, open_folder
-from gansynth.data.note import Broken, Dropped, Note, Sound
+from gansynth.data.note import Broken, Dropped, Note, SourceSound
 from gansynth.errors import InputError
 from sound_writer import RATE, tone
 
@@ -41,7 +41,7 @@ def reasons(source: FolderSource) -> dict[str, str]:
     return {n.origin: n.reason for n in notes_of(source) if not isinstance(n, Note)}
 
 
-def sounds_of(source: FolderSource) -> list[Sound | Broken | Dropped]:
+def sounds_of(source: FolderSource) -> list[SourceSound | Broken | Dropped]:
     return [
         sound
         for chunk in source.chunks()
@@ -272,7 +272,7 @@ def test_formats_are_decoded_at_their_own_rate(
         pytest.skip(f"this libsndfile has no {container}")
     soundfile.write(tmp_path / name, samples, rate, subtype=subtype, format=container)
     (sound,) = sounds_of(open_folder(tmp_path))
-    assert isinstance(sound, Sound)
+    assert isinstance(sound, SourceSound)
     assert (sound.sample_rate, sound.pitch) == (rate, None)
     scale = 32768 if sound.samples.dtype == np.int16 else 1
     shown = sound.samples[: len(samples)] / scale
@@ -283,7 +283,7 @@ def test_16_bit_samples_survive_exactly(tmp_path: Path) -> None:
     samples = np.arange(-32768, 32768, 7, dtype=np.int16)
     soundfile.write(tmp_path / "C4.wav", samples, RATE)
     (sound,) = sounds_of(open_folder(tmp_path))
-    assert isinstance(sound, Sound)
+    assert isinstance(sound, SourceSound)
     assert sound.samples.dtype == np.int16
     assert np.array_equal(sound.samples, samples)
 
@@ -292,7 +292,7 @@ def test_stereo_becomes_the_mean_of_its_channels(tmp_path: Path) -> None:
     channels = np.stack([np.full(500, 0.5), np.full(500, -0.25)], axis=1)
     soundfile.write(tmp_path / "C4.wav", channels, RATE, subtype="FLOAT")
     (sound,) = sounds_of(open_folder(tmp_path))
-    assert isinstance(sound, Sound)
+    assert isinstance(sound, SourceSound)
     assert sound.samples.shape == (500,)
     assert np.all(sound.samples == 0.125)
 
@@ -300,7 +300,7 @@ def test_stereo_becomes_the_mean_of_its_channels(tmp_path: Path) -> None:
 def test_no_more_is_read_than_needed(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "C4.wav", np.zeros(50 * RATE, np.int16), RATE)
     (sound,) = sounds_of(open_folder(tmp_path, seconds=2))
-    assert isinstance(sound, Sound)
+    assert isinstance(sound, SourceSound)
     assert 2 * RATE < len(sound.samples) < 2.5 * RATE
 
 
@@ -312,7 +312,7 @@ def test_what_is_no_sound_is_broken_and_the_rest_is_read(tmp_path: Path) -> None
     soundfile.write(tmp_path / "d_C4.wav", np.zeros(9), 500)
     (tmp_path / "e_C4.flac").write_bytes(b"")
     sounds = sounds_of(open_folder(tmp_path))
-    assert isinstance(sounds[-1], Sound)
+    assert isinstance(sounds[-1], SourceSound)
     found = [sound.reason for sound in sounds[:-1] if isinstance(sound, Broken)]
     assert found[0].startswith("can't be read as sound (")
     assert str(tmp_path) not in found[0]
@@ -337,7 +337,7 @@ def test_random_bytes_are_broken_or_sound(data: bytes, extension: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / f"C4{extension}").write_bytes(start + data)
         (sound,) = sounds_of(open_folder(name))
-    assert isinstance(sound, Broken | Sound)
+    assert isinstance(sound, Broken | SourceSound)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="names are Unicode")
@@ -347,7 +347,7 @@ def test_a_name_that_is_no_unicode_is_read(tmp_path: Path) -> None:
     source = open_folder(tmp_path)
     (note,) = notes_of(source)
     assert note.origin == "?_C4.wav"
-    assert isinstance(sounds_of(source)[0], Sound)
+    assert isinstance(sounds_of(source)[0], SourceSound)
 
 
 # Listening
@@ -358,7 +358,7 @@ def test_pitches_are_estimated_only_where_asked_and_unknown(tmp_path: Path) -> N
     add(tmp_path, "other.wav", "C3_C5.wav", pitch=57)
     source = open_folder(tmp_path, estimate_pitch=True)
     assert pitches_of(source) == {"C3_C5.wav": None, "named_C4.wav": 60, "other.wav": None}
-    assert [sound.pitch for sound in sounds_of(source) if isinstance(sound, Sound)] == [
+    assert [sound.pitch for sound in sounds_of(source) if isinstance(sound, SourceSound)] == [
         57,
         None,
         57,
@@ -378,7 +378,7 @@ def test_uncertain_pitches_are_dropped(tmp_path: Path) -> None:
     assert details[0].startswith("60.45 with confidence ")
     assert details[1] == "none is heard"
     relaxed = sounds_of(open_folder(tmp_path, estimate_pitch=True, min_confidence=0.2))
-    assert isinstance(relaxed[2], Sound)
+    assert isinstance(relaxed[2], SourceSound)
 
 
 # Manifests
@@ -405,7 +405,7 @@ def test_a_manifest_says_everything(tmp_path: Path) -> None:
     assert (two.origin, two.pitch, two.velocity, two.instrument) == ("two.wav", 60, 100, "two")
     assert (two.source, two.split) == ("unknown", None)
     assert reasons(source) == {"three_C4.wav": "not in the manifest"}
-    assert all(isinstance(sound, Sound) for sound in sounds_of(source))
+    assert all(isinstance(sound, SourceSound) for sound in sounds_of(source))
 
 
 def test_json_lines_are_a_manifest_too(tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_empty_pitches_are_listened_for_where_asked(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"manifest\.csv: row 2: pitch='': must be a MIDI number"):
         open_folder(tmp_path)
     (sound,) = sounds_of(open_folder(tmp_path, estimate_pitch=True))
-    assert isinstance(sound, Sound)
+    assert isinstance(sound, SourceSound)
     assert sound.pitch == 50
 
 

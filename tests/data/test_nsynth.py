@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nsynth_writer as writer
-from gansynth.data.note import Broken, Dropped, Note, Sound, Source
+from gansynth.data.note import Broken, Dropped, Note, Source, SourceSound
 from gansynth.data.nsynth.notes import describe_note, split_of
 from gansynth.data.nsynth.source import is_nsynth, open_nsynth
 from gansynth.data.nsynth.wavs import decode_wav
@@ -40,7 +40,7 @@ def listed(source: Source) -> list[Note | Broken | Dropped]:
     return found
 
 
-def sounds(source: Source) -> list[Sound | Broken | Dropped]:
+def sounds(source: Source) -> list[SourceSound | Broken | Dropped]:
     """Of all notes; a second time chunk by chunk in threads, which must give the same."""
     chunks = [[item for item in chunk if isinstance(item, Note)] for chunk in source.chunks()]
     once = [sound for chunk in chunks for sound in source.read(chunk)]
@@ -50,8 +50,8 @@ def sounds(source: Source) -> list[Sound | Broken | Dropped]:
         ]
     assert len(once) == len(again)
     for one, two in zip(once, again, strict=True):
-        if isinstance(one, Sound):
-            assert isinstance(two, Sound)
+        if isinstance(one, SourceSound):
+            assert isinstance(two, SourceSound)
             assert np.array_equal(one.samples, two.samples)
         else:
             assert one == two
@@ -83,7 +83,7 @@ def check(source: Source, notes: Sequence[Written], split: str | None = None) ->
     assert len(found) == len(notes)
     assert {item.split for item in found if isinstance(item, Note)} == {split}
     for sound, note in zip(sounds(source), notes, strict=True):
-        assert isinstance(sound, Sound)
+        assert isinstance(sound, SourceSound)
         scale = 1 if sound.samples.dtype == np.int16 else 32768
         assert np.array_equal(sound.samples * scale, note.wave())
         assert sound.sample_rate == 16000
@@ -410,7 +410,7 @@ def test_what_does_not_fit_together_is_reported(tmp_path: Path, form: str) -> No
     }
     assert len(found) == source.count == 7
     good, bad = sounds(source)
-    assert isinstance(good, Sound)
+    assert isinstance(good, SourceSound)
     assert isinstance(bad, Broken)
     assert "isn't a WAV file that can be read (" in bad.reason
 
@@ -481,7 +481,7 @@ def test_an_archive_with_a_flipped_byte_is_read_or_refused(place: int, bits: int
 )
 def test_sample_formats(subtype: str, dtype: str) -> None:
     sound = decode_wav("a", writer.wav(NOTES[0], subtype, 44100))
-    assert isinstance(sound, Sound)
+    assert isinstance(sound, SourceSound)
     assert (sound.samples.dtype, sound.sample_rate) == (dtype, 44100)
     scale = 1 if dtype == "int16" else 32768
     assert np.array_equal(np.rint(sound.samples * scale), NOTES[0].wave())
@@ -507,7 +507,7 @@ def test_a_wav_that_is_none_is_broken(reason: str, data: bytes) -> None:
 @given(st.binary(max_size=200), st.integers(0, 44))
 @settings(deadline=None, max_examples=100)
 def test_random_bytes_in_a_wav_are_read_or_broken(content: bytes, kept: int) -> None:
-    assert isinstance(decode_wav("a", writer.wav(NOTES[0])[:kept] + content), Sound | Broken)
+    assert isinstance(decode_wav("a", writer.wav(NOTES[0])[:kept] + content), SourceSound | Broken)
 
 
 # Words

@@ -10,7 +10,7 @@ import pytest
 
 from gansynth.audio.pitch import estimate_pitch
 from gansynth.data.labels import wrong_labels
-from gansynth.data.note import Dropped, Note, Sound
+from gansynth.data.note import Dropped, Note, SourceSound
 from gansynth.data.soundfont import engines
 from gansynth.data.soundfont.engines import find_engine
 from gansynth.data.soundfont.source import SoundFontSource, open_soundfont
@@ -60,17 +60,17 @@ def notes_of(source: SoundFontSource) -> list[list[Note]]:
     return [chunk for chunk in chunks if chunk]
 
 
-def all_sounds(source: SoundFontSource) -> dict[str, Sound | Dropped]:
+def all_sounds(source: SoundFontSource) -> dict[str, SourceSound | Dropped]:
     found = {}
     for chunk in notes_of(source):
         for note, sound in zip(chunk, source.read(chunk), strict=True):
-            assert isinstance(sound, Sound | Dropped)
+            assert isinstance(sound, SourceSound | Dropped)
             found[note.origin] = sound
     return found
 
 
 def samples_of(sound: object) -> np.ndarray:
-    assert isinstance(sound, Sound), sound
+    assert isinstance(sound, SourceSound), sound
     return sound.samples
 
 
@@ -196,7 +196,7 @@ def test_keys_that_sound_at_another_pitch_are_dropped(
     for origin, sound in sounds.items():
         key = int(origin.split(":")[3])
         if key < 60:
-            assert isinstance(sound, Sound), origin
+            assert isinstance(sound, SourceSound), origin
         else:
             heard = f"asks {key}, sounds {key + interval}"
             assert isinstance(sound, Dropped), origin

@@ -28,9 +28,9 @@ from gansynth.performance.recording import parse_recording
 from gansynth.serve import bodies
 from gansynth.serve.app import create_app
 from gansynth.serve.latents import decode_latent, encode_latent
+from gansynth.serve.operations import Operations
 from gansynth.serve.renders import download_stem
 from gansynth.serve.routes import make_schema
-from gansynth.serve.server import Server
 
 SONG = [(60, 0, 0.5), (64, 0.25, 1.0), (100, 1.0, 1.2)]
 
@@ -453,7 +453,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
 
 def test_the_schema_describes_every_route(app: Starlette, client: TestClient, synth: Synth) -> None:
     schema = client.get("/openapi.json").json()
-    assert schema == make_schema(Server, synth)
+    assert schema == make_schema(Operations, synth)
     described = {(path, method) for path, item in schema["paths"].items() for method in item}
     routes = {
         (route.path, method.lower())
@@ -483,7 +483,7 @@ def test_a_failure_is_told_and_the_server_stays_up(
 
     app = create_app(synth, str(tiny_model), measure=False)
     with TestClient(app, raise_server_exceptions=False) as client:
-        monkeypatch.setattr("gansynth.serve.server.near", fail)
+        monkeypatch.setattr("gansynth.serve.operations.near", fail)
         body = {"latent": encode_latent(synth.sample_latents(1)[0]), "distance": 0, "count": 1}
         words = error_of(client.post("/api/instruments/near", json=body), 500)
         assert words == "the server failed here; its terminal says where."

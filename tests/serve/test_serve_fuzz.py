@@ -17,13 +17,13 @@ from starlette.testclient import TestClient
 from conftest import PITCHES, TOY
 from gansynth import load
 from gansynth.serve.app import create_app
+from gansynth.serve.operations import Operations
 from gansynth.serve.routes import make_schema
-from gansynth.serve.server import Server
 
 schemathesis.openapi.media_type("audio/midi", st.binary(max_size=200))
 
 TOY_SHAPE = SimpleNamespace(latent_size=TOY["latent_vector_size"], pitches=tuple(PITCHES))
-SCHEMA = make_schema(Server, TOY_SHAPE)
+SCHEMA = make_schema(Operations, TOY_SHAPE)
 OPERATIONS = [(path, method) for path, item in SCHEMA["paths"].items() for method in item]
 
 

@@ -211,7 +211,7 @@ def _takes_over(preset: str, model: Model) -> bool:
     from gansynth import config as configs
     from gansynth.networks.family import family_of
 
-    return family_of(configs.preset(preset)).begins_with == model.config.g_fn
+    return family_of(configs.preset(preset)).begins_with_models_of(model.config)
 
 
 def _config(preset: str | None, values: dict[str, Any], base: Config | None) -> Config:

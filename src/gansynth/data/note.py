@@ -64,7 +64,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Sound:
+class SourceSound:
     """A note's sound as the source has it.
 
     Attributes
@@ -134,7 +134,7 @@ class Source(Protocol):
         """All notes in a fixed order, in chunks of a few dozen; called from one thread."""
         ...
 
-    def read(self, notes: Sequence[Note]) -> Iterator[Sound | Dropped | Broken]:
+    def read(self, notes: Sequence[Note]) -> Iterator[SourceSound | Dropped | Broken]:
         """The sounds of some notes of one chunk, in order.
 
         Several threads read different chunks at once; the result for a chunk doesn't depend on

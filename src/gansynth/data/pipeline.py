@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gansynth.data.filters import BuildOptions, Filters
-from gansynth.data.note import Broken, Dropped, Note, Sound, Source
+from gansynth.data.note import Broken, Dropped, Note, Source, SourceSound
 from gansynth.data.report import Tally
 from gansynth.data.waveform import to_waveform
 
@@ -115,8 +115,8 @@ def _work(
     return [next(results) if outcome is None else outcome for outcome in outcomes]
 
 
-def _convert(filters: Filters, note: Note, sound: Sound | Dropped | Broken) -> _Outcome:
-    if not isinstance(sound, Sound):
+def _convert(filters: Filters, note: Note, sound: SourceSound | Dropped | Broken) -> _Outcome:
+    if not isinstance(sound, SourceSound):
         return sound
     pitch = sound.pitch if note.pitch is None else note.pitch
     if pitch is None:

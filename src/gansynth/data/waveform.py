@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gansynth.audio.reading import mono
 from gansynth.audio.resampling import resample
-from gansynth.data.note import Sound
+from gansynth.data.note import SourceSound
 from gansynth.pcm import FULL_SCALE
 
 PADS = ("end", "both")
@@ -18,7 +18,7 @@ _MARGIN = 0.05  # s read beyond the end, so that resampling has no edge inside
 
 
 def to_waveform(
-    sound: Sound, sample_rate: int, samples: int, pad: str = "end"
+    sound: SourceSound, sample_rate: int, samples: int, pad: str = "end"
 ) -> tuple[NDArray[np.int16], int]:
     """Return a sound as int16 `[samples]` at `sample_rate` Hz, and how many samples were clipped.
 

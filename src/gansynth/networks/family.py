@@ -128,6 +128,10 @@ class NetworkFamily:
     notes_at_once: int = 1
     kept_images: str = "float32"
 
+    def begins_with_models_of(self, config: Config) -> bool:
+        """Whether `take_over` takes models of this configuration."""
+        return config.g_fn == self.begins_with
+
 
 _families: dict[str, NetworkFamily] = {}
 

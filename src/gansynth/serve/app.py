@@ -19,11 +19,11 @@ from gansynth.errors import GansynthError
 from gansynth.model.synth import Synth
 from gansynth.serve.clients import USUAL, Limits, TooBusyError, TooMuchError
 from gansynth.serve.guard import HEADERS, Guard
+from gansynth.serve.operations import Operations
 from gansynth.serve.routes import (
     make_schema,
     operations,
 )
-from gansynth.serve.server import Server
 from gansynth.serve.worker import StoppedError
 
 _PAGE_TYPES = {
@@ -46,9 +46,9 @@ def create_app(
     token: str | None = None,
     limits: Limits = USUAL,
 ) -> Starlette:
-    """The ASGI application that serves one model; other arguments as for `Server` and `Guard`."""
-    server = Server(synth, model_path, threads, cache, measure, addresses, limits)
-    schema = make_schema(Server, synth)
+    """The ASGI application of one model; other arguments as for `Operations` and `Guard`."""
+    service = Operations(synth, model_path, threads, cache, measure, addresses, limits)
+    schema = make_schema(Operations, synth)
     # Read once: no path that a client sends is ever opened.
     page = {
         entry.name: entry.read_bytes() for entry in files(__package__).joinpath("page").iterdir()
@@ -67,9 +67,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        server.open()
+        service.open()
         yield
-        await asyncio.to_thread(server.close)
+        await asyncio.to_thread(service.close)
 
     return Starlette(
         routes=[
@@ -77,8 +77,8 @@ def create_app(
             Route("/page/{name}", page_file),
             Route("/openapi.json", openapi),
             *(
-                one.route(getattr(server, name), synth, server.bodies)
-                for name, one in operations(Server).items()
+                one.route(getattr(service, name), synth, service.bodies)
+                for name, one in operations(Operations).items()
             ),
         ],
         middleware=[Middleware(Guard, hosts=hosts, token=token, limits=limits)],

@@ -138,7 +138,7 @@ class Operation:
             if isinstance(one, Several):
                 parameter["explode"] = name in self.repeated
             parameters.append({**parameter, "schema": one.schema(shape)})
-        error = json_answer(json_object(error={"type": "string"}))
+        error = json_answer(object_schema(error={"type": "string"}))
         answers = {code: {**error, "description": words} for code, words in _REFUSALS.items()}
         described: Schema = {
             "summary": self.summary,
@@ -148,7 +148,7 @@ class Operation:
         content = None
         if self.body is not None:
             fields = {name: one.schema(shape) for name, one in self.body.items()}
-            content = {"application/json": {"schema": json_object(**fields)}}
+            content = {"application/json": {"schema": object_schema(**fields)}}
         elif self.upload is not None:
             content = {self.upload.media: {"schema": self.upload.schema}}
         if content is not None:
@@ -186,7 +186,7 @@ def make_schema(kind: type, shape: Shape) -> Schema:
     return {"openapi": "3.1.0", "info": info, "paths": paths}
 
 
-def json_object(**properties: Schema) -> Schema:
+def object_schema(**properties: Schema) -> Schema:
     """Schema of an object that has all these properties and no others."""
     return {
         "type": "object",

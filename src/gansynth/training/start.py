@@ -192,9 +192,8 @@ def resume(
 def _of_family(config: Config, model: Model, seed: int) -> tuple[Model, bool]:
     """The model as one of the configuration's family, and whether it was another's."""
     family = family_of(config)
-    if model.config.g_fn == config.g_fn or model.config.g_fn != family.begins_with:
+    if not family.begins_with_models_of(model.config) or family.take_over is None:
         return model, False
-    assert family.take_over is not None
     taken: Model = family.take_over(config, model, seed)
     return taken, True
 

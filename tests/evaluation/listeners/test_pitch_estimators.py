@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gansynth.audio.pitch import estimate_pitches
-from gansynth.data.note import Note, Sound
+from gansynth.data.note import Note, SourceSound
 from gansynth.data.soundfont.source import open_soundfont
 from gansynth.errors import InputError, ModelError
 from gansynth.evaluation.listeners.pitch_estimators import (
@@ -153,7 +153,7 @@ def test_yin_hears_real_instruments() -> None:
                 and any(program in item.origin for program in programs)
             ]
             for note, sound in zip(notes, source.read(notes), strict=True):
-                if isinstance(sound, Sound):
+                if isinstance(sound, SourceSound):
                     pitches.append(note.pitch)
                     waves.append(np.resize(sound.samples, 24_000))
     assert len(waves) > 50

@@ -17,7 +17,7 @@ from gansynth.audio.pitch import estimate_pitch
 from gansynth.data.folder.names import MIDDLE_C
 from gansynth.data.folder.source import FolderSource
 from gansynth.data.labels import speaks_for
-from gansynth.data.note import Note, Sound
+from gansynth.data.note import Note, SourceSound
 from gansynth.errors import InputError
 
 _OF_ONE = 12  # notes of an instrument that are listened to
@@ -108,7 +108,7 @@ def _chosen(source: FolderSource) -> Iterable[Note]:
 def _listen(source: FolderSource, note: Note) -> _Heard | None:
     """What a note sounds like; None where it can't be told."""
     (sound,) = source.read([note])
-    if not isinstance(sound, Sound) or note.pitch is None:
+    if not isinstance(sound, SourceSound) or note.pitch is None:
         return None
     pitch, confidence = estimate_pitch(sound.samples, sound.sample_rate)
     if not confidence >= _CERTAIN:

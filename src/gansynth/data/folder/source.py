@@ -30,7 +30,7 @@ from gansynth.data.folder.manifest import Entry, normal_name, read_manifest
 from gansynth.data.folder.names import MIDDLE_C, find_family, find_source
 from gansynth.data.folder.series import Label, other_formats, read_labels
 from gansynth.data.folder.walk import find_manifest, find_sounds
-from gansynth.data.note import UNKNOWN, Broken, Dropped, Note, Sound, printable
+from gansynth.data.note import UNKNOWN, Broken, Dropped, Note, SourceSound, printable
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path, open_regular
 
@@ -160,11 +160,11 @@ class FolderSource:
         while chunk := list(itertools.islice(items, _CHUNK)):
             yield chunk
 
-    def read(self, notes: Sequence[Note]) -> Iterator[Sound | Dropped | Broken]:
+    def read(self, notes: Sequence[Note]) -> Iterator[SourceSound | Dropped | Broken]:
         """The sounds as they are on disk: their own rate, one channel."""
         for note in notes:
             sound = self._decode(note)
-            yield self._listen(note, sound) if isinstance(sound, Sound) else sound
+            yield self._listen(note, sound) if isinstance(sound, SourceSound) else sound
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -271,15 +271,15 @@ class FolderSource:
             return Broken(entry.file, f"{where}, but no sound by its extension, or hidden")
         return Broken(entry.file, f"{where}, but missing")
 
-    def _decode(self, note: Note) -> Sound | Broken:
+    def _decode(self, note: Note) -> SourceSound | Broken:
         seconds = None if self.seconds is None else self.seconds + _MARGIN
         try:
             sound = read_audio(self.folder / note.payload, seconds)
         except InputError as error:
             return Broken(note.origin, error.reason)
-        return Sound(sound.samples, sound.sample_rate)
+        return SourceSound(sound.samples, sound.sample_rate)
 
-    def _listen(self, note: Note, sound: Sound) -> Sound | Dropped:
+    def _listen(self, note: Note, sound: SourceSound) -> SourceSound | Dropped:
         if note.pitch is not None:
             return sound
         from gansynth.audio.pitch import estimate_pitch
@@ -291,4 +291,4 @@ class FolderSource:
         shown = f"{heard:.2f} with confidence {confidence:.2f}"
         if confidence < self.min_confidence or abs(heard - pitch) > _OFF_KEY:
             return Dropped(note.origin, UNCERTAIN, shown, SAY_UNCERTAIN)
-        return Sound(sound.samples, sound.sample_rate, pitch)
+        return SourceSound(sound.samples, sound.sample_rate, pitch)

@@ -34,7 +34,7 @@ _FILE_SPLIT = re.compile(rf"(?<![a-z0-9]){_SPLITS}(?![a-z0-9])")
 _FOLDER_SPLIT = re.compile(rf"(?:nsynth[-_.])?{_SPLITS}(?:[-_.](?:jsonwav|tfrecord))?")
 
 
-def describe_note(
+def note_of_facts(
     facts: Mapping[str, Any], origin: str, split: str | None, payload: Any
 ) -> Note | Broken:
     """The note of some facts; `Broken` where they can't be right.

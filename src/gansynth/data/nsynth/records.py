@@ -16,14 +16,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gansynth.audio.files import check_rate
-from gansynth.data.note import Broken, Dropped, Note, Sound, printable
+from gansynth.data.note import Broken, Dropped, Note, SourceSound, printable
 from gansynth.data.nsynth.notes import (
     CHUNK_BYTES,
     CHUNK_NOTES,
     NUMBERS,
     SAMPLE_RATE,
     WORDS,
-    describe_note,
+    note_of_facts,
     split_of,
 )
 from gansynth.data.nsynth.tf_example import Feature, parse_example
@@ -268,7 +268,7 @@ class RecordSource:
         if chunk:
             yield chunk
 
-    def read(self, notes: Sequence[Note]) -> Iterator[Sound | Dropped | Broken]:
+    def read(self, notes: Sequence[Note]) -> Iterator[SourceSound | Dropped | Broken]:
         """The sounds of some notes, float32 [samples]."""
         with ExitStack() as stack:
             opened: dict[Path, BinaryIO] = {}
@@ -308,7 +308,7 @@ def _listed(file: Path, packed: bool, split: str | None, found: Record | Damage)
     if "audio" not in features:
         return Broken(origin, "audio is missing")
     place = found.data if packed else _Place(file, found.number, found.offset, len(found.data))
-    return describe_note(facts, origin, split, place)
+    return note_of_facts(facts, origin, split, place)
 
 
 def _broken(file: Path, damage: Damage) -> Broken:
@@ -321,7 +321,7 @@ def _get(features: dict[str, Feature], name: str) -> Feature:
     return features.get(name, other)
 
 
-def _sound(origin: str, data: bytes) -> Sound | Broken:
+def _sound(origin: str, data: bytes) -> SourceSound | Broken:
     try:
         features = parse_example(data)
         samples = _get(features, "audio").floats()
@@ -333,4 +333,4 @@ def _sound(origin: str, data: bytes) -> Sound | Broken:
         return Broken(origin, "audio is empty")
     if not np.isfinite(samples).all():
         return Broken(origin, "audio holds values that aren't numbers")
-    return Sound(samples, rate)
+    return SourceSound(samples, rate)

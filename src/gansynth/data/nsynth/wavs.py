@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from gansynth.audio.files import check_rate
-from gansynth.data.note import Broken, Dropped, Note, Sound, printable
+from gansynth.data.note import Broken, Dropped, Note, SourceSound, printable
 from gansynth.data.nsynth.notes import (
     CHUNK_BYTES,
     CHUNK_NOTES,
     NUMBERS,
     WORDS,
-    describe_note,
+    note_of_facts,
     split_of,
 )
 from gansynth.errors import InputError
@@ -89,7 +89,7 @@ class JsonWavSource:
         """Notes in the order of examples.json, then entries without a file and the other way."""
         return _in_chunks(item for group in self._sets for item in _listed(group))
 
-    def read(self, notes: Sequence[Note]) -> Iterator[Sound | Dropped | Broken]:
+    def read(self, notes: Sequence[Note]) -> Iterator[SourceSound | Dropped | Broken]:
         """The sounds of some notes, int16 where their files hold that, else float32."""
         for note in notes:
             try:
@@ -177,7 +177,7 @@ class ArchiveSource:
         for group in self._sets.values():
             yield from _left(group)
 
-    def read(self, notes: Sequence[Note]) -> Iterator[Sound | Dropped | Broken]:
+    def read(self, notes: Sequence[Note]) -> Iterator[SourceSound | Dropped | Broken]:
         """The sounds of some notes, int16 where their files hold that, else float32."""
         if self._packed:
             yield from (decode_wav(note.origin, note.payload) for note in notes)
@@ -236,7 +236,7 @@ def _folder_set(listing: Path) -> _Set:
 
 
 def _entries(data: bytes, shown: str) -> dict[str, Any]:
-    """Notes by name; of each, only what `describe_note` asks for is kept."""
+    """Notes by name; of each, only what `note_of_facts` asks for is kept."""
 
     def keep(found: dict[str, Any]) -> dict[str, Any]:
         if any(isinstance(value, dict) for value in found.values()):
@@ -274,7 +274,7 @@ def _note(group: _Set, name: str, payload: Any) -> Note | Broken:
     entry = group.entries[name]
     if not isinstance(entry, dict):
         return Broken(origin, f"its entry in {LISTING} isn't an object")
-    return describe_note({"note_str": name, **entry}, origin, group.split, payload)
+    return note_of_facts({"note_str": name, **entry}, origin, group.split, payload)
 
 
 def _origin(group: _Set, name: str) -> str:
@@ -300,7 +300,7 @@ def _in_chunks(
 # Files
 
 
-def decode_wav(origin: str, data: bytes) -> Sound | Broken:
+def decode_wav(origin: str, data: bytes) -> SourceSound | Broken:
     """The sound of a WAV file's bytes: int16 where it holds that, else float32."""
     import soundfile
 
@@ -324,7 +324,7 @@ def decode_wav(origin: str, data: bytes) -> Sound | Broken:
         return Broken(origin, "holds no samples")
     if samples.dtype == np.float32 and not np.isfinite(samples).all():
         return Broken(origin, "holds values that aren't numbers")
-    return Sound(samples, rate)
+    return SourceSound(samples, rate)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gansynth.audio.resampling import resample
 from gansynth.data.labels import wrong_labels
-from gansynth.data.note import Broken, Dropped, Note, Sound, printable
+from gansynth.data.note import Broken, Dropped, Note, SourceSound, printable
 from gansynth.data.soundfont.engines import GAIN, Engine, find_engine, whole_blocks
 from gansynth.data.soundfont.general_midi import InstrumentKind, follows_standard, instrument_kind
 from gansynth.data.soundfont.repair import write_repaired
@@ -172,7 +172,7 @@ class SoundFontSource:
                 elif keys:
                     yield [self._note(preset, kind, key, velocity) for key in keys]
 
-    def read(self, notes: Sequence[Note]) -> Iterator[Sound | Dropped | Broken]:
+    def read(self, notes: Sequence[Note]) -> Iterator[SourceSound | Dropped | Broken]:
         """Render notes of one chunk; silent and wrongly tuned keys are dropped."""
         if not notes:
             return
@@ -200,7 +200,7 @@ class SoundFontSource:
                 yield Dropped(note.origin, OTHER_PITCH, verdicts[index])
             else:
                 scale = min(1.0, _LOUDEST / float(peaks[index]))
-                yield Sound(waves[index] * np.float32(scale), self._sample_rate)
+                yield SourceSound(waves[index] * np.float32(scale), self._sample_rate)
 
     def close(self) -> None:
         """Remove the repaired copy, where there was one."""

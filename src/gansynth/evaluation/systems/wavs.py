@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gansynth.audio.reading import sound_form
 from gansynth.data.folder.source import OTHER_FORMAT, FolderSource, open_folder
-from gansynth.data.note import Broken, Dropped, Note, Sound
+from gansynth.data.note import Broken, Dropped, Note, SourceSound
 from gansynth.errors import InputError
 from gansynth.evaluation.listeners.note_features import LOWEST_RATE
 from gansynth.evaluation.metrics.timbre import TimbreScale
@@ -142,7 +142,7 @@ class WavFolder:
 
     def _read(self, note: Note) -> Waves:
         (sound,) = self._source.read([note])
-        if not isinstance(sound, Sound):
+        if not isinstance(sound, SourceSound):
             raise InputError(f"{self._option}: {note.origin}: {sound.reason}.")
         wave = sound.samples[: self._samples].astype(np.float32)
         if sound.samples.dtype == np.int16:

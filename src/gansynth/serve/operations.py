@@ -49,7 +49,7 @@ from gansynth.serve.routes import (
     Upload,
     file_answer,
     json_answer,
-    json_object,
+    object_schema,
     operation,
 )
 from gansynth.serve.worker import Rank, Worker, in_turn
@@ -80,8 +80,8 @@ _SIDECAR = {
         "pitches": {"type": "array", "items": {"type": "integer"}},
         "model": {
             "anyOf": [
-                json_object(path={"type": "string"}, sha256={"type": "string"}),
-                json_object(shipped={"const": True}, sha256={"type": "string"}),
+                object_schema(path={"type": "string"}, sha256={"type": "string"}),
+                object_schema(shipped={"const": True}, sha256={"type": "string"}),
             ]
         },
     },
@@ -90,11 +90,11 @@ _SIDECAR = {
 
 def _latents_answer(shape: Shape) -> Schema:
     latents = {"type": "array", "items": LatentField().schema(shape)}
-    return json_answer(json_object(latents=latents))
+    return json_answer(object_schema(latents=latents))
 
 
-class Server:
-    """What the routes share.
+class Operations:
+    """What a server can do with one model, and what that needs.
 
     Parameters
     ----------
