@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import nsynth_writer as writer
 from gansynth.data.note import Broken, Dropped, Note, Source, SourceSound
-from gansynth.data.nsynth.notes import describe_note, split_of
+from gansynth.data.nsynth.notes import note_of_facts, split_of
 from gansynth.data.nsynth.source import is_nsynth, open_nsynth
 from gansynth.data.nsynth.wavs import decode_wav
 from gansynth.errors import InputError
@@ -524,18 +524,18 @@ def test_random_bytes_in_a_wav_are_read_or_broken(content: bytes, kept: int) -> 
     ],
 )
 def test_the_name_of_the_instrument(given_facts: dict[str, Any], instrument: str) -> None:
-    note = describe_note({"pitch": 60, **given_facts}, "a", None, None)
+    note = note_of_facts({"pitch": 60, **given_facts}, "a", None, None)
     assert isinstance(note, Note)
     assert note.instrument == note.group == instrument
 
 
 def test_families_and_sources_by_number_then_word() -> None:
     for number, family in enumerate(writer.FAMILIES):
-        note = describe_note({"pitch": 60, "instrument_family": number}, "a", None, None)
+        note = note_of_facts({"pitch": 60, "instrument_family": number}, "a", None, None)
         assert isinstance(note, Note)
         assert note.family == family
     words = {"instrument_family_str": "reed", "instrument_source_str": "synthetic"}
-    note = describe_note({"pitch": 60, "instrument_family": 11, **words}, "a", None, None)
+    note = note_of_facts({"pitch": 60, "instrument_family": 11, **words}, "a", None, None)
     assert isinstance(note, Note)
     assert (note.family, note.source) == ("reed", "synthetic")
 
