@@ -153,9 +153,9 @@ def test_frames_contradict(changes: dict[str, Any], message: str) -> None:
 
 
 def test_an_unknown_preset_names_the_nearest_one() -> None:
-    assert configs.preset_names() == ("mel_prog_hires", "fast", "hifi", "quick_test", "tiny")
+    assert configs.preset_names() == ("mel_prog_hires", "quick_test", "tiny", "fast", "hifi")
     with rejects(
-        "preset='quick': must be one of mel_prog_hires, fast, hifi, quick_test, tiny. "
+        "preset='quick': must be one of mel_prog_hires, quick_test, tiny, fast, hifi. "
         "Did you mean quick_test?"
     ):
         preset("quick")

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gansynth.errors import ConfigError
-from gansynth.networks.family import family_names, family_of
-from gansynth.presets import PRESETS
+from gansynth.networks.family import family_names, family_of, presets
 from gansynth.rules import (
     choice,
     flag,
@@ -370,13 +369,15 @@ def json_object(text: str, where: str) -> dict[str, Any]:
 
 def preset_names() -> tuple[str, ...]:
     """Names that `preset` takes."""
-    return tuple(PRESETS)
+    return tuple(presets())
 
 
 def preset(name: str) -> Config:
     """A named configuration: one of `preset_names`; `mel_prog_hires` is the published one."""
-    if name not in PRESETS:
+    known = presets()
+    if name not in known:
         raise ConfigError(
-            f"preset={name!r}: must be one of {', '.join(PRESETS)}.{did_you_mean(name, PRESETS)}"
+            f"preset={name!r}: must be one of {', '.join(known)}.{did_you_mean(name, known)}"
         )
-    return Config(**PRESETS[name])
+    family, chosen = known[name]
+    return Config(**{"g_fn": family.name, "d_fn": family.name, **chosen.values})

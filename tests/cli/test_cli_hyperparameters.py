@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gansynth import config as configs
-from gansynth.cli.hyperparameters import PRESETS
+from gansynth.networks.family import presets
 
 RunCli = Callable[..., Any]
 
@@ -19,9 +19,8 @@ def test_the_list_has_every_preset_and_hyperparameter_with_its_rule(run_cli: Run
     result = run_cli("train", "--list")
     assert (result.code, result.err) == (0, "")
     words = " ".join(result.out.split())
-    assert tuple(PRESETS) == configs.preset_names()
-    for name, what in PRESETS.items():
-        assert f"{name} {what}" in words
+    for name, (_, preset) in presets().items():
+        assert f"{name} {preset.meaning}" in words
     assert "as in the preset mel_prog_hires: " in words
     for option in configs.options():
         assert f" {option.name}=" in words

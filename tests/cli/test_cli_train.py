@@ -165,7 +165,7 @@ def test_a_run_converts_to_a_model_without_what_training_needs(
     ("words", "text"),
     [
         (["--preset", "mel_prog_hire"], "error: preset='mel_prog_hire': must be one of mel_prog"
-                                        "_hires, fast, hifi, quick_test, tiny. Did you mean me"),
+                                        "_hires, quick_test, tiny, fast, hifi. Did you mean me"),
         (["--set", "fmap_maxx=3"], "error: fmap_maxx=3: there is no such hyperparameter. Did you "
                                    "mean fmap_max?"),
         (["--set", "fmap_max"], "error: set='fmap_max': must be NAME=VALUE, as in --set fmap_max="),

@@ -20,7 +20,7 @@ from gansynth.errors import ConfigError
 from gansynth.model.file import read_model
 from gansynth.networks import family as families
 from gansynth.networks.decoder import ImageDecoder
-from gansynth.networks.family import NetworkFamily, family_names, register
+from gansynth.networks.family import NetworkFamily, Preset, family_names, register
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import model_of_run
@@ -32,7 +32,7 @@ from training_data import SAMPLE_RATE, SAMPLES, as_options
 TINY = {
     "g_fn": "table", "d_fn": "table", "train_progressive": False, "data_type": "linear",
     "sample_rate": SAMPLE_RATE, "audio_length": SAMPLES, "num_resolutions": 3,
-    "latent_vector_size": 4, "batch_size_schedule": [4], "total_num_images": 24,
+    "latent_vector_size": 4, "batch_size_schedule": (4,), "total_num_images": 24,
     "fake_batch_size": 3,
 }  # fmt: skip
 
@@ -104,6 +104,7 @@ def check(config: Config) -> None:
 TABLE = NetworkFamily(
     name="table", generator=Table, partner_name="memory", partner=Memory, trainer=TableTrainer,
     fit_pitches=fit_pitches, decoder=Louder, check=check, conditioned=True, notes_at_once=3,
+    presets={"desk": Preset("a small table", {"start_height": 2, "start_width": 16, **TINY})},
 )  # fmt: skip
 
 
@@ -122,6 +123,7 @@ def tiny(**changes: Any) -> Config:
 def test_a_family_takes_part_in_a_configurations_rules() -> None:
     assert family_names() == ("specgram", "frames", "wideband", "table")
     assert tiny().sound_names[-1] == "g_fn"
+    assert configs.preset("desk") == Config(start_height=2, start_width=16, **TINY)
     with pytest.raises(ConfigError, match=r"^data_type='wave': g_fn=table needs spectrograms"):
         tiny(data_type="wave", start_width=1, scale_mode="H", start_height=200)
     with pytest.raises(ConfigError, match=r"must be one of specgram, frames, wideband, table\."):

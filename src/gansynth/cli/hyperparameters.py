@@ -11,14 +11,7 @@ import click
 
 from gansynth import config as configs
 from gansynth.errors import ConfigError
-
-PRESETS = {
-    "mel_prog_hires": "the published recipe: days on a large GPU",
-    "fast": "an autoencoder of frames: an hour or two on a laptop",
-    "hifi": "44.1 kHz, against a discriminator: hours; begins with a model of fast (--from)",
-    "quick_test": "the original's defaults, to see that everything works",
-    "tiny": "13 thousand weights: the whole way in minutes",
-}
+from gansynth.networks.family import presets
 
 set_option = click.option(
     "--set", "changes", multiple=True, metavar="NAME=VALUE",
@@ -47,7 +40,7 @@ def listing(preset: str) -> str:
     """Presets, and every hyperparameter with its value in `preset`, its meaning and its rule."""
     values = configs.preset(preset).to_dict()
     lines = ["Presets (--preset NAME):"]
-    lines += [f"  {name:16}{what}" for name, what in PRESETS.items()]
+    lines += [f"  {name:16}{one.meaning}" for name, (_, one) in presets().items()]
     lines += ["", f"Hyperparameters (--set NAME=VALUE), as in the preset {preset}:"]
     for option in configs.options():
         lines.append(f"  {option.name}={json.dumps(values[option.name])}")

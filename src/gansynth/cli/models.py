@@ -121,7 +121,9 @@ def info(model: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--preset", required=True, help="mel_prog_hires, fast, hifi, quick_test or tiny.")
+@click.option(
+    "--preset", required=True, help="Hyperparameters; `gansynth train --list` shows all presets."
+)
 @set_option
 @click.option("--hparams", help="The same as a JSON object.")
 @click.option("--seed", type=click.IntRange(min=0), default=0)

@@ -8,8 +8,8 @@ their first use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,14 @@ def _nothing(config: Config) -> None:
 
 def _no_steps(generator: Any, partner: Any) -> dict[str, Any]:
     return {}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named configuration: what it is in a few words, and what it changes of the defaults."""
+
+    meaning: str
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,8 @@ class NetworkFamily:
         depend on how many are asked for.
     kept_images : str
         The type of real notes' images in memory while training.
+    presets : dict of str to Preset
+        By their names for `--preset`.
     """
 
     name: str
@@ -127,6 +137,7 @@ class NetworkFamily:
     anneals: bool = False
     notes_at_once: int = 1
     kept_images: str = "float32"
+    presets: Mapping[str, Preset] = field(default_factory=dict)
 
     def begins_with_models_of(self, config: Config) -> bool:
         """Whether `take_over` takes models of this configuration."""
@@ -151,6 +162,15 @@ def family_names() -> tuple[str, ...]:
 def family_of(config: Config) -> NetworkFamily:
     """The family of a configuration's networks."""
     return _families[config.g_fn]
+
+
+def presets() -> dict[str, tuple[NetworkFamily, Preset]]:
+    """All presets by name, with the families of their networks."""
+    return {
+        name: (family, preset)
+        for family in _families.values()
+        for name, preset in family.presets.items()
+    }
 
 
 def _pack_frames(generator: Any, progress: float, dtype: Any) -> Any:
@@ -200,6 +220,15 @@ def _wideband_geometry(config: Config) -> None:
         )
 
 
+_HIRES = {
+    "data_type": "mel",
+    "start_height": 2,
+    "start_width": 16,
+    "num_resolutions": 7,
+    "scale_mode": "ALL",
+    "scale_base": 2,
+}
+
 register(
     NetworkFamily(
         name="specgram",
@@ -212,6 +241,52 @@ register(
         fit_pitches=part("gansynth.networks.progressive:fit_pitches"),
         in_digests=False,
         grows=True,
+        presets={
+            # Mel spectrograms, progressive training, high frequency resolution.
+            "mel_prog_hires": Preset(
+                "the published recipe: days on a large GPU",
+                {
+                    **_HIRES,
+                    "total_num_images": 11_000_000,
+                    "discriminator_learning_rate": 8e-4,
+                    "generator_learning_rate": 8e-4,
+                    "train_progressive": True,
+                    "stable_stage_num_images": 800_000,
+                    "transition_stage_num_images": 800_000,
+                    "save_summaries_num_images": 10_000,
+                    "batch_size_schedule": (8,),
+                    "fmap_base": 4096,
+                    "fmap_decay": 1.0,
+                    "fmap_max": 256,
+                    "fake_batch_size": 61,
+                    "latent_vector_size": 256,
+                    "kernel_size": 3,
+                    "generator_ac_loss_weight": 10.0,
+                    "discriminator_ac_loss_weight": 10.0,
+                },
+            ),
+            # The original recommends its defaults for a quick test of training.
+            "quick_test": Preset("the original's defaults, to see that everything works", {}),
+            # The published geometry with very few channels.
+            "tiny": Preset(
+                "13 thousand weights: the whole workflow in minutes",
+                {
+                    **_HIRES,
+                    "fmap_base": 512,
+                    "fmap_max": 8,
+                    "latent_vector_size": 16,
+                    "batch_size_schedule": (4,),
+                    "stable_stage_num_images": 64,
+                    "transition_stage_num_images": 64,
+                    "total_num_images": 1024,
+                    "fake_batch_size": 4,
+                    "generator_learning_rate": 8e-4,
+                    "discriminator_learning_rate": 8e-4,
+                    "generator_ac_loss_weight": 10.0,
+                    "discriminator_ac_loss_weight": 10.0,
+                },
+            ),
+        },
     )
 )
 
@@ -236,6 +311,28 @@ register(
         notes_at_once=2,
         # They are trained at full size, where images in float32 would need twice the memory.
         kept_images="float16",
+        presets={
+            # Frames as a sequence, trained as a conditional autoencoder.
+            "fast": Preset(
+                "an autoencoder of frames: an hour or two on a laptop",
+                {
+                    **_HIRES,
+                    "data_type": "linear",
+                    "start_height": 8,
+                    "start_width": 64,
+                    "num_resolutions": 5,
+                    "train_progressive": False,
+                    "total_num_images": 100_000,
+                    "save_summaries_num_images": 4_000,
+                    "batch_size_schedule": (8,),
+                    "generator_learning_rate": 8e-4,
+                    "adam_beta1": 0.9,
+                    "fmap_max": 384,
+                    "fake_batch_size": 61,
+                    "latent_vector_size": 64,
+                },
+            ),
+        },
     )
 )
 
@@ -259,5 +356,31 @@ register(
         options=("frame_blocks",),
         conditioned=True,
         anneals=True,
+        presets={
+            # Notes of full bandwidth.
+            "hifi": Preset(
+                "44.1 kHz, against a discriminator: hours; begins with a model of fast (--from)",
+                {
+                    "data_type": "linear",
+                    "sample_rate": 44_100,
+                    "audio_length": 176_400,
+                    "start_height": 8,
+                    "start_width": 2816,
+                    "num_resolutions": 5,
+                    "scale_mode": "H",
+                    "train_progressive": False,
+                    "total_num_images": 150_000,
+                    "save_summaries_num_images": 4_000,
+                    "batch_size_schedule": (8,),
+                    "generator_learning_rate": 5e-4,
+                    "discriminator_learning_rate": 3e-4,
+                    "adam_beta1": 0.9,
+                    "average_share": 0.2,
+                    "fmap_max": 384,
+                    "fake_batch_size": 61,
+                    "latent_vector_size": 64,
+                },
+            ),
+        },
     )
 )
