@@ -34,7 +34,8 @@ def test_every_public_name_is_there_and_says_what_it_does() -> None:
 
 def test_the_docs_name_nothing_else() -> None:
     """Neither in Python nor in prose."""
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    notebooks = (ROOT / "notebooks").glob("*.ipynb")
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *notebooks]:
         text = page.read_text("utf-8")
         assert not re.findall(r"from gansynth\S* import", text), page.name
         for name in re.findall(r"(?<!-m )\bgansynth\.([a-zA-Z_]\w*)", text):

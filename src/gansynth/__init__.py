@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gansynth.export.onnx import export_onnx as export_onnx
     from gansynth.model.synth import Synth as Synth
     from gansynth.model.synth import load as load
+    from gansynth.performance.instruments import slerp as slerp
     from gansynth.performance.perform import perform as perform
     from gansynth.training.options import TrainOptions as TrainOptions
     from gansynth.training.start import resume as resume
@@ -52,13 +53,14 @@ _HOMES = {
     "perform": ("gansynth.performance.perform", "perform"),
     "preset": ("gansynth.config", "preset"),
     "resume": ("gansynth.training.start", "resume"),
+    "slerp": ("gansynth.performance.instruments", "slerp"),
     "train": ("gansynth.training.start", "train"),
 }
 
 __all__ = [
     "BuildOptions", "Config", "EvaluateOptions", "GansynthError", "Synth", "TrainOptions",
     "build_dataset", "evaluate", "export_onnx", "export_sfz", "load", "match", "open_notes",
-    "perform", "preset", "resume", "train",
+    "perform", "preset", "resume", "slerp", "train",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

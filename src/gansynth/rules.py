@@ -24,20 +24,24 @@ def rule_of(field: dataclasses.Field[Any]) -> str:
 
 
 def is_int(value: Any) -> bool:
+    """Whether it is a whole number, and not true or false."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
+    """Whether it is a number that a float can hold."""
     # Comparing, unlike math.isfinite, also works for whole numbers beyond the range of floats.
     whole_or_real = isinstance(value, (int, float)) and not isinstance(value, bool)
     return whole_or_real and abs(value) <= sys.float_info.max
 
 
 def text(default: str, help: str) -> Any:
+    """Any text."""
     return option(default, help, "must be text", lambda v: isinstance(v, str))
 
 
 def flag(default: bool, help: str) -> Any:
+    """True or false."""
     return option(default, help, "must be true or false", lambda v: isinstance(v, bool))
 
 
@@ -50,13 +54,16 @@ def choice(default: str, choices: tuple[str, ...] | Names, help: str) -> Any:
 
 
 def whole(default: int, low: int, high: int, help: str) -> Any:
+    """A whole number from `low` to `high`."""
     rule = f"must be a whole number from {low} to {high}"
     return option(default, help, rule, lambda v: is_int(v) and low <= v <= high)
 
 
 def real(default: float, rule: str, check: Callable[[float], bool], help: str) -> Any:
+    """A number that passes a check; `rule` goes on from "must be a number"."""
     return option(default, help, f"must be a number {rule}", lambda v: is_number(v) and check(v))
 
 
 def weight(default: float, help: str) -> Any:
+    """A number of 0 or more."""
     return real(default, "of 0 or more", lambda v: v >= 0, help)

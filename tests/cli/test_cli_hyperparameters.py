@@ -32,7 +32,7 @@ def test_the_list_shows_the_values_of_a_preset(run_cli: RunCli) -> None:
     assert {'  g_fn="frames"', "  fmap_max=384", "  batch_size_schedule=[8]"} <= set(lines)
     result = run_cli("train", "--list", "--preset", "fats")
     assert result.code == 2
-    assert "preset='fats': must be one of mel_prog_hires, fast" in result.err
+    assert "preset='fats': must be one of mel_prog_hires, quick_test" in result.err
 
 
 def test_init_takes_set_as_train_does(run_cli: RunCli, tmp_path: Path) -> None:
