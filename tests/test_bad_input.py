@@ -361,7 +361,7 @@ OUTPUT = {
     "converted nowhere": (nothing, "convert run -o no/x.safetensors", "the folder '"),
     "no model name": (nothing, "init --preset tiny -o m.zip", "name ends in .safetensors."),
     "dot": (nothing, f"{TOY_NOTES} -o take.2", "output='take.2': the extension '.2' is no known"),
-    "extension": (nothing, f"{TOY_NOTES} -o a.mp3", "the extension '.mp3' is no known sound"),
+    "extension": (nothing, f"{TOY_NOTES} -o a.mp3", "the extension '.mp3' isn't a known sound"),
     "long name": (nothing, f"{TOY_NOTES} -o {LONG}", "the name is too long"),
     "bits": (nothing, f"{TOY_NOTES} --format flac --bits float", "bits='float': .flac can hold 16"),
     "ogg bits": (nothing, f"{TOY_NOTES} -o a.ogg --bits 16", "bits='16': .ogg can hold no bit dep"),
@@ -516,6 +516,6 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(tiny_model: Path) -> None:
     assert "the file is larger than the system allows" in errors[0]
     assert errors[0].endswith("nothing was left behind.")
     assert "the file is larger than the system allows" in errors[1]
-    assert "the clip can't be put aside there" in errors[2]
+    assert "the clip can't be stored there" in errors[2]
     assert errors[3].startswith("error: path='new.safetensors': can't be written")
     assert listing() == before

@@ -223,7 +223,9 @@ def test_a_folder_that_is_a_run_is_not_begun_again(
     small_notes: Path, finished: Path, run_cli: RunCli
 ) -> None:
     result = run_cli("train", small_notes, "-o", finished, *WORDS)
-    assert_refused(result, f"is a run already; go on with gansynth train --resume {finished}, or")
+    assert_refused(
+        result, f"is already a run; continue with gansynth train --resume {finished}, or"
+    )
 
 
 def test_one_instrument_needs_a_word(tmp_path: Path, run_cli: RunCli) -> None:

@@ -181,7 +181,7 @@ def test_help_shows_groups_defaults_and_examples(run_cli: RunCli) -> None:
 
 REFUSED = [
     (["absent"], "source='absent': there is nothing of this name; check the path"),
-    (["song.mid"], "source='song.mid': is no NSynth data (TFRecord, TFDS, examples.json or tar)"),
+    (["song.mid"], "source='song.mid': is not NSynth data (TFRecord, TFDS, examples.json or tar)"),
     (["empty"], "holds no sounds among 0 files"),
     (["samples", "./samples"], "source='samples': is given twice; leave one out"),
     (["samples", "--engine", "fluidsynth"], "--engine: goes with a SoundFont, and none is given"),
@@ -232,7 +232,7 @@ def test_options_that_no_source_needs_are_refused(
 
 
 def test_a_data_set_is_no_source(data: Path) -> None:
-    with pytest.raises(InputError, match="is a data set already; `gansynth dataset info` shows it"):
+    with pytest.raises(InputError, match="is already a data set; `gansynth dataset info` shows it"):
         source_kind(data)
 
 

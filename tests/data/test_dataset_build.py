@@ -425,7 +425,7 @@ def test_a_folder_of_tensorflow_datasets_keeps_its_splits(tmp_path: Path, named:
 
 
 def test_what_is_no_nsynth_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is no NSynth data \(a TFRecord file, or a folder of"):
+    with pytest.raises(InputError, match=r"is not NSynth data \(a TFRecord file, or a folder of"):
         prepare_nsynth(tmp_path, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 

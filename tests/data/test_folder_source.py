@@ -228,7 +228,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [([], r"holds no sounds among 0 files; give a folder of \.wav"), (None, "is no folder; check")],
+    [
+        ([], r"holds no sounds among 0 files; give a folder of \.wav"),
+        (None, "is not a folder; check"),
+    ],
 )
 def test_a_folder_without_sounds_is_refused(
     tmp_path: Path, content: Sequence[str] | None, text: str

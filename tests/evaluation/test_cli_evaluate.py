@@ -248,7 +248,7 @@ BAD: dict[str, tuple[Callable[[], Any], str, str]] = {
         lambda: wavs(first=90), "--wavs w",
         "wavs='w': has pitches 90-91; the data to compare with has 50-63.",
     ),
-    "no folder": (nothing, "--wavs missing", "folder='missing': is no folder; check the name."),
+    "no folder": (nothing, "--wavs missing", "folder='missing': is not a folder; check the name."),
     "other pitches": (
         lambda: classifier((60, 61)), f"{MODEL} --classifier c.safetensors",
         "classifier='c.safetensors': judges 60-61 at 16000 Hz; these notes have pitches 50-59, 62-",

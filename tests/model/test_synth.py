@@ -186,7 +186,9 @@ def test_a_training_run_is_loaded_by_its_folder(tiny_model: Path, tmp_path: Path
     run.mkdir()
     (run / "model.safetensors").write_bytes(tiny_model.read_bytes())
     assert gansynth.load(run).model.digest() == gansynth.load(tiny_model).model.digest()
-    with pytest.raises(ModelError, match=r"is no model; expected a folder with model\.safetensors"):
+    with pytest.raises(
+        ModelError, match=r"is not a model; expected a folder with model\.safetensors"
+    ):
         gansynth.load(tmp_path)
 
 

@@ -188,5 +188,5 @@ def test_a_full_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         return open("/dev/full", "wb", buffering=0)
 
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    with pytest.raises(OutputError, match=r"^folder='.*': the clip can't be put aside there "):
+    with pytest.raises(OutputError, match=r"^folder='.*': the clip can't be stored there "):
         LevelledClip(iter([np.ones(100)]))

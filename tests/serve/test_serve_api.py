@@ -213,8 +213,8 @@ def test_an_instrument_of_another_model_is_marked(client: TestClient, synth: Syn
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ('{"kind": "instrument"', "body: is no JSON"),
-        ("[" * 100_000, "body: is no JSON"),
+        ('{"kind": "instrument"', "body: isn't JSON"),
+        ("[" * 100_000, "body: isn't JSON"),
         ("[]", "is no sidecar"),
         ('"../../etc/passwd"', "is no sidecar"),
         ('{"latents": [[1, 2]], "pitches": [], "model": {"path": "/etc/passwd", "sha256": ""}, '
@@ -366,7 +366,7 @@ def test_refusals_in_words(client: TestClient, latents: list[str], path: str, wo
     [
         ({}, "latent: is missing from the body"),
         ([], "body: must be an object with latent, distance, count"),
-        ({"latent": 3, "distance": 0, "count": 1}, "latent=3: must be a text"),
+        ({"latent": 3, "distance": 0, "count": 1}, "latent=3: must be text"),
         ({"latent": "{z}", "distance": 2, "count": 1}, "distance=2: must be a number from 0 to 1"),
         ({"latent": "{z}", "distance": True, "count": 1}, "distance=True"),
         ({"latent": "{z}", "distance": 0, "count": 10**400}, "must be a number from 1 to 16"),

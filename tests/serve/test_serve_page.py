@@ -160,7 +160,7 @@ def test_instruments_go_out_and_in_as_files(page: Page, tmp_path: Path) -> None:
     assert latent(page) == first
     saved.write_text("{")
     page.locator("#import").set_input_files(saved)
-    expect(page.get_by_role("alert")).to_have_text("mine.json is no JSON file of a sound.")
+    expect(page.get_by_role("alert")).to_have_text("mine.json isn't a sound's JSON file.")
 
 
 def test_a_midi_file_comes_back_as_sound(page: Page, make_midi: Any, tmp_path: Path) -> None:

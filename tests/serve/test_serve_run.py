@@ -41,7 +41,7 @@ def test_a_missing_model_is_told(run_cli: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 100, "192.0.2.1"])
 def test_a_host_that_is_not_here(host: str) -> None:
-    with pytest.raises(InputError, match="is no address of this machine"):
+    with pytest.raises(InputError, match="isn't an address of this machine"):
         open_port(host, 0)
 
 

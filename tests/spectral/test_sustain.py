@@ -227,7 +227,7 @@ NOTE = released(tone(60))
         ((NOTE, RATE, 4.5, 5.0), "held=4.5: must be within the wave, which lasts 4 s."),
         ((NOTE, RATE, -1.0, 5.0), "held=-1.0: must be within the wave, which lasts 4 s."),
         ((NOTE, RATE, np.nan, 5.0), "held=nan: must be within the wave, which lasts 4 s."),
-        ((NOTE, RATE, 1.3, 5.0), "held=1.3: has no steady part that is long enough to go on with"),
+        ((NOTE, RATE, 1.3, 5.0), "held=1.3: has no steady part long enough to extend"),
     ],
 )
 def test_what_can_not_be_extended_is_told(arguments: tuple[Any, ...], message: str) -> None:

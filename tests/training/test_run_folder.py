@@ -75,7 +75,7 @@ def test_a_folder_with_other_files_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_a_run_is_not_begun_twice(tmp_path: Path) -> None:
     create(tmp_path).close()
-    with pytest.raises(OutputError, match=r"run='.*': is a run already; go on with --resume"):
+    with pytest.raises(OutputError, match=r"run='.*': is already a run; continue with --resume"):
         create(tmp_path)
 
 
@@ -124,7 +124,7 @@ def test_a_beginning_that_fails_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (None, r"run='.*': is no training run \(it has no config\.json\)"),
+        (None, r"run='.*': is not a training run \(it has no config\.json\)"),
         ("{", r"config\.json is damaged; restore it or begin another run"),
         ("[1]", r"config\.json is damaged"),
         ('{"format_version": 1}', r"config\.json is damaged.*KeyError: 'config'"),

@@ -213,7 +213,9 @@ def test_notes_that_have_moved_are_found_again(small_notes: Path, tmp_path: Path
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, small_notes: Path, what: str) -> None:
     folder = {"missing": tmp_path / "none", "empty": tmp_path, "foreign": small_notes}[what]
     before = sorted(os.listdir(folder)) if folder.exists() else None
-    text = "there is no such folder" if what == "missing" else r"is no training run \(it has no co"
+    text = (
+        "there is no such folder" if what == "missing" else r"is not a training run \(it has no co"
+    )
     with pytest.raises(InputError, match=text):
         resume(folder, options())
     assert (sorted(os.listdir(folder)) if folder.exists() else None) == before

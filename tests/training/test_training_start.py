@@ -264,7 +264,7 @@ def test_a_poisoned_weight_ends_it_before_anything_is_saved(
     assert model.partner is not None
     model.partner["pitch_logits.bias"][0] = float("nan")
     text = (
-        r"discriminator\.pitch_logits\.bias: holds values that are no finite numbers\. Training "
+        r"discriminator\.pitch_logits\.bias: holds values that aren't finite\. Training "
         r"ended after 0 images; no checkpoint was saved\."
     )
     with pytest.raises(TrainingError, match=text):

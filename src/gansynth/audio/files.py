@@ -66,7 +66,7 @@ def choose_encoding(
     extension = as_path(path).suffix.lower()
     if extension not in ENCODINGS:
         raise InputError(
-            f"path={str(path)!r}: the extension {extension!r} is no known sound format; "
+            f"path={str(path)!r}: the extension {extension!r} isn't a known sound format; "
             f"use one of {', '.join(ENCODINGS)}"
         )
     encoding = ENCODINGS[extension]

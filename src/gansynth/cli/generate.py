@@ -230,7 +230,7 @@ def _target(request: Request) -> _Target:
         folder, stem, extension = folder.parent, folder.stem, folder.suffix
         if extension.lower() not in ENCODINGS:
             raise InputError(
-                f"output={request.output!r}: the extension {extension!r} is no known sound "
+                f"output={request.output!r}: the extension {extension!r} isn't a known sound "
                 f"format; use one of {', '.join(ENCODINGS)}, or end a folder's name with /."
             )
     form = Format(extension, request.bits, request.sample_rate, request.plot)

@@ -149,8 +149,8 @@ def _begin(
     wanted = parse_pitches(pitches) if pitches is not None else None
     if is_run(output):
         raise InputError(
-            f"output={output!r}: is a run already; go on with gansynth train --resume {output}, or "
-            "use another folder."
+            f"output={output!r}: is already a run; continue with gansynth train --resume {output}, "
+            "or use another folder."
         )
     if dry_run:
         options.check(config)

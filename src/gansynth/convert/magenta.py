@@ -267,5 +267,5 @@ class _Reader:
     def _scalar(self, name: str) -> NDArray:
         entry = self.checkpoint.entries.get(name)
         if entry is None or entry.shape != ():
-            raise ModelError(f"{self.where}: tensor={name}: is missing or no single number.")
+            raise ModelError(f"{self.where}: tensor={name}: is missing or isn't a single number.")
         return self.checkpoint.read([name])[name]

@@ -117,7 +117,7 @@ def opened(path: Path) -> Iterator[Traversable]:
     except FileNotFoundError:
         raise ModelError(f"{where}: there is no such file or folder.") from None
     except (*DECOMPRESSION_ERRORS, OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{where}: is no readable archive or folder ({error}).") from None
+        raise ModelError(f"{where}: isn't a readable archive or folder ({error}).") from None
 
 
 class _Unpacked:
@@ -185,7 +185,7 @@ def _unpack(file: _Unpacked, folder: Path, where: str) -> None:
         raise ModelError(f"{where}: {_CUT_SHORT}.") from None
     except (tarfile.TarError, gzip.BadGzipFile, *DECOMPRESSION_ERRORS) as error:
         cut = "unexpected end" in str(error)
-        why = _CUT_SHORT if cut else f"is no readable .tar.gz ({error})"
+        why = _CUT_SHORT if cut else f"isn't a readable .tar.gz ({error})"
         raise ModelError(f"{where}: {why}.") from None
 
 

@@ -76,7 +76,7 @@ def prepare_nsynth(
     source = open_nsynth(path)
     if source is None:
         raise InputError(
-            f"path={str(path)!r}: is no NSynth data (a TFRecord file, or a folder of TensorFlow "
+            f"path={str(path)!r}: is not NSynth data (a TFRecord file, or a folder of TensorFlow "
             "Datasets); check the path"
         )
     options = BuildOptions(

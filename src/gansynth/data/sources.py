@@ -51,7 +51,7 @@ def source_kind(path: PathLike) -> str:
     place = as_path(path)
     shown = f"source={str(place)!r}"
     if is_prepared(place):
-        raise InputError(f"{shown}: is a data set already; `gansynth dataset info` shows it")
+        raise InputError(f"{shown}: is already a data set; `gansynth dataset info` shows it")
     if is_nsynth(place):  # first: a set of shards is named by a pattern, which is no file
         return "NSynth"
     if not _exists(place):
@@ -61,8 +61,8 @@ def source_kind(path: PathLike) -> str:
     if is_soundfont(place):
         return "SoundFont"
     raise InputError(
-        f"{shown}: is no NSynth data (TFRecord, TFDS, examples.json or tar), no SoundFont (.sf2, "
-        ".sf3) and no folder of audio files; give one of these"
+        f"{shown}: is not NSynth data (TFRecord, TFDS, examples.json or tar), a SoundFont (.sf2, "
+        ".sf3) or a folder of audio files; give one of these"
     )
 
 

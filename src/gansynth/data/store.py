@@ -309,9 +309,9 @@ def _fault(line: bytes) -> str | None:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return f"is no JSON ({error})"
+        return f"isn't JSON ({error})"
     if not isinstance(record, dict):
-        return "is no JSON object"
+        return "isn't a JSON object"
     for name in NOTE_FIELDS:
         if name not in record:
             return f"{name} is missing"

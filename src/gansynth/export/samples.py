@@ -272,7 +272,7 @@ def _levelled(samples: list[Sample]) -> list[Sample]:
 def _resampled(wave: NDArray[np.float32], rate_in: int, rate_out: int) -> NDArray[np.float32]:
     """Float32 `[samples]` at the new rate, a copy; not finite numbers become an error."""
     if not np.isfinite(wave).all():
-        raise InputError("instrument: the model makes NaN of it; use another instrument or model.")
+        raise InputError("instrument: the model gives NaN for it; use another instrument or model.")
     if rate_in == rate_out:
         return wave.copy()
     import soxr

@@ -117,7 +117,7 @@ def hub_errors(where: str, file: HubFile) -> Iterator[None]:
     except errors.EntryNotFoundError:
         raise ModelError(f"{where}: the repository has no file {file.name!r}.") from None
     except errors.HFValidationError:
-        raise ModelError(f"{where}: {file.repo!r} is no name of a repository.") from None
+        raise ModelError(f"{where}: {file.repo!r} isn't a repository name.") from None
     except errors.LocalTokenNotFoundError:
         raise ModelError(f"{where}: the Hub doesn't know who you are; {log_in}.") from None
     except errors.HfHubHTTPError as error:

@@ -89,7 +89,7 @@ def load_model(path: str | Path | None = None) -> tuple[Model, list[str]]:
             return read_magenta(given)
         files = sorted(file.name for file in path.glob("*.safetensors"))
         raise ModelError(
-            f"{where}: is no model; expected a folder with {RUN_MODEL} (a training run) or with "
+            f"{where}: is not a model; expected a folder with {RUN_MODEL} (a training run) or with "
             "stage_000NN folders (a model of the original)"
             + (f"; or give one of its files: {', '.join(files[:5])}." if files else ".")
         )

@@ -182,7 +182,7 @@ class LevelledClip:
             with contextlib.suppress(OSError):  # closing tries to write the rest once more
                 self._file.close()
             raise OutputError(
-                f"folder={tempfile.gettempdir()!r}: the clip can't be put aside there ("
+                f"folder={tempfile.gettempdir()!r}: the clip can't be stored there ("
                 f"{error.strerror or error}); make room or set TMPDIR to another folder."
             ) from None
         except BaseException:

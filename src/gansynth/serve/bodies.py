@@ -141,7 +141,7 @@ def parse_json(data: bytes) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"body: is no JSON ({type(error).__name__}: {error}).") from None
+        raise InputError(f"body: isn't JSON ({type(error).__name__}: {error}).") from None
 
 
 def check_json(request: Request) -> None:

@@ -110,7 +110,7 @@ class Text(AsText):
     def read(self, value: Any, name: str, shape: Shape) -> str:
         """The checked text."""
         if not isinstance(value, str):
-            raise InputError(f"{name}: must be a text.")
+            raise InputError(f"{name}: must be text.")
         if not 1 <= len(value) <= self.longest:
             raise InputError(f"{name}={value!r:.40}: must be 1 to {self.longest} characters.")
         return value
@@ -149,7 +149,7 @@ class LatentField(AsText):
     def read(self, value: Any, name: str, shape: Shape) -> Latent:
         """The latent, float32 [latent_size]."""
         if not isinstance(value, str):
-            raise InputError(f"{name}={value!r:.40}: must be a text, a latent in base64.")
+            raise InputError(f"{name}={value!r:.40}: must be text, a latent in base64.")
         return decode_latent(value, shape.latent_size)
 
 

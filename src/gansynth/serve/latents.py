@@ -39,7 +39,7 @@ def decode_latent(text: str, size: int) -> Latent:
         )
     except (binascii.Error, ValueError):
         raise InputError(
-            f"{shown}: is no latent in base64; copy the whole link or file again."
+            f"{shown}: isn't a latent in base64; copy the whole link or file again."
         ) from None
     if len(data) != 4 * size:
         raise InputError(

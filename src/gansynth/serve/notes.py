@@ -165,7 +165,7 @@ class Notes:
         waves = self._synth.notes(latents, pitches, velocity)
         if not np.isfinite(waves).all():
             raise InputError(
-                "latent: its numbers are so large that no sound comes of it; use a latent that a "
+                "latent: its numbers are too large to make a sound from; use a latent that a "
                 "model of this kind was given before."
             )
         return waves

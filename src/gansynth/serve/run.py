@@ -34,8 +34,8 @@ def open_port(host: str, port: int) -> socket.socket:
         )[0]
     except (OSError, UnicodeError):
         raise InputError(
-            f"host={host!r}: is no address of this machine; 127.0.0.1 is for this machine alone, "
-            "0.0.0.0 for all that reach it."
+            f"host={host!r}: isn't an address of this machine; 127.0.0.1 is for this machine "
+            "alone, 0.0.0.0 for all that reach it."
         ) from None
     listener = socket.socket(family, kind)
     try:

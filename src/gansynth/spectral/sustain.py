@@ -146,8 +146,7 @@ def _checked(wave: ArrayLike, sample_rate: int, held: float, seconds: float) -> 
         )
     if seconds > held and not can_extend(held, sample_rate):
         raise InputError(
-            f"held={held}: has no steady part that is long enough to go on with; about 1.4 s are "
-            "needed."
+            f"held={held}: has no steady part long enough to extend; about 1.4 s are needed."
         )
     return samples
 

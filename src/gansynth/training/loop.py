@@ -119,7 +119,7 @@ def run_training(training: Training) -> str:
     Raises
     ------
     TrainingError
-        If a loss is no finite number any more; the newest checkpoint is the last good state.
+        If a loss isn't finite any more; the newest checkpoint is the last good state.
     OutputError
         If the disk is full; the checkpoints before are kept.
     """
@@ -227,7 +227,7 @@ class _Writer:
     def _check_finite(self, tensors: State) -> None:
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
-                raise TrainingError(f"{name}: holds values that are no finite numbers.")
+                raise TrainingError(f"{name}: holds values that aren't finite.")
 
 
 def _is_lost(error: RuntimeError) -> bool:

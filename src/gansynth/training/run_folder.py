@@ -115,7 +115,7 @@ def read_settings(path: PathLike) -> RunSettings:
         )
     except FileNotFoundError:
         raise InputError(
-            f"{where}: is no training run (it has no {CONFIG}); name the folder of one."
+            f"{where}: is not a training run (it has no {CONFIG}); name the folder of one."
         ) from None
     except OSError as error:
         raise InputError(f"{where}: {CONFIG} can't be read ({error.strerror or error}).") from None
@@ -313,7 +313,9 @@ def _check_free(folder: Path) -> None:
     """Raise `OutputError` unless a run can begin here: nothing, or what a killed beginning left."""
     where = f"run={str(folder)!r}"
     if is_run(folder):
-        raise OutputError(f"{where}: is a run already; go on with --resume, or use another folder.")
+        raise OutputError(
+            f"{where}: is already a run; continue with --resume, or use another folder."
+        )
     try:
         found = sorted(path.name for path in folder.iterdir())
         if CHECKPOINTS in found and any((folder / CHECKPOINTS).iterdir()):

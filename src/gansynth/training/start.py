@@ -81,7 +81,7 @@ def train(
     OutputError
         If the run folder can't be made or written.
     TrainingError
-        If a loss is no finite number any more.
+        If a loss isn't finite any more.
     """
     options = options or TrainOptions()
     options.check(config)
@@ -178,9 +178,9 @@ def resume(
             raise InputError(
                 f"run={str(run)!r}: is finished, after {trainer.images} images; "
                 + (
-                    "its time is over. Begin another one with --from to train on."
+                    "its time is over. Start a new one with --from to train on."
                     if trainer.config.train_time_limit is not None
-                    else "set total_num_images to a larger number to go on."
+                    else "set total_num_images to a larger number to continue."
                 )
             )
         if setup.run is not None:

@@ -181,7 +181,7 @@ class Trainer:
         # On a GPU, asking would wait for it at every step; there, the log's numbers are checked.
         finite = self.device.type != "cpu" or math.isfinite(loss.item())
         if self.processes.any(not finite):
-            raise TrainingError(f"loss={float(loss.detach())}: is no finite number any more.")
+            raise TrainingError(f"loss={float(loss.detach())}: isn't finite any more.")
         loss.backward(inputs=adam.parameters)
         self.processes.average_gradients(adam.parameters)
         if longest is not None:

@@ -212,7 +212,7 @@ def test_existing_output_is_refused_before_anything_is_done(
     [
         (
             [("a", "train", (60, 62)), ("b", "train", (60,))],
-            "holds out no notes to measure on; build it with --split group --test-share 0.2.",
+            "has no held-out notes to measure on; build it with --split group --test-share 0.2.",
         ),
         (
             [("a", "train", (60,)), ("b", "train", (60,)), ("c", "test", (60, 62))],

@@ -232,7 +232,7 @@ def test_names_cannot_break_the_markdown() -> None:
 def test_json_comes_back_as_it_went(report: Report) -> None:
     text = report_to_json(report)
     assert same(read_report(text), report)
-    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} isn't JSON"))
 
 
 def test_not_a_number_is_null_in_json() -> None:

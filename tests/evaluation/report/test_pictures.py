@@ -148,7 +148,7 @@ def test_pictures_are_kept_and_names_checked(tmp_path: Path, name: str) -> None:
     [
         ("grid", {"row_labels": ["a", "b"]}, r"^columns: 'a': 1 waves for 2 rows; give one each"),
         ("grid", {"columns": []}, r"^columns=0 notes: there is nothing to draw"),
-        ("strip", {"waves": [tone(60)]}, r"^waves=1 notes: a way has two ends; give two notes"),
+        ("strip", {"waves": [tone(60)]}, r"^waves=1 notes: a path has two ends; give two notes"),
         ("confusion", {"predictions": [60, 61]}, r"^labels of shape \[1\], predictions of \[2\]: "),
         ("confusion", {"labels": [], "predictions": []}, r"one pitch for each note, and not empty"),
         ("confusion", {"predictions": [85]}, r"^predictions: 85: is none of pitches; give all"),

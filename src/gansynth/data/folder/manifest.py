@@ -113,7 +113,7 @@ def _read_text(place: Path) -> str:
             f"manifest={str(place)!r}: can't be read ({error.strerror or error}); check the name."
         ) from error
     if len(data) > _LARGEST:
-        _refuse(place, None, "is larger than 64 MiB, so it is no manifest; name another file")
+        _refuse(place, None, "is larger than 64 MiB, so it isn't a manifest; name another file")
     if data.count(b"\n") > _MOST_ROWS:
         _refuse(
             place,

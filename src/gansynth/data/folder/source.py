@@ -92,7 +92,7 @@ def open_folder(
     """
     folder = as_path(path)
     if not folder.is_dir():
-        raise InputError(f"folder={str(folder)!r}: is no folder; check the name.")
+        raise InputError(f"folder={str(folder)!r}: is not a folder; check the name.")
     if not 0 <= min_confidence <= 1:
         raise InputError(f"min_confidence={min_confidence}: must be from 0 to 1.")
     if seconds is not None and not 0 < seconds < math.inf:

@@ -48,7 +48,7 @@ def note_of_facts(
             return Broken(origin, f"{name}={printable(repr(value))}: must be a whole number")
     for name in WORDS:
         if not isinstance(facts.get(name), str | None):
-            return Broken(origin, f"{name}={printable(repr(facts[name]))}: must be a text")
+            return Broken(origin, f"{name}={printable(repr(facts[name]))}: must be text")
     pitch, velocity = facts.get("pitch"), facts.get("velocity")
     velocity = DEFAULT_VELOCITY if velocity is None else velocity
     if pitch is None:

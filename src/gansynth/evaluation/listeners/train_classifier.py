@@ -209,7 +209,7 @@ class _Task:
             )
         if not len(held_out):
             raise InputError(
-                f"{where}: holds out no notes to measure on; build it with --split group "
+                f"{where}: has no held-out notes to measure on; build it with --split group "
                 "--test-share 0.2."
             )
         known = tuple(pitches.tolist())

@@ -97,7 +97,7 @@ def interpolation_strip(
     """
     check_picture(path)
     if len(waves) < 2:
-        raise InputError(f"waves={len(waves)} notes: a way has two ends; give two notes or more.")
+        raise InputError(f"waves={len(waves)} notes: a path has two ends; give two notes or more.")
     rows = math.ceil(len(waves) / _STRIP)
     columns = math.ceil(len(waves) / rows)
     figure = new_figure(_WIDTH, 0.9 + 2.4 * rows, _DPI)

@@ -97,7 +97,7 @@ async function readJson(file) {
   try {
     return JSON.parse(await file.text());
   } catch {
-    throw new Error(`${file.name} is no JSON file of a sound.`);
+    throw new Error(`${file.name} isn't a sound's JSON file.`);
   }
 }
 

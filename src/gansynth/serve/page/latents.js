@@ -23,7 +23,7 @@ export function decodeLatent(text, size) {
   try {
     bytes = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   } catch {
-    throw new Error(`${shown}: is no latent in base64; copy the whole link or file again.`);
+    throw new Error(`${shown}: isn't a latent in base64; copy the whole link or file again.`);
   }
   if (bytes.length !== 4 * size) {
     throw new Error(`${shown}: has ${bytes.length} bytes, the model's latents have ${4 * size}; use the model that it was made with.`);

@@ -154,7 +154,7 @@ async function make(latent, pitch, velocity) {
     feeds.velocity = new ort.Tensor("float32", [velocity ?? model.usual_velocity], [1]);
   }
   const { wave } = await notes.run(feeds);
-  if (!Number.isFinite(peakOf(wave.data))) throw new Error("latent: its numbers are so large that no sound comes of it.");
+  if (!Number.isFinite(peakOf(wave.data))) throw new Error("latent: its numbers are too large to make a sound from.");
   waves.set(key, wave.data);
   if (waves.size > WAVES) waves.delete(waves.keys().next().value);
   return wave.data;
