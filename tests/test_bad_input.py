@@ -227,7 +227,7 @@ CHECKPOINT = {
         "stage_00002: num_resolutions=1 has only stages 0 to 0; experiment.json is of another",
     ),
     "missing tensor": (renamed_stage, INFO, "is missing (6 in all); experiment.json and"),
-    "no stage": (lambda: shutil.rmtree("run/stage_00002"), INFO, "model='run': is no model; expec"),
+    "no stage": (lambda: shutil.rmtree("run/stage_00002"), INFO, "model='run': is not a model;"),
     "no stage to convert": (
         lambda: shutil.rmtree("run/stage_00002"),
         "convert run -o x.safetensors",
@@ -360,7 +360,7 @@ OUTPUT = {
     ),
     "converted nowhere": (nothing, "convert run -o no/x.safetensors", "the folder '"),
     "no model name": (nothing, "init --preset tiny -o m.zip", "name ends in .safetensors."),
-    "dot": (nothing, f"{TOY_NOTES} -o take.2", "output='take.2': the extension '.2' is no known"),
+    "dot": (nothing, f"{TOY_NOTES} -o take.2", "output='take.2': the extension '.2' isn't a"),
     "extension": (nothing, f"{TOY_NOTES} -o a.mp3", "the extension '.mp3' isn't a known sound"),
     "long name": (nothing, f"{TOY_NOTES} -o {LONG}", "the name is too long"),
     "bits": (nothing, f"{TOY_NOTES} --format flac --bits float", "bits='float': .flac can hold 16"),

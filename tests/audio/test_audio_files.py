@@ -151,7 +151,7 @@ def test_streams_are_drawn_block_by_block(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "rate", "options", "message"),
     [
-        ("a.mp3", 16_000, {}, r"the extension '.mp3' is no .* use one of .wav, .flac, .ogg"),
+        ("a.mp3", 16_000, {}, r"the extension '.mp3' isn't .* use one of .wav, .flac, .ogg"),
         ("a", 16_000, {}, r"the extension '' isn't a known sound format"),
         ("a.wav", 16_000, {"bits": "32"}, r"^bits='32': .wav can hold float, 16, 24\.$"),
         ("a.flac", 16_000, {"bits": "float"}, r"^bits='float': .flac can hold 16, 24\.$"),
