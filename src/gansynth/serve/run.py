@@ -49,7 +49,7 @@ def open_port(host: str, port: int) -> socket.socket:
             errno.EADDRINUSE: "is in use by another program; say another --port, or --port 0 for "
             "a free one.",
             errno.EACCES: "is reserved for the system; say a --port from 1024 on.",
-            errno.EADDRNOTAVAIL: f"can't be had at host={host!r}, which is no address of this "
+            errno.EADDRNOTAVAIL: f"can't be had at host={host!r}, which isn't an address of this "
             "machine.",
         }
         words = reasons.get(error.errno or 0, f"can't be had ({error.strerror or error}).")
