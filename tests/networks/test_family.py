@@ -33,7 +33,7 @@ TINY = {
     "g_fn": "table", "d_fn": "table", "train_progressive": False, "data_type": "linear",
     "sample_rate": SAMPLE_RATE, "audio_length": SAMPLES, "num_resolutions": 3,
     "latent_vector_size": 4, "batch_size_schedule": (4,), "total_num_images": 24,
-    "fake_batch_size": 3,
+    "fake_batch_size": 3, "mag_normalizer_b": 0.8,  # notes around full scale
 }  # fmt: skip
 
 

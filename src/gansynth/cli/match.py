@@ -92,7 +92,7 @@ def match(sound: str, **options: Any) -> None:
     found = search(synth, note, progress=True, **{name: options[name] for name in names})
     path = options["model"] and lasting_place(options["model"])
     instrument = Instrument(name, found.latent, path, synth.model.digest())
-    wave = synth.notes(instrument.latent, [note.pitch], options["velocity"])[0]
+    wave = next(synth.stream(instrument.latent, [note.pitch], options["velocity"]))
     written = _write(output, instrument, wave, synth.sample_rate, options["force"])
     click.echo(_report(found, options))
     click.echo("\n".join(map(str, written)))

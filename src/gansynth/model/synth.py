@@ -167,9 +167,6 @@ class Synth:
         InputError
             For latents of the wrong size or not finite, for unknown pitches and families, and for
             velocities out of range or unknown to the model.
-        ModelError
-            If a note isn't finite, or is louder than 1,000 times full scale: damaged weights do
-            that.
         """
         z, keys, struck = self._checked(latents, pitches, velocities, family)
         waves = np.empty((len(z), self.note_samples), dtype=np.float32)
@@ -177,7 +174,6 @@ class Synth:
         for images in self._images(z, keys, struck):
             batch = self.voice.decoder(images)
             waves[done : done + len(batch)] = batch.cpu().numpy()
-            self._check_levels(waves[done : done + len(batch)], keys[done:])
             done += len(batch)
         return Sound.of(waves, self.sample_rate)
 
@@ -191,6 +187,8 @@ class Synth:
         """The same notes one by one, read-only float32 `[note_samples]`, in bounded memory.
 
         A note that was made a short while ago (same latent, pitch and velocity) is not made again.
+        What `notes` gives as it is, is refused here, as files and listeners follow: raises
+        `ModelError` for a note that isn't finite, or is louder than 1,000 times full scale.
         """
         z, keys, struck = self._checked(latents, pitches, velocities, family)
         return self._stream(z, keys, struck)
@@ -264,6 +262,7 @@ class Synth:
                 chosen = [start + keys.index(key) for key in missing]
                 given = struck[chosen] if self.velocities else None
                 made = self.notes(z[chosen], pitches[chosen], given)
+                self._check_levels(made, pitches[chosen])
                 made.setflags(write=False)  # the same array is given again
                 recent.update(zip(missing, made, strict=True))
             for key in keys:
