@@ -230,7 +230,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("level", "words"), [(0.0, "silent at every pitch"), (math.nan, "makes NaN of it")]
+    ("level", "words"), [(0.0, "silent at every pitch"), (math.nan, "gives NaN for it")]
 )
 def test_what_is_no_sound_is_refused(tmp_path: Path, level: float, words: str) -> None:
     synth = TonesSynth([60, 61], lambda pitch: np.full(SAMPLES, level, np.float32))

@@ -166,7 +166,7 @@ def test_a_recording_is_matched_with_it(toy_shipped: Path, cli: Cli) -> None:
     tone = 0.5 * np.sin(2 * np.pi * 261.6 * np.arange(16_000) / 16_000)
     soundfile.write("flute.wav", tone, 16_000)
     out = cli("match", "flute.wav", "--starts", 2, "--steps", 1)
-    assert "the nearest of 2 random instruments of the bundled model (the middle" in out
+    assert "the nearest of 2 random instruments of the bundled model (median" in out
     [found] = read_instruments("flute-match.json")
     assert found.model_path is None
     cli("generate", "--recall", "flute-match.json", "--pitch", 60, "-o", "again.wav")
