@@ -128,7 +128,7 @@ def test_a_finished_run_is_told_and_goes_on_with_more_images(
             resume(run, options(), config=less)
         assert str(error.value) == (
             f"run={str(run)!r}: is finished, after 80 images; set total_num_images to a larger "
-            "number to go on."
+            "number to continue."
         )
         assert (run / "config.json").read_bytes() == before
     assert resume(run, options(), config=small(total_num_images=96)) == "finished"
