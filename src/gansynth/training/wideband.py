@@ -17,6 +17,7 @@ about a second are heard; most of them begin with the note.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -52,6 +53,7 @@ _RAMP = 5000  # images until the discriminator has its whole weight
 _PENALTY, _PENALTY_EVERY = 0.5, 16
 _DISCRIMINATOR_BETAS = (0.0, 0.99)
 _QUIETEST = 2.0**-15  # peak of a note
+_JUDGED_FLOOR = -90 / 20 * math.log(10)  # nats below a note's peak
 
 
 class WidebandTrainer(Trainer):
@@ -205,8 +207,8 @@ class WidebandTrainer(Trainer):
         (gradient,) = torch.autograd.grad(distance, waves, retain_graph=True)
         below = peak.log()[:, None, None]
         losses, adverse = self._update_discriminator(
-            [levels - below for levels in real_levels[:JUDGED]],
-            [levels - below for levels in made_levels[:JUDGED]],
+            [_audible(levels - below) for levels in real_levels[:JUDGED]],
+            [_audible(levels - below) for levels in made_levels[:JUDGED]],
             waves,
             known,
         )
@@ -258,3 +260,8 @@ class WidebandTrainer(Trainer):
         """Put back what `state` gave."""
         super().restore(tensors, facts)
         self.lengths.copy_(tensors["gradient_lengths"])
+
+
+def _audible(levels: Tensor) -> Tensor:
+    """Levels above a floor: a discriminator would rather judge the silence before a note."""
+    return torch.logaddexp(2 * levels, levels.new_tensor(2 * _JUDGED_FLOOR)) / 2
