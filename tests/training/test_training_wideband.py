@@ -63,7 +63,10 @@ def test_the_spectra_come_nearer_and_the_flow_stays(notes: Path) -> None:
 
 def test_the_discriminator_learns_to_tell_notes_that_dont_change(notes: Path) -> None:
     trainer, dataset = parts(
-        notes, generator_learning_rate=1e-9, discriminator_learning_rate=0.01, total_num_images=4000
+        notes,
+        generator_learning_rate=1e-9,
+        discriminator_learning_rate=0.005,
+        total_num_images=4000,
     )
     sampler = BatchSampler(0, len(dataset), (1, 1, 1), 6)
     losses = [trainer.step(sampler.batch(trainer.images, 8), dataset) for _ in range(240)]
