@@ -20,7 +20,7 @@ from gansynth.errors import ConfigError
 from gansynth.model.file import read_model
 from gansynth.networks import family as families
 from gansynth.networks.decoder import ImageDecoder
-from gansynth.networks.family import NetworkFamily, Preset, family_names, register
+from gansynth.networks.family import NetworkFamily, ConfigPreset, family_names, register
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import model_of_run
@@ -104,7 +104,7 @@ def check(config: Config) -> None:
 TABLE = NetworkFamily(
     name="table", generator=Table, partner_name="memory", partner=Memory, trainer=TableTrainer,
     fit_pitches=fit_pitches, decoder=Louder, check=check, conditioned=True, notes_at_once=3,
-    presets={"desk": Preset("a small table", {"start_height": 2, "start_width": 16, **TINY})},
+    presets={"desk": ConfigPreset("a small table", {"start_height": 2, "start_width": 16, **TINY})},
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def _no_steps(generator: Any, partner: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Preset:
+class ConfigPreset:
     """A named configuration: what it is in a few words, and what it changes of the defaults."""
 
     meaning: str
@@ -111,7 +111,7 @@ class NetworkFamily:
         depend on how many are asked for.
     kept_images : str
         The type of real notes' images in memory while training.
-    presets : dict of str to Preset
+    presets : dict of str to ConfigPreset
         By their names for `--preset`.
     """
 
@@ -137,7 +137,7 @@ class NetworkFamily:
     anneals: bool = False
     notes_at_once: int = 1
     kept_images: str = "float32"
-    presets: Mapping[str, Preset] = field(default_factory=dict)
+    presets: Mapping[str, ConfigPreset] = field(default_factory=dict)
 
     def begins_with_models_of(self, config: Config) -> bool:
         """Whether `take_over` takes models of this configuration."""
@@ -164,7 +164,7 @@ def family_of(config: Config) -> NetworkFamily:
     return _families[config.g_fn]
 
 
-def presets() -> dict[str, tuple[NetworkFamily, Preset]]:
+def presets() -> dict[str, tuple[NetworkFamily, ConfigPreset]]:
     """All presets by name, with the families of their networks."""
     return {
         name: (family, preset)
@@ -243,7 +243,7 @@ register(
         grows=True,
         presets={
             # Mel spectrograms, progressive training, high frequency resolution.
-            "mel_prog_hires": Preset(
+            "mel_prog_hires": ConfigPreset(
                 "the published recipe: days on a large GPU",
                 {
                     **_HIRES,
@@ -266,9 +266,9 @@ register(
                 },
             ),
             # The original recommends its defaults for a quick test of training.
-            "quick_test": Preset("the original's defaults, to see that everything works", {}),
+            "quick_test": ConfigPreset("the original's defaults, to see that everything works", {}),
             # The published geometry with very few channels.
-            "tiny": Preset(
+            "tiny": ConfigPreset(
                 "13 thousand weights: the whole workflow in minutes",
                 {
                     **_HIRES,
@@ -313,7 +313,7 @@ register(
         kept_images="float16",
         presets={
             # Frames as a sequence, trained as a conditional autoencoder.
-            "fast": Preset(
+            "fast": ConfigPreset(
                 "an autoencoder of frames: an hour or two on a laptop",
                 {
                     **_HIRES,
@@ -358,7 +358,7 @@ register(
         anneals=True,
         presets={
             # Notes of full bandwidth.
-            "hifi": Preset(
+            "hifi": ConfigPreset(
                 "44.1 kHz, against a discriminator: hours; begins with a model of fast (--from)",
                 {
                     "data_type": "linear",
