@@ -20,7 +20,7 @@ from gansynth.errors import ConfigError
 from gansynth.model.file import read_model
 from gansynth.networks import family as families
 from gansynth.networks.decoder import ImageDecoder
-from gansynth.networks.family import NetworkFamily, ConfigPreset, family_names, register
+from gansynth.networks.family import ConfigPreset, NetworkFamily, family_names, register
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
 from gansynth.training.export import model_of_run
