@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -200,7 +201,11 @@ def test_measured_normalizers_fit_the_notes_and_stay_with_the_run(
     assert torch.equal(newest(tmp_path / "run")[0]["normalizer.constants"], before)
 
 
-def test_a_time_limit_ends_a_run_by_the_clock(small_notes: Path, tmp_path: Path) -> None:
+def test_a_time_limit_ends_a_run_by_the_clock(
+    small_notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()  # a clock of its own: a busy machine would jump over stages
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks) / 100)
     config = small(train_time_limit=0.4, train_time_stage_multiplier=1.5, total_num_images=1)
     assert train(small_notes, tmp_path / "run", config, options(max_images=4)).startswith("stop")
     assert resume(tmp_path / "run", options()) == "finished"
