@@ -33,7 +33,7 @@ def slerp(start: ArrayLike, end: ArrayLike, t: float) -> Floats:
 
 
 def instrument_times(count: int, duration: float) -> Floats:
-    """When each of `count` evenly spaced instruments is heard pure, in seconds `[count]`."""
+    """When each of `count` evenly spaced instruments is heard unblended, in seconds `[count]`."""
     return np.linspace(_FIRST_TIME, duration, count)
 
 

@@ -40,7 +40,7 @@ class Plan:
         Seconds until the last of them ends.
     instruments : float32 [instruments, latent_size]
     times : float64 [instruments], or None
-        When each instrument is heard pure; None where instruments don't change with time.
+        When each instrument is heard unblended; None where instruments don't change with time.
     arrangement : str
         How instruments are given to notes: one of `ARRANGEMENTS`.
     parts : tuple of int, notes
@@ -185,9 +185,9 @@ def make_plan(
         duration=duration,
         arrangement=arrangement,
         instruments=instruments,
-        times=_times(seconds, arrangement, len(instruments), duration, given=latents is not None)
-        if not timelines
-        else _times_of_tracks(seconds, timelines, duration, given=latents is not None),
+        times=_times(
+            seconds, timelines, arrangement, len(instruments), duration, latents is not None
+        ),
         timelines=timelines,
         parts=tuple(parts),
         hold=hold,
@@ -242,41 +242,37 @@ def _check_timelines(timelines: tuple[tuple[int, int], ...], given: int, parts: 
         )
 
 
-def _times_of_tracks(
-    seconds: list[float] | None,
-    timelines: tuple[tuple[int, int], ...],
-    duration: float,
-    given: bool,
-) -> NDArray[np.float64]:
-    """The checked times of all tracks, one after the other."""
-    assert seconds is not None
-    tracks = [
-        _times(seconds[first:end], "spaced", end - first, duration, given)
-        for first, end in timelines
-    ]
-    return np.concatenate([track for track in tracks if track is not None])
-
-
 def _shown(times: Any) -> str:
     return repr(times.tolist() if isinstance(times, np.ndarray) else times)
 
 
 def _times(
-    times: list[float] | None, arrangement: str, count: int, duration: float, given: bool
+    seconds: list[float] | None,
+    timelines: tuple[tuple[int, int], ...],
+    arrangement: str,
+    count: int,
+    duration: float,
+    given: bool,
 ) -> NDArray[np.float64] | None:
-    """When each instrument is heard pure: evenly spaced, or as asked for; None if at no time."""
-    if times is None:
+    """When each instrument is heard unblended: evenly spaced, or as asked for; None if never."""
+    if seconds is None:
         return instrument_times(count, duration) if arrangement == "spaced" else None
-    if not given:
-        raise InputError(f"times={times!r}: are those of given latents, one after the other.")
-    seconds = np.asarray(times, dtype=np.float64)
-    if seconds.shape != (count,) or not count:
+    for first, end in timelines or ((0, len(seconds)),):
+        if not given:
+            raise InputError(
+                f"times={seconds[first:end]!r}: are those of given latents, one after the other."
+            )
+        _check_times(seconds[first:end], end - first if timelines else count, duration)
+    return np.asarray(seconds, np.float64) if timelines or arrangement == "spaced" else None
+
+
+def _check_times(times: list[float], count: int, duration: float) -> None:
+    if len(times) != count or not count:
         raise InputError(f"times={times!r}: must be {count}, one for each instrument.")
-    if not (np.isfinite(seconds).all() and seconds[0] >= 0 and (np.diff(seconds) > 0).all()):
+    if not (np.isfinite(times).all() and times[0] >= 0 and (np.diff(times) > 0).all()):
         raise InputError(f"times={times!r}: must be 0 or more seconds, and rising.")
-    if seconds[-1] > duration:
+    if times[-1] > duration:
         raise InputError(f"times={times!r}: the piece ends at {duration:.2f} s; none may be later.")
-    return seconds if arrangement == "spaced" else None
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

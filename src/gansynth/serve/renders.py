@@ -78,7 +78,7 @@ class Piece:
         One of `performance.choices.ARRANGEMENTS`; instruments are repeated where a piece has
         more tracks.
     times : list of float, or None
-        Seconds at which each of the latents is heard pure ("spaced"); None spaces them evenly.
+        Seconds at which each of the latents is heard unblended ("spaced"); None spaces them evenly.
     """
 
     score: Score
