@@ -52,11 +52,11 @@ def test_a_run_begins_stops_and_goes_on(small_notes: Path, tmp_path: Path, run_c
     first = run_cli("train", small_notes, "-o", run, *WORDS, "--max-images", 12, "--seed", 7,
                     "--device", "cpu")  # fmt: skip
     assert (first.code, first.out) == (0, f"stopped (max_images=12): {run}/model.safetensors\n")
-    assert f"go on with: gansynth train --resume {run}\n" in first.err
+    assert f"continue with: gansynth train --resume {run}\n" in first.err
     second = run_cli("train", "--resume", run, "--device", "cpu")
     assert (second.code, second.out) == (0, f"finished: {run}/model.safetensors\n")
-    assert "going on after 12 images, in stage 1\n" in second.err
-    assert "go on with" not in second.err
+    assert "resuming after 12 images, in stage 1\n" in second.err
+    assert "continue with" not in second.err
     settings = read_settings(run)
     assert settings.training["seed"] == 7
     assert settings.config.num_resolutions == 3

@@ -150,7 +150,7 @@ def test_two_processes_go_on_with_what_one_began_and_back(
     code, out, err = finish(start_two("--resume", run, "--max-images", 8))
     assert code == 0, err
     assert out == f"stopped (max_images=8): {run}/model.safetensors\n"
-    assert err.count("going on after 24 images, in stage 1") == 1
+    assert err.count("resuming after 24 images, in stage 1") == 1
     assert newest(run)[1]["images"] == 32
     assert resume(run, options()) == "finished"
 

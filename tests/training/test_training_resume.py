@@ -81,7 +81,7 @@ def test_a_stop_in_the_middle_of_a_blend_goes_on_there(begun: Path, whole: Path)
     assert gansynth.load(begun, "cpu").model.progress == 0.5
     said: list[str] = []
     assert resume(begun, options(), say=said.append) == "finished"
-    assert said == ["going on after 24 images, in stage 1"]
+    assert said == ["resuming after 24 images, in stage 1"]
     assert_same_run(begun, whole)
 
 
@@ -241,7 +241,7 @@ def test_a_damaged_newest_checkpoint_falls_back_loudly(begun: Path, whole: Path)
         in (said[0])
     )
     assert f"the {24 - kept[-2]} images after it are trained on again." in said[0]
-    assert said[1] == f"going on after {kept[-2]} images, in stage 0"
+    assert said[1] == f"resuming after {kept[-2]} images, in stage 0"
     assert_same_run(begun, whole)
     images = [line["images"] for line in metrics(begun)]
     assert images == sorted(set(images))
@@ -291,7 +291,7 @@ def test_being_told_to_end_saves_and_leaves(
     assert left == code, err
     assert out == f"stopped ({number.name}): {run}/model.safetensors\n"
     assert f"{number.name}: stopping after this step and saving; once more stops at once" in err
-    assert f"go on with: gansynth train --resume {run}" in err
+    assert f"continue with: gansynth train --resume {run}" in err
     assert "Traceback" not in err
     assert newest(run)[1]["images"] >= seen
     assert_no_leftovers(run)
@@ -334,7 +334,9 @@ def test_a_second_ctrl_c_ends_at_once(small_notes: Path, tmp_path: Path) -> None
     left, out, err = finish(process)
     assert left == 130
     assert out == ""
-    assert f"stopped at once; go on from the last save with: gansynth train --resume {run}" in err
+    assert (
+        f"stopped at once; continue from the last save with: gansynth train --resume {run}" in err
+    )
     assert "Traceback" not in err
     assert images_kept(run) == kept
     assert_no_leftovers(run)
@@ -366,7 +368,7 @@ def test_a_killed_run_loses_no_more_than_the_steps_since_its_last_save(
     process.send_signal(signal.SIGTERM)
     left, _, err = finish(process)
     assert left == 143, err
-    assert f"going on after {facts['images']:,} images" in err
+    assert f"resuming after {facts['images']:,} images" in err
     assert_no_leftovers(run)
     images = [line["images"] for line in metrics(run)]
     assert images == sorted(set(images))

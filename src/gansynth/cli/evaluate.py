@@ -168,24 +168,23 @@ def _name(path: str, taken: dict[str, Any]) -> str:
 @click.argument("data", type=PATH)
 @click.option(
     "-o", "--output", type=PATH, required=True,
-    help="File to make, such as classifier.safetensors.",
+    help="File to write, such as classifier.safetensors.",
 )  # fmt: skip
 @click.option(
-    "--epochs", type=click.IntRange(1), help="How often every note is heard.  [default: 16]",
+    "--epochs", type=click.IntRange(1), help="Passes over all notes.  [default: 16]",
 )  # fmt: skip
 @click.option(
     "--minutes", type=click.FloatRange(0, min_open=True),
-    help="Stop after so long; the same command goes on where it was.",
+    help="Time limit; the same command continues from there.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--device", default="auto")
-@click.option("--force", is_flag=True, help="Replace the file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def train_classifier(data: str, output: str, force: bool, **options: Any) -> None:
     """Train the pitch classifier that evaluations rest on, on the training split of DATA.
 
-    Needed for other pitches or another sample rate than those of the bundled classifier.
-    Numbers compare only between evaluations by one classifier. Stopped at any moment, the same
-    command goes on.
+    You need one for pitches or sample rates that the bundled classifier doesn't cover. Compare
+    only evaluations by the same classifier. If it is stopped, the same command continues.
     """
     from gansynth.data.store import open_notes
     from gansynth.evaluation.listeners.train_classifier import train_classifier as train
@@ -193,7 +192,7 @@ def train_classifier(data: str, output: str, force: bool, **options: Any) -> Non
     given = {name: value for name, value in options.items() if value is not None}
     record = train(open_notes(data), output, overwrite=force, **given)
     if record is None:
-        click.echo("stopped: the time is over; the same command goes on")
+        click.echo("stopped: out of time; the same command continues")
         return
     click.echo(f"classifier: {output}")
     for name, value in record.items():

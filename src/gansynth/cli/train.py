@@ -260,7 +260,7 @@ def _left_at_once(run: str) -> Iterator[None]:
             raise
         if _is_first():
             click.echo(
-                f"stopped at once; go on from the last save with: gansynth train --resume {run}",
+                f"stopped at once; continue from the last save with: gansynth train --resume {run}",
                 err=True,
             )
         sys.exit(130)
@@ -272,7 +272,7 @@ def _end(why: str, run: str) -> None:
     model = os.path.join(run, "model.safetensors")
     click.echo(f"{why}: {model}")
     if why != "finished":
-        click.echo(f"go on with: gansynth train --resume {run}", err=True)
+        click.echo(f"continue with: gansynth train --resume {run}", err=True)
     for name, code in _SIGNALS.items():
         if name in why:
             sys.exit(code)

@@ -185,7 +185,7 @@ def resume(
             )
         if setup.run is not None:
             setup.run.update(settings)
-        setup.say(f"going on after {trainer.images:,} images, in stage {trainer.stage}")
+        setup.say(f"resuming after {trainer.images:,} images, in stage {trainer.stage}")
         return setup.go(trainer, {n: facts[n] for n in ("data", FROM) if n in facts})
 
 
