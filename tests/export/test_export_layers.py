@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -122,6 +123,27 @@ def test_one_layer_is_what_a_model_without_velocities_gives(tmp_path: Path) -> N
 
 def test_the_report_names_the_layers(exported: Exported) -> None:
     assert "8 samples, keys 60-72, velocities 32, 64, 100, 127, " in exported.lines()[0]
+
+
+class BentSynth(TonesSynth):
+    """Tones whose level stands still from 32 to 41, then rises steeply, then slowly."""
+
+    def stream(self, latent: Any, pitches: Any, velocities: Any = None) -> Iterator[np.ndarray]:
+        for pitch, velocity in zip(pitches, velocities, strict=True):
+            level = np.interp(velocity, [32, 41, 64, 90, 127], [-15, -15, -6, 0, 2.5])
+            yield np.float32(10 ** (level / 20) / 2) * self.play(pitch)
+
+
+def test_between_layers_the_level_is_the_models() -> None:
+    synth = BentSynth([60, 72], velocities=LEARNED)
+    layers = [one.layer for one in make_samples(synth, np.zeros(3, np.float32))][:4]
+    # Each plays what is nearer to its own level than to its neighbour's.
+    assert [layer.high for layer in layers] == [52, 78, 113, 127]
+    for layer in layers:
+        for velocity in range(max(layer.low, 32), layer.high + 1):
+            notes = synth.stream(None, [60, 60], [velocity, layer.velocity])
+            own, sampled = (level(note) for note in notes)
+            assert 20 * np.log10(layer.gain(velocity)) == pytest.approx(own - sampled, abs=0.7)
 
 
 # -------------------------------------------------------------------------------- the formats
@@ -268,3 +290,16 @@ def test_soft_and_hard_keys_sound_as_the_model_plays_them(player: str, organ: Pa
                 assert centroid(heard, PLAYED) == pytest.approx(centroid(own, PLAYED), rel=0.05)
     assert np.ptp(gains) < 2  # so that all lie within 1 dB of one gain
     assert np.abs(np.array(gains) - np.mean(gains)).max() < 1
+
+
+@pytest.mark.parametrize("player", ["sfizz", "FluidSynth"])
+def test_between_layers_players_follow_the_model(player: str, tmp_path: Path) -> None:
+    """TinySoundFont can't: it reads no modulators."""
+    synth = BentSynth(range(60, 73), velocities=LEARNED)
+    export_instrument(synth, instrument("Instrument"), tmp_path, every=6)
+    struck = [32, 36, 44, 49, 52, 53, 60, 64, 75, 90, 100, 113, 114, 127]
+    for play in PLAYERS[player](tmp_path):
+        heard = [level(play(63, velocity)) for velocity in struck]
+    own = [level(note[:RATE]) for note in synth.stream(None, [63] * len(struck), struck)]
+    gains = np.subtract(heard, own)
+    assert np.abs(gains - gains.mean()).max() < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -264,10 +265,10 @@ def test_a_damaged_cache_is_fetched_again(page: Page) -> None:
 
 def test_a_lost_connection_is_tried_again(context: BrowserContext, made: Any) -> None:
     page = context.new_page()
-    page.route("**/notes.onnx*", lambda route: route.abort())
+    page.route("**/weights.gz*", lambda route: route.abort())
     page.goto(made[0].address)
     expect(page.get_by_role("alert")).to_contain_text("The connection was lost while")
-    page.unroute("**/notes.onnx*")
+    page.unroute("**/weights.gz*")
     ready(page)
 
 
@@ -284,6 +285,47 @@ def test_browsers_that_cannot_are_told(context: BrowserContext, made: Any) -> No
     expect(page.get_by_role("alert")).to_contain_text(
         "This browser can't run the model: it lacks WebAssembly SIMD."
     )
+
+
+def test_a_model_too_large_for_the_browser_is_told(context: BrowserContext, made: Any) -> None:
+    page = context.new_page()
+
+    def with_little_memory(route: Any) -> None:
+        text = route.fetch().text()
+        assert "maximum:65536" in text  # pages of 64 KiB
+        text = text.replace("maximum:65536", "maximum:256")
+        route.fulfill(body=text, content_type="text/javascript")
+
+    page.route("**/ort-wasm.js", with_little_memory)
+    page.goto(made[0].address)
+    expect(page.get_by_role("alert")).to_contain_text(
+        "This model is too large for the memory that this browser gives a page (it takes"
+    )
+    expect(page.get_by_role("button", name="New sound")).to_be_enabled()  # the page goes on
+
+
+def test_a_host_that_unpacks_files_itself_is_understood(made: Any, context: BrowserContext) -> None:
+    page = context.new_page()
+
+    def unpacked(route: Any) -> None:
+        route.fulfill(body=gzip.decompress(route.fetch().body()))
+
+    page.route("**/*.gz?*", unpacked)
+    page.goto(made[0].address)
+    ready(page)
+
+
+def test_the_runtime_has_an_address_once_it_is_kept(page: Page, made: Any) -> None:
+    """Chromium keeps compiled code by it."""
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    facts = page.request.get(f"{made[0].address}/model/model.json").json()
+    found = page.evaluate(
+        "fetch(`runtime/ort-wasm.wasm?${given}`).then(async (one) => [one.headers.get("
+        "'content-type'), (await one.arrayBuffer()).byteLength])".replace(
+            "${given}", facts["files"]["runtime"]["sha256"]
+        )
+    )
+    assert found == ["application/wasm", facts["files"]["runtime"]["bytes"]]
 
 
 def test_a_folder_that_lacks_a_file_is_told(context: BrowserContext, made: Any) -> None:

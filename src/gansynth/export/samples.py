@@ -2,7 +2,7 @@
 
 A model that learned velocities gives one layer of notes for each of them. Notes of several layers
 keep the levels that the model gave them, so a sampler must not add all of its own velocity curve:
-`Layer.gain` is what is left for it to do.
+`Layer.gain` is what is left for it to do. Between layers the model's own level is measured.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ SAMPLE_PEAK = 0.9
 FASTEST_DECAY = -3.0
 MOST_LAYERS = 8
 _USUAL_LAYERS = 5  # of a model that learned more velocities than `MOST_LAYERS`
-# By which power of velocity the amplitude may grow; 2 is the usual curve of samplers.
+# Between layers the model's level is measured at so many pitches, every so many velocities.
+_MEASURED_PITCHES = 5
+_MEASURED_STEP = 6
+# By which power of velocity the amplitude may grow beyond the layers; 2 is usual in samplers.
 _EXPONENTS = (0.0, 3.0)
 
 
@@ -43,24 +46,23 @@ class Layer:
         MIDI velocity at which they sound as they are.
     low, high : int
         MIDI velocities that play them.
-    below, above : float
-        Exponents of the gain at velocities below and above: 1 makes the amplitude proportional to
-        velocity.
+    curve : tuple of (velocity, gain)
+        What the notes are multiplied by at some velocities, in their order: 1 at their own. Between
+        them the gain is a power of the velocity.
     """
 
     velocity: int
     low: int
     high: int
-    below: float = 1.0
-    above: float = 1.0
+    curve: tuple[tuple[int, float], ...] = ((1, 1 / 127), (127, 1.0))
 
     def gain(self, velocity: float) -> float:
-        """What notes of this layer are multiplied by at a velocity; 1 at their own.
+        """What notes of this layer are multiplied by at a velocity.
 
-        From layer to layer this meets the model's own level, in the middle of the keyboard.
+        It brings them to the model's own level there, in the middle of the keyboard.
         """
-        exponent = self.below if velocity < self.velocity else self.above
-        return float((velocity / self.velocity) ** exponent)
+        velocities, gains = np.log(np.transpose(self.curve))
+        return float(np.exp(np.interp(math.log(velocity), velocities, gains)))
 
 
 # Of an instrument without layers: as loud as its velocity.
@@ -215,7 +217,11 @@ def make_samples(
             "instrument: is silent at every pitch, there is nothing to export; use another one."
         )
     held = float(np.median([level_slope(wave, rate) for wave in waves])) > FASTEST_DECAY
-    layers = _layers(struck, waves)
+    layers = [ONE_LAYER]
+    if len(struck) > 1:
+        learned = [int(one or 0) for one in struck]
+        roots = [pitch for pitch, _, _ in ranges]
+        layers = _layers(learned, *_levels(synth, latent, learned, roots, progress))
     samples = []
     for number, wave in enumerate(waves):
         pitch, low, high = ranges[number // len(layers)]
@@ -232,29 +238,69 @@ def sample_name(stem: str, pitch: int, extension: str, velocity: int | None = No
     return f"{stem}-{pitch:03d}-{pitch_name(pitch).replace('#', 's')}{layer}{extension}"
 
 
-def _layers(struck: Sequence[int | None], waves: Sequence[NDArray[np.float32]]) -> list[Layer]:
-    """Layers of these velocities; `waves` of all velocities of the first pitch, then the next."""
-    if len(struck) == 1:
-        return [ONE_LAYER]
-    velocities = [int(one or 0) for one in struck]
-    power = [float(np.square(wave, dtype=np.float64).mean()) for wave in waves]
-    levels = 10 * np.log10(np.maximum(np.reshape(power, (-1, len(velocities))), 1e-20))
-    rises = np.median(np.diff(levels, axis=1), axis=0)  # dB from layer to layer
-    slopes = [
-        float(np.clip(rise / (20 * math.log10(high / low)), *_EXPONENTS))
-        for rise, (low, high) in zip(rises, pairwise(velocities), strict=True)
-    ]
-    borders = [(low + high) // 2 for low, high in pairwise(velocities)]
-    return [
-        Layer(*numbers)
-        for numbers in zip(
-            velocities,
-            [1, *(border + 1 for border in borders)],
-            [*borders, 127],
-            [slopes[0], *slopes],
-            [*slopes, slopes[-1]],
-            strict=True,
+def _levels(
+    synth: Synth,
+    latent: NDArray[np.float32],
+    layers: Sequence[int],
+    pitches: Sequence[int],
+    progress: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Velocities from the lowest layer to the highest, and the model's level there in dB.
+
+    The level is the median of some pitches', each against its own in the lowest layer.
+    """
+    steps = [max(1, math.ceil((high - low) / _MEASURED_STEP)) for low, high in pairwise(layers)]
+    velocities = np.unique(
+        np.concatenate(
+            [
+                np.linspace(low, high, count + 1).round().astype(np.int64)
+                for count, (low, high) in zip(steps, pairwise(layers), strict=True)
+            ]
         )
+    )
+    places = np.linspace(0, len(pitches) - 1, min(_MEASURED_PITCHES, len(pitches))).round()
+    keys = [pitches[int(place)] for place in places]
+    notes = synth.stream(
+        latent, np.repeat(keys, len(velocities)).tolist(), velocities.tolist() * len(keys)
+    )
+    notes = counted(notes, len(keys) * len(velocities), "Measuring levels", progress)
+    power = [float(np.square(wave, dtype=np.float64).mean()) for wave in notes]
+    levels = 10 * np.log10(np.maximum(np.reshape(power, (len(keys), -1)), 1e-20))
+    return velocities, np.median(levels - levels[:, :1], axis=0)
+
+
+def _layers(
+    struck: Sequence[int], velocities: NDArray[np.int64], levels: NDArray[np.float64]
+) -> list[Layer]:
+    """Layers of these velocities; `levels` in dB of all `velocities` from the first to the last.
+
+    Of two layers, each plays what is nearer to its own level.
+    """
+    own = np.interp(struck, velocities, levels)
+    borders = []
+    for number, (low, high) in enumerate(pairwise(struck)):
+        rise = np.interp(np.arange(low, high), velocities, levels) - own[number]
+        whole = own[number + 1] - own[number]
+        near = np.flatnonzero(rise <= whole / 2)
+        borders.append(low + int(near[-1]) if whole > 0 else (low + high) // 2)
+    slopes = [
+        float(np.clip((loud - quiet) / (20 * math.log10(high / low)), *_EXPONENTS))
+        for (quiet, loud), (low, high) in zip(pairwise(own), pairwise(struck), strict=True)
+    ]
+    # Beyond what the model learned, as from layer to layer.
+    first, last = struck[0], struck[-1]
+    known = {int(one): float(db) for one, db in zip(velocities, levels, strict=True)}
+    known.setdefault(1, own[0] - 20 * slopes[0] * math.log10(first))
+    known.setdefault(127, own[-1] + 20 * slopes[-1] * math.log10(127 / last))
+    lows, highs = [1, *(border + 1 for border in borders)], [*borders, 127]
+    return [
+        Layer(
+            velocity,
+            low,
+            high,
+            tuple((one, 10 ** ((db - level) / 20)) for one, db in sorted(known.items())),
+        )
+        for velocity, low, high, level in zip(struck, lows, highs, own, strict=True)
     ]
 
 

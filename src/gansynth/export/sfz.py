@@ -68,13 +68,15 @@ def by_layer(
 
 def _layer_lines(layer: Layer) -> list[str]:
     """Velocities of a layer and their gains; the curve's largest is 1, `volume` has the rest."""
-    loudest = layer.gain(layer.high)
+    shown = {layer.low, layer.velocity, layer.high, *(velocity for velocity, _ in layer.curve)}
+    shown = {velocity for velocity in shown if layer.low <= velocity <= layer.high}
+    loudest = max(map(layer.gain, shown))
     return [
         f"lovel={layer.low}",
         f"hivel={layer.high}",
         f"volume={VOLUME + 20 * math.log10(loudest):.3f}",
         *(
             f"amp_velcurve_{velocity}={layer.gain(velocity) / loudest:.6f}"
-            for velocity in sorted({layer.low, layer.velocity, layer.high})
+            for velocity in sorted(shown)
         ),
     ]

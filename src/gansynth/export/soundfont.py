@@ -20,7 +20,7 @@ import numpy as np
 
 from gansynth import __version__
 from gansynth.errors import InputError
-from gansynth.export.samples import ONE_LAYER, SAMPLE_PEAK, Sample
+from gansynth.export.samples import ONE_LAYER, SAMPLE_PEAK, Layer, Sample
 from gansynth.performance.mix import ATTACK, MAX_VELOCITY
 
 # Section 6.1: zeros behind each sample.
@@ -32,10 +32,14 @@ _SAMPLE, _MODES, _ROOT = 53, 54, 58
 _LOOPED = 1
 # The envelope falls linearly in dB: 30 dB of its 100 in the 0.3 s that a note takes elsewhere.
 _RELEASE_SECONDS = 1.0
-# Velocity to attenuation, concave: 960 cB make amplitude ~ velocity², half of it ~ velocity.
-# Players that read no modulators do the latter too, so it holds within layers as well; a layer's
-# samples are stored so much louder that they have their level at their own velocity.
-_VELOCITY_MODULATOR = struct.pack("<HHhHH", 0x0502, 48, 480, 0, 0)
+# Velocity to attenuation, section 8.2: concave, 960 cB make amplitude ~ velocity², half of it
+# ~ velocity. Players that read no modulators do the latter too, so a layer's samples are stored so
+# much louder that they have their level at their own velocity then. All others get the model's own
+# curve, by a second modulator that is linear.
+_CONCAVE, _LINEAR, _ATTENUATION = 0x0502, 0x0002, 48
+_PROPORTIONAL = 480
+_EXACT = 100.0  # weight of a layer's own velocity
+_NEAR = 5.0  # cB: where they differ from the curve by more, its velocities are parted
 
 
 def soundfont_bytes(title: str, samples: Sequence[Sample], sample_rate: int, source: str) -> bytes:
@@ -84,15 +88,16 @@ def soundfont_bytes(title: str, samples: Sequence[Sample], sample_rate: int, sou
             )
         )
         start = end + _GAP
-    zones = [_zone(sample, number) for number, sample in enumerate(samples)]
-    shared = [(_ATTACK, _timecents(ATTACK)), (_RELEASE, _timecents(_RELEASE_SECONDS))]
+    zones = [zone for number, sample in enumerate(samples) for zone in _zones(sample, number)]
+    envelope = [(_ATTACK, _timecents(ATTACK)), (_RELEASE, _timecents(_RELEASE_SECONDS))]
+    shared = (envelope, _modulator(_CONCAVE, _PROPORTIONAL))
     info = _chunk("ifil", struct.pack("<HH", 2, 4)) + _chunk("isng", _text("EMU8000"))
     info += _chunk("INAM", _text(title)) + _chunk("ISFT", _text(f"gansynth {__version__}"))
     info += _chunk("ICMT", _text(source))
     pdta = _chunk("phdr", _preset(title, 0) + _preset("EOP", 1))
-    pdta += _tables("p", [[(_INSTRUMENT, 0)]], modulators_of_first=b"")
+    pdta += _tables("p", [([(_INSTRUMENT, 0)], b"")])
     pdta += _chunk("inst", _instrument(title, 0) + _instrument("EOI", len(zones) + 1))
-    pdta += _tables("i", [shared, *zones], modulators_of_first=_VELOCITY_MODULATOR)
+    pdta += _tables("i", [shared, *zones])
     pdta += _chunk("shdr", b"".join(headers) + struct.pack("<20s26x", b"EOS"))
     lists = [(b"INFO", info), (b"sdta", _chunk("smpl", b"".join(smpl))), (b"pdta", pdta)]
     return _chunk("RIFF", b"sfbk" + b"".join(_chunk("LIST", kind + data) for kind, data in lists))
@@ -104,18 +109,54 @@ def _sample_title(title: str, sample: Sample) -> str:
     return f"{title[:10]} {sample.pitch} v{sample.layer.velocity}"
 
 
-def _zone(sample: Sample, number: int) -> list[tuple[int, int]]:
-    """Generators of one sample: keys and velocities first and the sample last, as section 8.1.2
-    asks for.
+# Generators with their amounts, and modulators.
+_Zone = tuple[list[tuple[int, int]], bytes]
+
+
+def _zones(sample: Sample, number: int) -> list[_Zone]:
+    """One sample at parts of its velocities.
+
+    Keys and velocities come first of the generators and the sample last: section 8.1.2.
     """
     layer = sample.layer
+    if layer is ONE_LAYER:
+        parts = [(layer.low, layer.high, b"")]
+    else:
+        parts = _parts(layer, layer.low, layer.high)
     return [
-        (_KEYS, sample.low_key | sample.high_key << 8),
-        (_VELOCITIES, layer.low | layer.high << 8),
-        (_ROOT, sample.pitch),
-        (_MODES, _LOOPED if sample.loop else 0),
-        (_SAMPLE, number),
+        (
+            [
+                (_KEYS, sample.low_key | sample.high_key << 8),
+                (_VELOCITIES, low | high << 8),
+                (_ROOT, sample.pitch),
+                (_MODES, _LOOPED if sample.loop else 0),
+                (_SAMPLE, number),
+            ],
+            modulators,
+        )
+        for low, high, modulators in parts
     ]
+
+
+def _parts(layer: Layer, low: int, high: int) -> list[tuple[int, int, bytes]]:
+    """Velocities in parts, and modulators of each: concave and linear, near the layer's gain."""
+    velocities = np.arange(low, high + 1)
+    gains = np.array([layer.gain(velocity) for velocity in velocities])
+    wanted = 200 * np.log10(MAX_VELOCITY / layer.velocity / gains)  # cB
+    shapes = np.array([400 / 960 * np.log10(MAX_VELOCITY / velocities), velocities / MAX_VELOCITY])
+    weights = np.where(velocities == layer.velocity, _EXACT, 1.0)
+    fitted = np.linalg.lstsq((shapes * weights).T, wanted * weights, rcond=None)[0]
+    amounts = np.clip(fitted.round(), -32768, 32767)
+    if np.abs(np.maximum(amounts @ shapes, 0) - wanted).max() > _NEAR and low + 1 < high:
+        middle = (low + high) // 2
+        return _parts(layer, low, middle) + _parts(layer, middle + 1, high)
+    concave, linear = map(int, amounts)
+    return [(low, high, _modulator(_CONCAVE, concave) + _modulator(_LINEAR, linear))]
+
+
+def _modulator(source: int, amount: int) -> bytes:
+    """From a source to the attenuation; `amount` in cB."""
+    return struct.pack("<HHhHH", source, _ATTENUATION, amount, 0, 0)
 
 
 def _preset(name: str, bag: int) -> bytes:
@@ -127,20 +168,18 @@ def _instrument(name: str, bag: int) -> bytes:
     return struct.pack("<20sH", _name(name), bag)
 
 
-def _tables(
-    letter: str, zones: Sequence[Sequence[tuple[int, int]]], modulators_of_first: bytes
-) -> bytes:
+def _tables(letter: str, zones: Sequence[_Zone]) -> bytes:
     """The bag, modulator and generator tables of a row's zones."""
-    bags, generators, count = b"", b"", 0
-    modulators = len(modulators_of_first) // 10
-    for index, zone in enumerate(zones):
-        bags += struct.pack("<HH", count, modulators if index else 0)
-        generators += b"".join(struct.pack("<HH", kind, amount & 0xFFFF) for kind, amount in zone)
-        count += len(zone)
-    bags += struct.pack("<HH", count, modulators)
+    bags, generators, modulators, count = b"", b"", b"", 0
+    for own, modulating in zones:
+        bags += struct.pack("<HH", count, len(modulators) // 10)
+        generators += b"".join(struct.pack("<HH", kind, amount & 0xFFFF) for kind, amount in own)
+        modulators += modulating
+        count += len(own)
+    bags += struct.pack("<HH", count, len(modulators) // 10)
     return (
         _chunk(f"{letter}bag", bags)
-        + _chunk(f"{letter}mod", modulators_of_first + bytes(10))
+        + _chunk(f"{letter}mod", modulators + bytes(10))
         + _chunk(f"{letter}gen", generators + bytes(4))
     )
 

@@ -51,7 +51,7 @@ export async function readModel() {
   const response = await fetch(new URL("model/model.json", ROOT)).catch(() => null);
   if (!response?.ok) throw new Error("The instrument's files can't be reached; reload the page once you are online.");
   model = await response.json();
-  opened = ask("open", { given: model });
+  opened = ask("open", { given: model, controlled: Boolean(navigator.serviceWorker?.controller) });
   opened.catch((error) => connection.onnotice(error.message)).finally(() => connection.onload("", 1));
   return model;
 }

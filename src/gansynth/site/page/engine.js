@@ -8,7 +8,7 @@ import { encodeLatent, evenTimes, latentAt } from "./latents.js";
 import { fitPitches, partsOf, readMidi } from "./midi.js";
 import { Mix } from "./mix.js";
 import { rainbow } from "./picture.js";
-import { load, tidy, unpack } from "./store.js";
+import { keyOf, load, tidy } from "./store.js";
 import { encodeWav, peakOf } from "./wav.js";
 
 const MOST_THREADS = 4;
@@ -17,6 +17,15 @@ const CEILING = 0.999; // of full scale
 const RANKS = { played: 0, ahead: 1, piece: 2 };
 // A module with one SIMD instruction: what browsers that can't run the model refuse.
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
+
+// A model with one operation, which starts the runtime.
+const RELU = [
+  8, 8, 58, 51, 10, 12, 10, 1, 120, 18, 1, 121, 34, 4, 82, 101, 108, 117, 18, 1, 116, 90, 15, 10, 1, 120, 18, 10, 10, 8, 8, 1, 18,
+  4, 10, 2, 8, 1, 98, 15, 10, 1, 121, 18, 10, 10, 8, 8, 1, 18, 4, 10, 2, 8, 1, 66, 4, 10, 0, 16, 18,
+];
+// Graph rewriting and packed weights make a note a tenth faster, but take longer than ten notes when
+// the browser's code is new.
+const QUICK = { executionProviders: ["wasm"], graphOptimizationLevel: "disabled", extra: { session: { disable_prepacking: "1" } } };
 
 let model;
 let notes; // ort.InferenceSession
@@ -45,9 +54,9 @@ self.addEventListener("message", async ({ data }) => {
 });
 
 const KINDS = {
-  async open({ given }) {
+  async open({ given, controlled }) {
     model = given;
-    await open();
+    await open(controlled);
     return [{ threads: ort.env.wasm.numThreads }];
   },
 
@@ -106,39 +115,69 @@ const KINDS = {
   },
 };
 
-async function open() {
+// `controlled`: a service worker answers for the page.
+async function open(controlled) {
   if (!WebAssembly.validate(new Uint8Array(SIMD))) {
     throw new Error("This browser can't run the model: it lacks WebAssembly SIMD. Chrome and Edge have it from version 91, Firefox from 89, Safari from 16.4.");
   }
-  const { notes: graph, runtime } = model.files;
-  const come = { notes: 0, runtime: 0 };
-  const tell = (name) => (bytes) => {
-    come[name] = bytes;
-    const share = (come.notes + come.runtime) / (graph.size + runtime.size);
-    self.postMessage({ loading: share < 1 ? "loading the instrument" : "starting the instrument", share });
-  };
+  const files = [model.files.runtime, model.files.notes, model.files.weights];
+  const come = files.map(() => 0);
+  const total = files.reduce((sum, { size }) => sum + size, 0);
   const say = (words) => self.postMessage({ notice: words });
-  const [model_, packed] = await Promise.all([load(graph, tell("notes"), say), load(runtime, tell("runtime"), say)]);
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency ?? 1, MOST_THREADS) : 1;
-  ort.env.wasm.wasmPaths = { mjs: new URL("../runtime/ort-wasm.js", import.meta.url).href };
-  ort.env.wasm.wasmBinary = await unpack(packed);
-  ort.env.logLevel = "error";
-  notes = await create(await unpack(model_));
+  const [binary, graph, halves] = files.map((file, i) => load(file, (bytes) => {
+    come[i] = bytes;
+    const share = come.reduce((sum, one) => sum + one, 0) / total;
+    self.postMessage({ loading: share < 1 ? "loading the instrument" : "starting the instrument", share });
+  }, say));
+  // It starts while the model is on its way.
+  const [, bytes, weights] = await Promise.all([binary.then((one) => start(one, controlled)), graph, halves]);
+  notes = await create(bytes, weights);
   await tidy(Object.values(model.files));
+}
+
+async function start(binary, controlled) {
+  const { wasm } = ort.env;
+  const address = keyOf(model.files.runtime);
+  const kept = controlled && await fetch(address).then((answer) => {
+    answer.body?.cancel();
+    return answer.headers.get("content-type") === "application/wasm";
+  }, () => false);
+  wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency ?? 1, MOST_THREADS) : 1;
+  wasm.wasmPaths = { mjs: new URL("../runtime/ort-wasm.js", import.meta.url).href };
+  if (kept) wasm.wasmPaths.wasm = address; // by its address, browsers know code that they compiled before
+  else wasm.wasmBinary = binary;
+  ort.env.logLevel = "error";
+  await create(new Uint8Array(RELU).buffer);
 }
 
 async function session(file) {
   return create(await load(file, () => {}, (words) => self.postMessage({ notice: words })));
 }
 
-async function create(bytes) {
+// Of an ONNX file's bytes, and those of its weights in float16 if they lie beside it.
+async function create(bytes, halves) {
   try {
-    return await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
+    const externalData = halves ? [{ path: "weights", data: widened(halves) }] : [];
+    return await ort.InferenceSession.create(new Uint8Array(bytes), { ...QUICK, externalData });
   } catch (error) {
+    const size = Math.round((bytes.byteLength + 2 * (halves?.byteLength ?? 0)) / 1e6);
     throw /memory|alloc/i.test(error.message)
-      ? new Error(`This model is too large for the memory that this browser gives a page (its file has ${Math.round(bytes.byteLength / 1e6)} MB). Close other tabs, or play it with gansynth serve.`)
+      ? new Error(`This model is too large for the memory that this browser gives a page (it takes ${size} MB). Close other tabs, or play it with gansynth serve.`)
       : new Error(`This browser can't start the model: ${error.message}`);
   }
+}
+
+// Bytes of float32 numbers, of those of float16.
+function widened(halves) {
+  const [table, wide] = [new Float32Array(1 << 16), new Float32Array(halves.byteLength / 2)];
+  for (let i = 0; i < table.length; i += 1) {
+    const [exponent, fraction] = [(i >> 10) & 31, i & 1023];
+    const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
+    table[i] = i >> 15 ? -size : size;
+  }
+  const half = new Uint16Array(halves);
+  for (let i = 0; i < half.length; i += 1) wide[i] = table[half[i]];
+  return new Uint8Array(wide.buffer);
 }
 
 // The wave of a note, float32 at the model's rate; velocity may be null.

@@ -1,13 +1,14 @@
-// The site's large files: from this browser's cache or the network, checked, with progress.
+// The site's large files: from this browser's cache or the network, unpacked, checked, with progress.
 
 const AGAIN = 2000; // ms between tries while the network is away
 const ROOT = new URL("../", import.meta.url).href;
 const CACHE = `gansynth files ${ROOT}`;
 
-const keyOf = ({ path, sha256 }) => `${ROOT}${path}?${sha256}`;
+// Under which a file is kept, unpacked; sw.js answers the runtime's.
+export const keyOf = ({ path, sha256 }) => `${ROOT}${path.replace(/\.gz$/, "")}?${sha256}`;
 
-// Bytes of a file `{ path, size, sha256 }`. `tell(bytes)` is told what has come, `say(words)` of
-// what went wrong and is tried again.
+// Bytes of a file `{ path, size, bytes, sha256 }`: `size` is what is sent, the other two are of what
+// is in it. `tell(bytes)` is told what has come, `say(words)` of what went wrong and is tried again.
 export async function load(file, tell, say) {
   const cache = await globalThis.caches?.open(CACHE).catch(() => null); // none without https
   const kept = await cache?.match(keyOf(file)).catch(() => null);
@@ -31,7 +32,8 @@ export async function load(file, tell, say) {
       continue;
     }
     if (await isWhole(bytes, file)) {
-      await cache?.put(keyOf(file), new Response(bytes)).catch(() => {}); // no room: next time again
+      const headers = { "content-type": file.path.includes(".wasm") ? "application/wasm" : "application/octet-stream" };
+      await cache?.put(keyOf(file), new Response(bytes, { headers })).catch(() => {}); // no room: next time again
       return bytes;
     }
     if (tries > 0) throw new Error(`${file.path} isn't what this page was made with; reload the page to get the newest of both.`);
@@ -55,26 +57,27 @@ async function download({ path, size, sha256 }, tell) {
     throw error;
   }
   const reader = response.body.getReader();
-  const bytes = new Uint8Array(size);
+  const parts = [];
   let done = 0;
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    // A host may have unpacked it, or sent a page of its own: `isWhole` tells.
-    if (done + part.value.length <= size) bytes.set(part.value, done);
+    parts.push(part.value);
     done += part.value.length;
     tell(Math.min(done, size));
   }
-  return done === size ? bytes.buffer : new ArrayBuffer(0);
+  return unpack(new Blob(parts));
 }
 
-async function isWhole(bytes, { size, sha256 }) {
-  if (bytes.byteLength !== size) return false;
+async function isWhole(found, { bytes, sha256 }) {
+  if (found.byteLength !== bytes) return false;
   if (!globalThis.crypto?.subtle) return true; // without https
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", found));
   return [...digest].map((one) => one.toString(16).padStart(2, "0")).join("") === sha256;
 }
 
-// What gzip packed.
-export function unpack(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).arrayBuffer();
+// What gzip packed, unless the host has unpacked it; nothing where it is damaged.
+async function unpack(blob) {
+  const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
+  if (first !== 0x1f || second !== 0x8b) return blob.arrayBuffer();
+  const stream = blob.stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer().catch(() => new ArrayBuffer(0));
 }
