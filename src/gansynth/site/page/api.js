@@ -52,7 +52,10 @@ export async function readModel() {
   if (!response?.ok) throw new Error("The instrument's files can't be reached; reload the page once you are online.");
   model = await response.json();
   opened = ask("open", { given: model, controlled: Boolean(navigator.serviceWorker?.controller) });
-  opened.catch((error) => connection.onnotice(error.message)).finally(() => connection.onload("", 1));
+  opened.then(() => connection.onload("", 1), ({ message }) => {
+    connection.onnotice(message);
+    connection.onload(message, 1); // messages go away, this stays
+  });
   return model;
 }
 
