@@ -260,10 +260,9 @@ def _levels(
     )
     places = np.linspace(0, len(pitches) - 1, min(_MEASURED_PITCHES, len(pitches))).round()
     keys = [pitches[int(place)] for place in places]
-    notes = synth.stream(
-        latent, np.repeat(keys, len(velocities)).tolist(), velocities.tolist() * len(keys)
-    )
-    notes = counted(notes, len(keys) * len(velocities), "Measuring levels", progress)
+    struck = [(key, velocity) for key in keys for velocity in velocities.tolist()]
+    waves = synth.stream(latent, [key for key, _ in struck], [velocity for _, velocity in struck])
+    notes = counted(waves, len(struck), "Measuring levels", progress)
     power = [float(np.square(wave, dtype=np.float64).mean()) for wave in notes]
     levels = 10 * np.log10(np.maximum(np.reshape(power, (len(keys), -1)), 1e-20))
     return velocities, np.median(levels - levels[:, :1], axis=0)

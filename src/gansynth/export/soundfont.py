@@ -141,7 +141,7 @@ def _zones(sample: Sample, number: int) -> list[_Zone]:
 def _parts(layer: Layer, low: int, high: int) -> list[tuple[int, int, bytes]]:
     """Velocities in parts, and modulators of each: concave and linear, near the layer's gain."""
     velocities = np.arange(low, high + 1)
-    gains = np.array([layer.gain(velocity) for velocity in velocities])
+    gains = np.array([layer.gain(velocity) for velocity in range(low, high + 1)])
     wanted = 200 * np.log10(MAX_VELOCITY / layer.velocity / gains)  # cB
     shapes = np.array([400 / 960 * np.log10(MAX_VELOCITY / velocities), velocities / MAX_VELOCITY])
     weights = np.where(velocities == layer.velocity, _EXACT, 1.0)

@@ -176,8 +176,8 @@ def _facts(
 def _part_weights(notes: Path, weights: Path) -> None:
     """Take the float16 tensors out of an ONNX file, so that its reader makes them float32 itself.
 
-    That takes browsers a tenth of the time that the runtime needs. The file then says where they
-    are: as float32, at external data named `weights`.
+    A runtime that rewrites no graphs would do so for each note. The file then says where they are:
+    as float32, in external data named `weights`.
     """
     import onnx
     from onnx import TensorProto

@@ -157,7 +157,7 @@ async function session(file) {
 // Of an ONNX file's bytes, and those of its weights in float16 if they lie beside it.
 async function create(bytes, halves) {
   try {
-    const externalData = halves ? [{ path: "weights", data: widened(halves) }] : [];
+    const externalData = halves?.byteLength ? [{ path: "weights", data: widened(halves) }] : [];
     return await ort.InferenceSession.create(new Uint8Array(bytes), { ...QUICK, externalData });
   } catch (error) {
     const size = Math.round((bytes.byteLength + 2 * (halves?.byteLength ?? 0)) / 1e6);
