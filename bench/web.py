@@ -46,13 +46,14 @@ WATCH = """(async () => {
     const keys = m.model.pitches;
     const octave = keys.filter((pitch) => Math.abs(pitch - 60) <= 6);
     let [pause, lag, last] = [0, 0, performance.now()];
-    const begun = [last, context.currentTime];
+    let begun = null; // once the audio clock goes
     while (seen.all === undefined) {
         await new Promise((next) => setTimeout(next, 4));
         const now = performance.now();
         pause = Math.max(pause, now - last);
         last = now;
-        lag = Math.max(lag, now - begun[0] - 1000 * (context.currentTime - begun[1]));
+        if (context.currentTime > 0) begun ??= [now, context.currentTime];
+        if (begun) lag = Math.max(lag, now - begun[0] - 1000 * (context.currentTime - begun[1]));
         const { latent } = m.hands.sound();
         const ready = m.bank.ready(latent);
         if (ready.size) seen.first ??= now;
