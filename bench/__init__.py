@@ -8,5 +8,6 @@ python -m bench kernels             what each hand-made part of a training step 
 python -m bench neighbours           beside busy programs: threads that sleep, threads that spin
 python -m bench.serve --model PATH  50 players of the browser instrument for a minute
 python -m bench.match NOTES         how well recordings are found again by the bundled model
+python -m bench.against SRC         processor time beside another version: files, notes, HTTP
 python -m bench.sustain NOTES       how well notes are held longer, on prepared notes
 """

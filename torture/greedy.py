@@ -179,7 +179,7 @@ FILES = [
     Greedy("model of an image of 2^26 points", large_image, "info {}", "at most 8,388,608 points"),
     Greedy(
         "model of notes far beyond full scale", loud_model,
-        "generate --model {} --count 1 --seed 1 -o {}.out", "times full scale",
+        "generate --model {} --count 1 --seed 1 -o {}.wav", "times full scale",
     ),
     Greedy("model with a header of 90 MB", long_header, "info {}", "is cut short"),
     Greedy(

@@ -35,7 +35,7 @@ def faults(command: Command, folder: Path, state: dict[str, bytes], *, again: bo
     run_of(folder)  # whatever checkpoint is there can be read
     if again:
         code, words = Started(command.next_run(folder), folder).end()
-        is_there = "exists already" in words or "holds a data" in words
+        is_there = any(text in words for text in ("exists already", "holds a data", "is finished"))
         if code != 0 and not (code == 2 and is_there):
             wrong.append(f"the next run ended with {code}: {words[-300:]}")
         if not all(found(command, folder)):

@@ -8,6 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.types import Scope
 
@@ -63,9 +64,10 @@ def client_of(scope: Scope) -> str:
 
     Behind a proxy on this machine, it is the one that the proxy names in x-forwarded-for.
     """
-    return network_of(scope["client"][0] if scope.get("client") else "")
+    return network_of(scope["client"][0][:60] if scope.get("client") else "")
 
 
+@lru_cache(maxsize=1024)
 def network_of(address: str) -> str:
     """What an address counts as: one person has a whole /64 network of IPv6."""
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from urllib.parse import parse_qs, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,6 +32,8 @@ HEADERS = {
 }
 # Seconds that a browser keeps the token.
 _COOKIE_AGE = 30 * 24 * 3600
+_ENCODED = [(name.lower().encode(), value.encode("latin-1")) for name, value in HEADERS.items()]
+_ENCODED_API = [*_ENCODED, (b"cache-control", b"no-store")]
 _MOST_HEADERS = 100
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -80,13 +82,13 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                answer = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    answer.setdefault(name, value)
-                if not is_page:
-                    answer.setdefault("cache-control", "no-store")
+                answer = list(message.get("headers", ()))
+                given = {name for name, _ in answer}
+                added = _ENCODED if is_page else _ENCODED_API
+                answer += [pair for pair in added if pair[0] not in given]
                 if opened:
-                    answer.append("set-cookie", self._cookie(scope))
+                    answer.append((b"set-cookie", self._cookie(scope).encode("latin-1")))
+                message = {**message, "headers": answer}
             await send(message)
 
         refusal = self._refusal(scope, headers, is_page)
