@@ -131,9 +131,10 @@ def missing_folders(folder: Path) -> list[Path]:
 
 def check_entries(folder: Path, names: Iterable[str], *, overwrite: bool = False) -> None:
     """Raise `OutputError` unless `staged_folder` can put these files there; creates nothing."""
-    if not os.path.lexists(folder):
+    missing = missing_folders(folder)  # asked once: another process may make it meanwhile
+    if missing:
         # The folder that the first new one will lie in has to take a new entry.
-        check_writable(missing_folders(folder)[0])
+        check_writable(missing[0])
     elif not os.path.isdir(folder):
         raise OutputError(f"path={str(folder)!r}: is a file, not a folder; choose another place")
     else:

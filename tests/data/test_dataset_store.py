@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from drawing import large_examples
 from gansynth.data.store import NoteRecord, open_notes
-from gansynth.data.writer import NotesWriter
+from gansynth.data.writer import NotesWriter, check_target
 from gansynth.errors import InputError, OutputError
 
 FILES = ["notes.jsonl", "summary.json", "waveforms.npy"]
@@ -276,7 +276,7 @@ def test_a_killed_build_is_cleared_by_the_next(tmp_path: Path) -> None:
     program = f"""
 import os, signal, numpy as np
 from gansynth.data.store import NoteRecord
-from gansynth.data.writer import NotesWriter
+from gansynth.data.writer import NotesWriter, check_target
 with NotesWriter({str(folder)!r}, sample_rate=8000, samples=5) as writer:
     writer.add(NoteRecord(60, 1, "i", "f", "s", "g", "train", "o"), np.zeros(5, np.int16))
     os.kill(os.getpid(), signal.SIGKILL)
@@ -331,3 +331,18 @@ heavy = {"torch", "scipy", "soundfile", "soxr", "matplotlib", "click", "tqdm"} &
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_folder_that_appears_while_it_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have it made between two looks."""
+    exists, target = Path.exists, tmp_path / "notes"
+
+    def late(path: Path) -> bool:
+        found = exists(path)
+        target.mkdir(exist_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "exists", late)
+    check_target(target)

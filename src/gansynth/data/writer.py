@@ -183,7 +183,8 @@ def check_target(folder: PathLike, *, overwrite: bool = False) -> None:
         if target.exists() and not target.is_dir():
             raise OutputError(f"{shown}: is a file; choose a folder's name")
         there = {entry.name for entry in target.iterdir()} if target.exists() else set()
-        above = target if target.exists() else missing_folders(target)[0].parent
+        missing = missing_folders(target)  # asked once: another process may make it meanwhile
+        above = missing[0].parent if missing else target
         writable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
     except (OSError, ValueError) as error:
         raise _cannot_write(target, error) from error
