@@ -333,15 +333,18 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.parametrize("look", [1, 2, 3])
 def test_a_folder_that_appears_while_it_is_looked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    look: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process may have it made between two looks."""
-    exists, target = Path.exists, tmp_path / "notes"
+    exists, target, looks = Path.exists, tmp_path / "notes", []
 
     def late(path: Path) -> bool:
         found = exists(path)
-        target.mkdir(exist_ok=True)
+        looks.append(path)
+        if len(looks) == look:
+            target.mkdir()
         return found
 
     monkeypatch.setattr(Path, "exists", late)
