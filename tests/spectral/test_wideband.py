@@ -104,6 +104,15 @@ def test_noise_has_the_level_of_its_band(synthesis: WidebandSynthesis) -> None:
     assert abs(float(np.corrcoef(wave, other)[0, 1])) < 0.05
 
 
+def test_notes_end_before_what_training_never_hears(synthesis: WidebandSynthesis) -> None:
+    maps = analysed(torch.zeros(1, SAMPLES), levels=torch.full((1, 16 * FRAMES, BANDS), -3.0))
+    wave = synthesis(maps, torch.tensor([0]))[0]
+    assert not wave[-3 * HOP :].any()
+    assert level(wave[-5 * HOP : -4 * HOP]) == pytest.approx(-3 * 20 / math.log(10), abs=1.5)
+    stretch, first = synthesis.crop(maps, FRAMES - 24, 24, torch.Generator().manual_seed(0))
+    assert SAMPLES - 4 * HOP < first + stretch.shape[1] <= SAMPLES - 3 * HOP
+
+
 def test_all_of_a_share_is_noise(synthesis: WidebandSynthesis) -> None:
     maps = analysed(tone(800.0))
     grain = synthesis(maps._replace(share=torch.ones_like(maps.share)), torch.tensor([0]))[0]
