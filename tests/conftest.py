@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 # The models are so small that a second thread only waits; subprocesses take this over.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A suite started in the background inherits Ctrl-C as ignored, and so would the commands it stops.
+# A suite started in the background or by nohup inherits signals as ignored, and so would the
+# commands it stops.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Tests pull no plugs, and a busy disk would make each wait.
 os.fsync = lambda file: None  # type: ignore[assignment]
@@ -35,6 +38,7 @@ settings.load_profile("seeded")
 
 ROOT = Path(__file__).parents[1]
 PITCHES = list(range(24, 85))
+STOPS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 TICKS_PER_SECOND = 960  # 480 a beat at the default tempo
 
 # Parts of names of test files, by how long they take; all others last.
@@ -163,8 +167,12 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["gansynth", *map(str, args)])
+        # A command that has ended leaves signals without effect; here the process goes on.
+        before = {number: signal.getsignal(number) for number in STOPS}
         with pytest.raises(SystemExit) as stop:
             run(command or cli)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         out, err = capsys.readouterr()
         return Result(stop.value.code, out, err)
 
