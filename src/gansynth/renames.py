@@ -1,4 +1,4 @@
-"""Renames that replace nothing, and the exchange of two folders: the system's own calls."""
+"""Renames that replace nothing, by the system's own calls."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-# A call, what stands before each path (AT_FDCWD: as it is), and its flags: nothing is replaced; two
-# names are exchanged. renameat2(2) of Linux, renamex_np(2) of macOS.
-_CALLS = {"linux": ("renameat2", -100, 1, 2), "darwin": ("renamex_np", None, 4, 2)}
+# A call, what stands before each path (AT_FDCWD: as it is), and its flag: nothing is replaced.
+# renameat2(2) of Linux, renamex_np(2) of macOS.
+_CALLS = {"linux": ("renameat2", -100, 1), "darwin": ("renamex_np", None, 4)}
 _NO_CALL = -1
 
 
@@ -26,11 +26,6 @@ def rename_new(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def exchange(first: Path, second: Path) -> bool:
-    """Give two folders of one disk each other's name, in one step; False where that can't be."""
-    return _call(first, second, exchanged=True) == 0
-
-
 def already_exists(target: Path) -> FileExistsError:
     """The error of a name that is taken."""
     return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target.name)
@@ -38,7 +33,7 @@ def already_exists(target: Path) -> FileExistsError:
 
 def _rename_unlinked(source: Path, target: Path) -> None:
     """`rename_new` without hard links: by the system's own call, or as nearly as can be."""
-    number = _call(source, target, exchanged=False)
+    number = _call(source, target)
     if number == 0:
         return
     if number == errno.EEXIST or os.path.lexists(target):
@@ -46,14 +41,14 @@ def _rename_unlinked(source: Path, target: Path) -> None:
     os.rename(source, target)
 
 
-def _call(source: Path, target: Path, *, exchanged: bool) -> int:
+def _call(source: Path, target: Path) -> int:
     """0, the number of the system's error, or `_NO_CALL` where it has no such call."""
     if sys.platform not in _CALLS:
         return _NO_CALL
-    name, before, new, swap = _CALLS[sys.platform]
+    name, before, flag = _CALLS[sys.platform]
     call = getattr(ctypes.CDLL(None, use_errno=True), name, None)
     if call is None:
         return _NO_CALL
     paths = [os.fsencode(source), os.fsencode(target)]
     given = paths if before is None else [before, paths[0], before, paths[1]]
-    return 0 if call(*given, swap if exchanged else new) == 0 else ctypes.get_errno()
+    return 0 if call(*given, flag) == 0 else ctypes.get_errno()

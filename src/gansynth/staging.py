@@ -7,10 +7,9 @@
         journal.json    which files these are; once it is there, all of them will appear
         undo.json       the journal's name while a failed publication is taken back
 
-One file, or a new folder, gets its name in one operation of the file system, and so do several
-files that are all of a folder, where the system can exchange two folders. Several files that join
-others in a folder get theirs one by one: whoever comes to that place next finishes what a killed
-process had begun. What a killed process had only prepared is removed by the next one at that
+One file, or a new folder, gets its name in one operation of the file system. Several files that
+join others in a folder get theirs one by one: whoever comes to that place next finishes what a
+killed process had begun. What a killed process had only prepared is removed by the next one at that
 place; a lock that nobody holds tells that it was killed.
 """
 
@@ -34,7 +33,7 @@ from typing import Any
 
 from gansynth.interrupts import uninterrupted
 from gansynth.locks import BusyError, Lock
-from gansynth.renames import already_exists, exchange, rename_new
+from gansynth.renames import already_exists, rename_new
 
 LOCK, NEW, OLD, JOURNAL, UNDO = "lock", "new", "old", "journal.json", "undo.json"
 
@@ -143,8 +142,6 @@ class Stage:
             files = {path.relative_to(self.new).as_posix(): _identity(path) for path in sources}
             for name in files:
                 _check_free(folder, name, overwrite)
-            if overwrite and self._exchanged(folder, set(files)):
-                return
             _write_journal(
                 self.place,
                 {
@@ -162,31 +159,6 @@ class Stage:
                     (self.place / JOURNAL).rename(self.place / UNDO)
                     _take_back(self.place, folder, _read_journal(self.place / UNDO))
                 raise
-
-    def _exchanged(self, folder: Path, names: set[str]) -> bool:
-        """Replace a whole folder at once, where all its files are replaced and the system can.
-
-        Afterwards this stage lies in the folder that was replaced, and goes with it.
-        """
-        own = self.place.name
-        if self.place.parent != folder or not _holds_only(folder, names, own):
-            return False
-        try:
-            beside = Stage(folder.with_name(stage_name(folder.name)))
-        except (BusyError, OSError):  # the folder above isn't ours to write to
-            return False
-        with beside:
-            if not _made_alike(folder, beside.new):
-                return False
-            _move_files(names, self.new, beside.new)
-            sync_folder(beside.new)
-            if exchange(beside.new, folder):
-                if _holds_only(beside.new, names, own):
-                    sync_folder(folder.parent)
-                    return True
-                exchange(beside.new, folder)  # somebody's file came in between
-            _move_files(names, beside.new, self.new)
-        return False
 
 
 class Scratch:
@@ -331,7 +303,6 @@ def _remove_path(path: Path) -> None:
 def _remove(place: Path, lock: Lock) -> None:
     """Remove a stage and let go of it; a journal that can't be followed now stays for the next."""
     with suppress(OSError):
-        # Not if it went with a folder that was exchanged: another's may be there by now.
         if lock.is_in_place() and not is_unfinished(place):
             _empty(place)
             if sys.platform == "win32":  # where an open file can't be removed
@@ -384,40 +355,6 @@ def _take_back(place: Path, folder: Path, journal: dict[str, Any]) -> None:
             (folder / name).rmdir()
     sync_folder(folder)
     (place / UNDO).unlink()
-
-
-def _holds_only(folder: Path, names: set[str], own: str) -> bool:
-    """Whether a folder has no other files and folders than those of `names`, and one stage."""
-    inner = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
-    for place in sorted(inner):
-        with suppress(FileNotFoundError), os.scandir(folder / place) as entries:
-            for entry in entries:
-                name = (PurePosixPath(place) / entry.name).as_posix()
-                known = inner if entry.is_dir(follow_symlinks=False) else names
-                if name not in known and name != own:
-                    return False
-    return True
-
-
-def _made_alike(folder: Path, new: Path) -> bool:
-    """Give a new folder another's owner and permissions; False if it can't take its place."""
-    try:
-        there, mine, here = folder.stat(), new.stat(), Path.cwd()
-        if there.st_dev != mine.st_dev or folder in (here, *here.parents):
-            return False  # whoever works in a folder would be left in the old one
-        if (there.st_uid, there.st_gid) != (mine.st_uid, mine.st_gid):
-            os.chown(new, there.st_uid, there.st_gid)
-        shutil.copystat(folder, new)
-        os.utime(new)
-    except OSError:
-        return False
-    return True
-
-
-def _move_files(names: Iterable[str], source: Path, target: Path) -> None:
-    for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        os.rename(source / name, target / name)
 
 
 def _identity(path: Path) -> list[int]:
