@@ -25,6 +25,7 @@ from bench.timing import (
 )
 from gansynth import config as configs
 from gansynth.config import Config
+from gansynth.memory import keep_freed_memory
 from gansynth.model.file import Model, initial_model, save_model
 from gansynth.model.load import load_model
 from gansynth.model.synth import Synth
@@ -233,6 +234,7 @@ def bench_performance(model: Model, count: int) -> list[str]:
 
 def bench(model_path: str | None = None, notes: int = 2000) -> None:
     """Print the table; `model_path` adds a trained model to the rows on precision."""
+    keep_freed_memory()  # as commands do
     model = initial_model(configs.preset("mel_prog_hires"), list(range(24, 85)), seed=0)
     print("\n".join(bench_notes(model)), flush=True)
     for name in ("fast", "hifi"):

@@ -55,18 +55,24 @@ def snr(wave: Tensor, other: Tensor) -> float:
 # Round trips
 
 
+def there_and_back(config: Config) -> tuple[Tensor, Tensor]:
+    """Waves, and what comes of them through specgrams of the right shape."""
+    representation = Representation(config)
+    waves = tones(config)
+    specgrams = representation.waves_to_specgrams(waves)
+    back = representation.specgrams_to_waves(specgrams)
+    assert specgrams.shape == (2, FRAMES, config.final_shape[1], 2)
+    assert specgrams.dtype == back.dtype == torch.float32
+    assert back.shape == waves.shape
+    return waves, back
+
+
 @pytest.mark.parametrize("data_type", ["linear", "phase"])
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("bins", SIZES)
 def test_linear_specgrams_give_the_wave_back(data_type: str, rate: int, bins: int) -> None:
     config = configure(data_type, bins, rate)
-    representation = Representation(config)
-    waves = tones(config)
-    specgrams = representation.waves_to_specgrams(waves)
-    back = representation.specgrams_to_waves(specgrams)
-    assert specgrams.shape == (2, FRAMES, bins, 2)
-    assert specgrams.dtype == back.dtype == torch.float32
-    assert back.shape == waves.shape
+    waves, back = there_and_back(config)
     inside = slice(2 * bins, -2 * bins)
     assert snr(waves[:, inside], back[:, inside]) > 80
 
@@ -75,13 +81,7 @@ def test_linear_specgrams_give_the_wave_back(data_type: str, rate: int, bins: in
 @pytest.mark.parametrize("bins", SIZES)
 def test_mel_specgrams_give_a_like_spectrum_back(rate: int, bins: int) -> None:
     config = configure("mel", bins, rate)
-    representation = Representation(config)
-    waves = tones(config)
-    specgrams = representation.waves_to_specgrams(waves)
-    back = representation.specgrams_to_waves(specgrams)
-    assert specgrams.shape == (2, FRAMES, bins, 2)
-    assert specgrams.dtype == back.dtype == torch.float32
-    assert back.shape == waves.shape
+    waves, back = there_and_back(config)
     # Mel bands at the top are wider than a bin, so that partials smear there.
     before, after = (
         transform.waves_to_stfts(w, 2 * bins, FRAMES)[:, 4:-4].abs().mean(1) for w in (waves, back)
