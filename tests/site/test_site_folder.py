@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,16 @@ def test_what_fails_leaves_nothing(run_cli: RunCli, model: Path, tmp_path: Path)
     assert done.code == 2
     assert "ort.wasm.min.mjs of onnxruntime-web 1.30.0 is missing" in done.err
     assert not (tmp_path / "site").exists()
+
+
+def test_it_needs_no_server(model: Path, tmp_path: Path) -> None:
+    """What `make demo-web` installs has none; here it goes as far as the missing runtime."""
+    code = "import sys; sys.modules |= dict.fromkeys(('starlette', 'uvicorn')); "
+    code += "from gansynth.cli.start import main; main()"
+    command = ["export", "web", "--model", str(model), "-o", str(tmp_path / "site")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, "--runtime", str(tmp_path), "--no-sliders"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "ort.wasm.min.mjs of onnxruntime-web 1.30.0 is missing" in done.stderr
+    assert done.returncode == 2

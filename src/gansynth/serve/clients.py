@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-
-from starlette.types import Scope
+from typing import TYPE_CHECKING
 
 from gansynth.errors import GansynthError
+
+if TYPE_CHECKING:  # `export web` measures sliders without a server
+    from starlette.types import Scope
 
 # Clients whose requests are counted at once; the longest unseen are forgotten.
 _REMEMBERED = 10_000
