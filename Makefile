@@ -47,6 +47,7 @@ demo-web: $(VENV)/.ready-onnx
 	$(BIN)/gansynth export web --force -o demo/site
 	@echo
 	@echo "play it at http://127.0.0.1:8000 (Ctrl-C ends it); any host can serve demo/site"
+	@(sleep 1; $(BIN)/python -m webbrowser http://127.0.0.1:8000 >/dev/null 2>&1) &
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory demo/site 8000
 
 lint: $(DEV)

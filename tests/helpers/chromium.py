@@ -95,3 +95,15 @@ def box_of(place: Locator) -> dict[str, float]:
     box = place.bounding_box()
     assert box is not None
     return dict(box)
+
+
+def serious(page: Page) -> list[Any]:
+    """What axe-core calls a serious violation, or a critical one."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 20
+    return [
+        (one["id"], one["help"], [node["html"][:120] for node in one["nodes"]])
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]

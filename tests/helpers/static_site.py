@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,22 +65,44 @@ class StaticServer:
     address : str
     headers : dict
         That every answer has besides.
+    changes : dict of str to callable
+        What is done to the bytes of some files, by their paths (`"/page/engine.js"`).
+    cut : set of str
+        Paths whose answers end in the middle, as when a connection is lost.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._port = folder, 0
         self.headers: dict[str, str] = {}
+        self.changes: dict[str, Callable[[bytes], bytes]] = {}
+        self.cut: set[str] = set()
         self.come()
         self.address = f"http://127.0.0.1:{self._port}"
 
     def come(self) -> None:
-        headers = self.headers
+        headers, changes, cut = self.headers, self.changes, self.cut
 
         class Handler(SimpleHTTPRequestHandler):
             def end_headers(self) -> None:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 super().end_headers()
+
+            def send_head(self) -> Any:
+                self.asked = self.path.partition("?")[0]
+                if self.asked not in changes:
+                    return super().send_head()
+                place = self.translate_path(self.path)
+                data = changes[self.asked](Path(place).read_bytes())
+                self.send_response(200)
+                self.send_header("Content-Type", self.guess_type(place))
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                return io.BytesIO(data)
+
+            def copyfile(self, source: Any, outputfile: Any) -> None:
+                data = source.read()
+                outputfile.write(data[: len(data) // 2] if self.asked in cut else data)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -17,16 +16,16 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import gansynth
-from chromium import ENDLESS, PLAYS_BOTH, ask, eventually, latent, loudest, ready
+from chromium import ENDLESS, PLAYS_BOTH, ask, eventually, latent, loudest, ready, serious
 from frames_model import FAMILIES, PITCHES
 from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import read_instruments
 from gansynth.serve import latents as python_latents
 from gansynth.serve.latents import decode_latent, encode_latent
-from static_site import StaticServer, running_static, small_site
+from static_site import StaticServer, running_static
 
-pytest_plugins = ["chromium_fixtures"]
+pytest_plugins = ["chromium_fixtures", "site_fixtures"]
 
 KEPT = "caches.keys().then((names) => names.some((name) => name.startsWith('gansynth page ')))"
 API = "const api = await import('./page/api.js');"
@@ -35,11 +34,9 @@ TO_BASE64 = """const bytes = new Uint8Array(await (await fetch(address)).arrayBu
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StaticServer, Synth]]:
-    folder = tmp_path_factory.mktemp("site")
-    synth = small_site(folder)
-    with running_static(folder / "site") as server:
-        yield server, synth
+def made(small: tuple[Path, Synth]) -> Iterator[tuple[StaticServer, Synth]]:
+    with running_static(small[0]) as server:
+        yield server, small[1]
 
 
 @pytest.fixture
@@ -250,73 +247,6 @@ def test_the_wheel_moves_the_timbre_of_what_sounds(page: Page) -> None:
     expect(slider).to_have_value("0")
 
 
-def test_a_damaged_cache_is_fetched_again(page: Page) -> None:
-    page.evaluate(
-        """(async () => {
-            const names = await caches.keys();
-            const [name] = names.filter((one) => one.startsWith("gansynth files "));
-            const cache = await caches.open(name);
-            for (const one of await cache.keys()) await cache.put(one, new Response("damaged"));
-        })()"""
-    )
-    page.reload()
-    expect(page.get_by_role("alert")).to_contain_text("kept is damaged; it is fetched again.")
-    ready(page)
-
-
-def test_a_lost_connection_is_tried_again(context: BrowserContext, made: Any) -> None:
-    page = context.new_page()
-    page.route("**/weights.gz*", lambda route: route.abort())
-    page.goto(made[0].address)
-    expect(page.get_by_role("alert")).to_contain_text("The connection was lost while")
-    page.unroute("**/weights.gz*")
-    ready(page)
-
-
-def test_browsers_that_cannot_are_told(context: BrowserContext, made: Any) -> None:
-    page = context.new_page()
-
-    def without_simd(route: Any) -> None:
-        text = route.fetch().text()
-        assert "253, 15" in text
-        route.fulfill(body=text.replace("253, 15", "99, 15"), content_type="text/javascript")
-
-    page.route("**/engine.js", without_simd)
-    page.goto(made[0].address)
-    expect(page.get_by_role("alert")).to_contain_text(
-        "This browser can't run the model: it lacks WebAssembly SIMD."
-    )
-
-
-def test_a_model_too_large_for_the_browser_is_told(browser: Browser, made: Any) -> None:
-    # The service worker would answer with a runtime that has all the memory.
-    page = browser.new_page(service_workers="block")
-    site = made[0].address
-    # In a field that ONNX doesn't have, 32 MB: more than the browser gives here.
-    padding = b"\xc2\x3e\x80\x80\x80\x10" + bytes(32 << 20)
-    graph = gzip.decompress(page.request.get(f"{site}/model/notes.onnx.gz").body()) + padding
-    facts = page.request.get(f"{site}/model/model.json").json()
-    digest = hashlib.sha256(graph).hexdigest()
-    facts["files"]["notes"] |= {"bytes": len(graph), "sha256": digest}
-
-    def with_little_memory(route: Any) -> None:
-        text = route.fetch().text()
-        assert "maximum:65536" in text  # pages of 64 KiB
-        text = text.replace("maximum:65536", "maximum:256")
-        route.fulfill(body=text, content_type="text/javascript")
-
-    page.route("**/ort-wasm.js", with_little_memory)
-    page.route("**/model.json", lambda route: route.fulfill(json=facts))
-    page.route("**/notes.onnx.gz*", lambda route: route.fulfill(body=gzip.compress(graph, 1)))
-    page.goto(site)
-    expect(page.get_by_role("alert")).to_contain_text(
-        "This model is too large for the memory that this browser gives a page (it takes 3"
-    )
-    expect(page.locator("#ready")).to_contain_text("This model is too large")  # and that stays
-    expect(page.get_by_role("button", name="New sound")).to_be_enabled()  # the page goes on
-    page.close()
-
-
 def test_a_host_that_unpacks_files_itself_is_understood(made: Any, context: BrowserContext) -> None:
     page = context.new_page()
 
@@ -368,3 +298,13 @@ def test_hosts_that_isolate_pages_give_threads(browser: Browser, made: Any) -> N
     finally:
         server.headers.clear()
         context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, made: Any, scheme: Any) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(made[0].address)
+    ready(page)
+    page.evaluate("document.querySelector('#timeline').hidden = false")
+    assert serious(page) == []
+    page.close()

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from firefox import firefox, running_firefox
-from static_site import running_static, small_site
+from gansynth.model.synth import Synth
+from static_site import running_static
+
+pytest_plugins = ["site_fixtures"]
 
 READY = 'document.querySelector("#ready").textContent === "all keys ready"'
 
 
-def test_it_plays_with_the_network_cut(tmp_path: Path) -> None:
+def test_it_plays_with_the_network_cut(small: tuple[Path, Synth], tmp_path: Path) -> None:
     firefox()
-    small_site(tmp_path)
-    with running_static(tmp_path / "site") as server, running_firefox(tmp_path) as page:
+    with running_static(small[0]) as server, running_firefox(tmp_path) as page:
         page.open(server.address)
         page.until(READY)
         page.until("navigator.serviceWorker.controller !== null")
