@@ -79,6 +79,14 @@ def test_greedy_files_are_answered_in_words(what: str, tmp_path: Path) -> None:
     assert greedy.judge(one, path, 1e9, 1 << 60).failures == []
 
 
+def test_the_memory_of_a_command_is_its_own(tmp_path: Path) -> None:
+    held = b"\1" * (400 << 20)
+    code, _, seconds, memory = greedy.measure("--version", tmp_path)
+    assert code == 0
+    assert seconds > 0
+    assert 1 << 20 < memory < len(held) // 2
+
+
 def test_the_table_says_what_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -22,6 +21,13 @@ from torture.table import Options, Row
 MOST_SECONDS, MOST_BYTES = 2.0, 500 << 20
 # Of a start alone on this machine, which is taken off: a module that reads nothing.
 _PLAIN = "generate --count 1 --dry-run"
+# Linux counts what the starting process once had as the started one's, so a small one starts it.
+_IN_BETWEEN = """
+import json, resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([code, used.ru_utime + used.ru_stime, used.ru_maxrss << 10]))
+"""
 
 
 @dataclass(frozen=True)
@@ -199,15 +205,13 @@ ENDINGS = {
 
 def measure(command: str, folder: Path) -> tuple[int, str, float, int]:
     """Exit code, words, seconds of processor time and bytes of memory of a command."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "gansynth", *command.split()], cwd=folder,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        assert process.stderr is not None
-        words = process.stderr.read().decode()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, words, used.ru_utime + used.ru_stime, used.ru_maxrss << 10
+    arguments = [sys.executable, "-m", "gansynth", *command.split()]
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", _IN_BETWEEN, *arguments],
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    code, seconds, memory = json.loads(done.stdout)
+    return code, done.stderr, seconds, memory
 
 
 def run(options: Options) -> Iterator[Row]:
