@@ -111,28 +111,22 @@ class Broken:
 
 
 class Source(Protocol):
-    """Anything that notes can be read from.
-
-    Attributes
-    ----------
-    kind : str
-        "NSynth TFRecord", "SoundFont", … as the report shows it.
-    details : dict
-        Facts for the summary, JSON values only (font name, engine, release …).
-    count : int or None
-        Notes that `chunks` will give at most, for the progress bar; None when unknown.
-    """
+    """Anything that notes can be read from."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """What the report shows: "NSynth TFRecord", "SoundFont", …"""
+
     @property
-    def details(self) -> dict[str, Any]: ...
+    def details(self) -> dict[str, Any]:
+        """Facts for the summary, JSON values only (font name, engine, release …)."""
+
     @property
-    def count(self) -> int | None: ...
+    def count(self) -> int | None:
+        """Notes that `chunks` will give at most, for the progress bar; None when unknown."""
 
     def chunks(self) -> Iterator[Sequence[Note | Broken | Dropped]]:
         """All notes in a fixed order, in chunks of a few dozen; called from one thread."""
-        ...
 
     def read(self, notes: Sequence[Note]) -> Iterator[SourceSound | Dropped | Broken]:
         """The sounds of some notes of one chunk, in order.
@@ -140,8 +134,6 @@ class Source(Protocol):
         Several threads read different chunks at once; the result for a chunk doesn't depend on
         what else is read.
         """
-        ...
 
     def close(self) -> None:
         """Let go of files."""
-        ...

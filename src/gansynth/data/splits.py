@@ -17,20 +17,31 @@ SPLIT_KINDS = ("group", "random", "published", "none")
 
 
 class Splittable(Protocol):
-    """As much of a note as splitting needs; `split` is None where none was published."""
+    """As much of a `note.Note` as splitting needs."""
 
     @property
-    def pitch(self) -> int | None: ...
+    def pitch(self) -> int | None:
+        """MIDI pitch."""
+
     @property
-    def instrument(self) -> str: ...
+    def instrument(self) -> str:
+        """Instrument; "unknown" where the source doesn't say."""
+
     @property
-    def family(self) -> str: ...
+    def family(self) -> str:
+        """Family of instruments; "unknown" where the source doesn't say."""
+
     @property
-    def group(self) -> str: ...
+    def group(self) -> str:
+        """Notes that share recorded samples share a group."""
+
     @property
-    def split(self) -> str | None: ...
+    def split(self) -> str | None:
+        """As published: "train", "valid" or "test"; None where there is none."""
+
     @property
-    def origin(self) -> str: ...
+    def origin(self) -> str:
+        """Where the note comes from, for errors."""
 
 
 def assign_splits(

@@ -67,6 +67,7 @@ class FullScaleDecoder(ImageDecoder):
     """
 
     def forward(self, images: Tensor) -> Tensor:
+        """As for `ImageDecoder`, with samples from -1 to 1."""
         return within_full_scale(super().forward(images))
 
 

@@ -60,6 +60,7 @@ class Depthwise(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[batch, time, c]` to the same shape, zeros assumed around it."""
         # As a picture one pixel high, whose channels stay last in memory.
         rows = x.transpose(1, 2).unsqueeze(2)
         padding = (0, self.weight.shape[-1] // 2)
@@ -300,6 +301,7 @@ class Views(nn.Module):
         return noise_share(self.nats(images[:, 0]), self.angle(images[:, 1]))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Float `[batch, 2, time, freq]` to `[batch, time, 4 freq]`."""
         magnitude, step = images.unbind(1)
         weight, angle = self.weight(magnitude), self.angle(step)
         change = F.pad(magnitude.diff(dim=1), (0, 0, 1, 0))
@@ -326,6 +328,7 @@ class Trunk(nn.Module):
         self.fold = nn.Linear(sizes[-1] * channels, channels)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Float `[batch, 2, time, freq]` to `[batch, channels]`."""
         x = self.project(self.views(images))
         for place, stage in enumerate(self.stages):
             if place:

@@ -244,6 +244,7 @@ class EqualizedConv2d(_EqualizedLayer):
         self.scale = math.sqrt(2 / ((1 + slope**2) * inputs * kernel[0] * kernel[1]))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [batch, inputs, time, freq] to [batch, outputs, time, freq], not rectified."""
         return conv_same(x, self.scaled_weight(x.dtype), self.bias.to(x.dtype))
 
     def rectified(self, x: Tensor) -> Tensor:
@@ -278,6 +279,7 @@ class EqualizedLinear(nn.Module):
         self.scale = math.sqrt(1 / inputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [batch, inputs] to [batch, outputs]."""
         return F.linear(x, self.weight * self.scale, self.bias)
 
 
@@ -322,6 +324,7 @@ class SimpleConv2d(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [batch, inputs, time, freq] to [batch, outputs, time / stride, freq / stride]."""
         weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
         return conv_same(x, weight, bias, self.stride)
 
@@ -337,6 +340,7 @@ class SimpleUpscale(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [batch, inputs, time, freq] to [batch, outputs, time * stride, freq * stride]."""
         whole = F.conv_transpose2d(x, self.weight.to(x.dtype), stride=self.stride)
         for axis in (2, 3):
             size, stride = x.shape[axis] * self.stride[axis - 2], self.stride[axis - 2]
@@ -357,4 +361,5 @@ class SimpleLinear(nn.Linear):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [batch, inputs] to [batch, outputs]."""
         return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))

@@ -46,6 +46,7 @@ class FirstBlock(nn.Module):
         self.to_rgb = EqualizedConv2d(channels, COLORS, (1, 1), slope=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [batch, inputs] to [batch, channels, time, freq]."""
         x = pixel_norm(self.conv0(pixel_norm(x)))
         return pixel_norm(self.conv1.rectified(x))
 
@@ -63,6 +64,7 @@ class GrowingBlock(nn.Module):
         self.to_rgb = EqualizedConv2d(channels, COLORS, (1, 1), slope=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Float [batch, inputs, time, freq] to [batch, channels, scaled time, scaled freq]."""
         x = pixel_norm(self.conv0.after_upscale(x, self.scale))
         return pixel_norm(self.conv1.rectified(x))
 
@@ -78,6 +80,7 @@ class SimpleFirstBlock(nn.Module):
         self.to_rgb = SimpleConv2d(channels, COLORS, (1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Arguments as for `FirstBlock`."""
         return torch.relu(self.dense(x)).unflatten(1, self.shape).permute(0, 3, 1, 2)
 
 
@@ -92,6 +95,7 @@ class SimpleGrowingBlock(nn.Module):
         self.to_rgb = SimpleConv2d(channels, COLORS, (1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Arguments as for `GrowingBlock`."""
         return torch.relu(self.conv(x))
 
 
@@ -177,9 +181,11 @@ class ShrinkingBlock(nn.Module):
         self.conv1 = EqualizedConv2d(channels, outputs, kernel)
 
     def from_image(self, x: Tensor) -> Tensor:
+        """Images [batch, 2, time, freq] to features [batch, channels, time, freq]."""
         return self.from_rgb.rectified(x)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features [batch, channels, time, freq] to those of the resolution below."""
         return downscale(self.conv1.rectified(self.conv0.rectified(x)), self.scale)
 
 
@@ -196,9 +202,11 @@ class LastBlock(nn.Module):
         self.logits: nn.Module = EqualizedLinear(config.channels(0), 1)
 
     def from_image(self, x: Tensor) -> Tensor:
+        """Arguments as for `ShrinkingBlock`."""
         return self.from_rgb.rectified(x)
 
     def forward(self, x: Tensor, group: int | None = None) -> Tensor:
+        """Features [batch, channels, time, freq] to vectors; `group` as for `Discriminator`."""
         x = self.conv0.rectified(minibatch_stddev(x, group))
         return self.conv1.whole(x)
 
@@ -214,9 +222,11 @@ class SimpleShrinkingBlock(nn.Module):
         self.conv = SimpleConv2d(channels, outputs, kernel, schedule.scale(config))
 
     def from_image(self, x: Tensor) -> Tensor:
+        """Arguments as for `ShrinkingBlock`."""
         return torch.relu(self.from_rgb(x))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Arguments as for `ShrinkingBlock`."""
         return torch.relu(self.conv(x))
 
 
@@ -232,9 +242,11 @@ class SimpleLastBlock(nn.Module):
         self.logits: nn.Module = SimpleLinear(config.channels(0), 1)
 
     def from_image(self, x: Tensor) -> Tensor:
+        """Arguments as for `ShrinkingBlock`."""
         return torch.relu(self.from_rgb(x))
 
     def forward(self, x: Tensor, group: int | None = None) -> Tensor:
+        """Arguments as for `LastBlock`."""
         # The original flattens with channels last.
         x = minibatch_stddev(x, group)
         return torch.relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)))

@@ -68,6 +68,7 @@ class Channel:
         self.wheel = self.pressure = 0
 
     def strike(self, track: int, pitch: int, velocity: int, now: float) -> None:
+        """Begin a note of MIDI pitch and velocity at `now` s; ends what a pedal holds of it."""
         self._end(self.held.pop(pitch, ()), now)
         self.struck[pitch] = now
         voice = self.manager or self
@@ -76,6 +77,7 @@ class Channel:
         queue.append(Strike(pitch, velocity, now, track, self.program, voice.number, controls))
 
     def release(self, track: int, pitch: int, now: float) -> None:
+        """Let go of the oldest note of that pitch and track that is down, if there is one."""
         queue = self.open.get((track, pitch))
         if queue is None:  # a note-off too many ends nothing
             return
@@ -107,6 +109,7 @@ class Channel:
                 self._let_go(strike, now)
 
     def set_level(self, number: int, value: int, now: float) -> None:
+        """Take a value, 0 to 127, of the controller for volume or expression."""
         if number == _VOLUME:
             self.volume = value
         else:
@@ -114,6 +117,7 @@ class Channel:
         self.controls.level.set(now, level_of(self.volume, self.expression))
 
     def set_modulation(self, now: float, *, wheel: int | None = None, pressure: int = 0) -> None:
+        """Take the modulation wheel or else the pressure, 0 to 127; the larger one counts."""
         if wheel is None:
             self.pressure = pressure
         else:

@@ -20,10 +20,10 @@ from gansynth.errors import InputError
 from gansynth.model.load import SHIPPED_NAME
 from gansynth.model.synth import Synth
 from gansynth.performance.choices import ARRANGEMENTS
-from gansynth.performance.instrument import Instrument, parse_instruments
+from gansynth.performance.instrument import Instrument
 from gansynth.performance.midi_file import MAX_BYTES
 from gansynth.performance.mix import RELEASE, longest_hold
-from gansynth.serve.bodies import Bodies, Body, parse_json
+from gansynth.serve.bodies import Bodies, Body
 from gansynth.serve.clients import USUAL, Limits, client_of
 from gansynth.serve.components import COMPONENTS
 from gansynth.serve.descriptors import DESCRIPTORS
@@ -41,23 +41,16 @@ from gansynth.serve.fields import (
     Text,
 )
 from gansynth.serve.jobs import Job, Jobs
-from gansynth.serve.latents import Latent, along, between, decode_latent, encode_latent, near
+from gansynth.serve.latents import Latent, along, between, encode_latent, near
 from gansynth.serve.notes import LONGEST, SHORTEST, Notes
 from gansynth.serve.reading import LONGEST_PIECE, Reader
 from gansynth.serve.renders import Piece, download_stem, render_piece, render_sfz
-from gansynth.serve.routes import (
-    Upload,
-    file_answer,
-    json_answer,
-    object_schema,
-    operation,
-)
+from gansynth.serve.routes import Upload, file_answer, json_answer, object_schema, operation
+from gansynth.serve.sidecars import SIDECAR, read_sounds
 from gansynth.serve.worker import Rank, Worker, in_turn
 from gansynth.staging import Scratch
 
-SIDECAR_BODY = 4 << 20  # bytes: instruments of a long clip
 MOST_LATENTS = 16  # at once
-MOST_INSTRUMENTS = 100  # of one imported file
 
 _COUNT = Number(1, MOST_LATENTS, whole=True)
 _SHARE = Number(0, 1)
@@ -66,25 +59,6 @@ _JSON = json_answer({"type": "object"})
 _LINES = {
     "description": "Lines of JSON: place in the queue, progress, then done or error.",
     "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
-}
-_SIDECAR = {
-    "type": "object",
-    "required": ["kind", "latents", "pitches", "model"],
-    "properties": {
-        "kind": {"enum": ["instrument", "note", "clip"]},
-        "name": {"type": "string", "minLength": 1, "maxLength": 100},
-        "latents": {
-            "type": "array",
-            "items": {"type": "array", "items": {"type": "number"}, "minItems": 1},
-        },
-        "pitches": {"type": "array", "items": {"type": "integer"}},
-        "model": {
-            "anyOf": [
-                object_schema(path={"type": "string"}, sha256={"type": "string"}),
-                object_schema(shipped={"const": True}, sha256={"type": "string"}),
-            ]
-        },
-    },
 }
 
 
@@ -153,8 +127,9 @@ class Operations:
 
     # --- what can be played ---------------------------------------------------------------------
 
-    @operation("GET", "/api/model", "What can be played.", _JSON)
+    @operation("GET", "/api/model", _JSON)
     async def model(self, request: Request) -> Response:
+        """What can be played."""
         synth = self.synth
         return JSONResponse(
             {
@@ -180,8 +155,6 @@ class Operations:
     @operation(
         "GET",
         "/api/notes/{latent}/{pitch}",
-        "A note: struck at the nearest velocity that the model knows, held for so many seconds; "
-        "`also` names pitches wanted besides, which are made with it where that costs nothing.",
         file_answer("audio/flac"),
         query={
             "ahead": Flag(),
@@ -200,6 +173,9 @@ class Operations:
         velocity: float | None,
         also: list[int] | None,
     ) -> Response:
+        """A note: struck at the nearest velocity that the model knows, held for so many seconds;
+        `also` names pitches wanted besides, which are made with it where that costs nothing.
+        """
         sound = await self.notes.sound(
             latent,
             pitch,
@@ -215,13 +191,13 @@ class Operations:
     @operation(
         "GET",
         "/api/rainbowgrams/{latent}/{pitch}",
-        "A picture of a note.",
         file_answer("image/png"),
         query={"velocity": _VELOCITY},
     )
     async def rainbowgram(
         self, request: Request, latent: Latent, pitch: int, velocity: float | None
     ) -> Response:
+        """A picture of a note."""
         png = await self.notes.picture(
             latent, pitch, request.is_disconnected, velocity, client_of(request.scope)
         )
@@ -229,55 +205,54 @@ class Operations:
 
     # --- finding --------------------------------------------------------------------------------
 
-    @operation(
-        "POST", "/api/instruments/random", "New sounds.", _latents_answer, body={"count": _COUNT}
-    )
+    @operation("POST", "/api/instruments/random", _latents_answer, body={"count": _COUNT})
     async def random(self, request: Request, count: int) -> Response:
+        """New sounds."""
         return _latents(list(self.synth.sample_latents(count, None)))
 
     @operation(
         "POST",
         "/api/instruments/of-family",
-        "New sounds of a family; /api/model lists those that the model knows.",
         _latents_answer,
         body={"family": Text(), "count": _COUNT},
     )
     async def of_family(self, request: Request, family: str, count: int) -> Response:
+        """New sounds of a family; /api/model lists those that the model knows."""
         latents = self.synth.sample_latents(count, None)
         return _latents(list(self.synth.to_family(latents, family)))
 
     @operation(
         "POST",
         "/api/instruments/near",
-        "Sounds like another one.",
         _latents_answer,
         body={"latent": LatentField(), "distance": _SHARE, "count": _COUNT},
     )
     async def near(self, request: Request, latent: Latent, distance: float, count: int) -> Response:
+        """Sounds like another one."""
         return _latents([near(latent, distance, self._random) for _ in range(count)])
 
     @operation(
         "POST",
         "/api/instruments/between",
-        "The sound at a place of the pad.",
         _latents_answer,
         body={"corners": Several(LatentField(), 4, 4), "x": _SHARE, "y": _SHARE},
     )
     async def between(
         self, request: Request, corners: list[Latent], x: float, y: float
     ) -> Response:
+        """The sound at a place of the pad."""
         return _latents([between(np.stack(corners), x, y)])
 
     @operation(
         "POST",
         "/api/instruments/along",
-        "A sound moved by sliders.",
         _latents_answer,
         body={"latent": LatentField(), "positions": Positions((*DESCRIPTORS, *COMPONENTS))},
     )
     async def along(
         self, request: Request, latent: Latent, positions: dict[str, float]
     ) -> Response:
+        """A sound moved by sliders."""
         vectors = self.directions.vectors()
         if not set(positions) <= set(vectors):
             names = ", ".join(vectors) or "none yet"
@@ -287,7 +262,6 @@ class Operations:
     @operation(
         "GET",
         "/api/directions",
-        "The sliders that the sound follows, once they are known.",
         json_answer(
             {
                 "type": "object",
@@ -297,6 +271,7 @@ class Operations:
         ),
     )
     async def sliders(self, request: Request) -> Response:
+        """The sliders that the sound follows, once they are known."""
         found = self.directions.found
         shown = [
             {
@@ -314,36 +289,22 @@ class Operations:
 
     # --- keeping and taking away ----------------------------------------------------------------
 
-    @operation("GET", "/api/sidecars/{latent}", "A sound as a file.", _JSON, query={"name": Text()})
+    @operation("GET", "/api/sidecars/{latent}", _JSON, query={"name": Text()})
     async def sidecar(self, request: Request, latent: Latent, name: str | None) -> Response:
+        """A sound as a file."""
         instrument = self._instrument(name or "instrument", latent)
         headers = _attachment(f"{download_stem(instrument.name)}.json")
         return JSONResponse(instrument.to_dict(), headers=headers)
 
-    @operation(
-        "POST",
-        "/api/sidecars",
-        "The sounds of a file.",
-        _JSON,
-        upload=Upload("application/json", SIDECAR_BODY, _SIDECAR),
-    )
+    @operation("POST", "/api/sidecars", _JSON, upload=SIDECAR)
     async def read_sidecar(self, request: Request, body: Body) -> Response:
-        found = await asyncio.to_thread(_instruments, body.read())
-        latents = []
-        for instrument in found:
-            instrument.check_fits(self.synth)
-            latents.append(encode_latent(instrument.latent))
-            decode_latent(latents[-1], self.synth.latent_size)
-        sounds = [
-            {"name": one.name, "latent": latent} for one, latent in zip(found, latents, strict=True)
-        ]
-        other = found[0].model_sha256 != self.digest
-        return JSONResponse({"instruments": sounds, "other_model": other})
+        """The sounds of a file."""
+        sounds = await asyncio.to_thread(read_sounds, body.read(), self.synth, self.digest)
+        return JSONResponse(sounds)
 
     @operation(
         "POST",
         "/api/renders",
-        "Play a MIDI file.",
         _LINES,
         query={
             "latent": Several(LatentField(), 1, MOST_LATENTS),
@@ -364,6 +325,7 @@ class Operations:
         name: str | None,
         body: Body,
     ) -> Response:
+        """Play a MIDI file."""
         client = client_of(request.scope)
         self.jobs.check(client)
         name, arrangement = name or "clip.mid", arrangement or "single"
@@ -377,18 +339,17 @@ class Operations:
     @operation(
         "POST",
         "/api/exports",
-        "A sound for samplers.",
         _LINES,
         body={"latent": LatentField(), "name": Text()},
     )
     async def export(self, request: Request, latent: Latent, name: str) -> Response:
+        """A sound for samplers."""
         instrument = self._instrument(name, latent)
         return self._job(request, partial(render_sfz, instrument, self.synth, self.worker))
 
-    @operation(
-        "GET", "/api/downloads/{key}", "A finished file.", file_answer("application/octet-stream")
-    )
+    @operation("GET", "/api/downloads/{key}", file_answer("application/octet-stream"))
     async def download(self, request: Request, key: str) -> Response:
+        """A finished file."""
         found = self.jobs.download(key)
         if found is None or not found.path.is_file():
             raise HTTPException(404, "download: isn't kept any more; make it again.")
@@ -405,14 +366,6 @@ class Operations:
         # Proxies pass lines on as they come (nginx would collect them).
         headers = {"x-accel-buffering": "no"}
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
-
-
-def _instruments(data: bytes) -> list[Instrument]:
-    """Those of a sidecar; `InputError` if it is none, or has too many."""
-    found = parse_instruments(parse_json(data), "file", "imported")
-    if len(found) > MOST_INSTRUMENTS:
-        raise InputError(f"file: has {len(found)} instruments; the page takes {MOST_INSTRUMENTS}.")
-    return found
 
 
 def _latents(latents: list[Latent]) -> Response:

@@ -1,9 +1,10 @@
 """A route of the HTTP interface, said once: what it takes, checked before its function is called,
 and its description in OpenAPI 3.1.
 
-    @operation("POST", "/api/instruments/near", "Sounds like another one.", LATENTS,
+    @operation("POST", "/api/instruments/near", LATENTS,
                body={"latent": LatentField(), "distance": Number(0, 1)})
-    async def near(self, request, latent, distance): …
+    async def near(self, request, latent, distance):
+        '''Sounds like another one.'''
 """
 
 from __future__ import annotations
@@ -157,12 +158,13 @@ class Operation:
 
 
 def operation(
-    method: str, path: str, summary: str, answer: Schema | Callable[[Shape], Schema], **takes: Any
+    method: str, path: str, answer: Schema | Callable[[Shape], Schema], **takes: Any
 ) -> Callable[[Handler], Handler]:
-    """Decorate a method that answers requests; see `Operation` for what else may be said."""
+    """Decorate a method that answers requests; its docstring is the summary. See `Operation`."""
     described = answer if callable(answer) else lambda shape: answer
 
     def mark(handler: Handler) -> Handler:
+        summary = " ".join((handler.__doc__ or "").split())
         handler.operation = Operation(  # type: ignore[attr-defined]
             method, path, summary, described, **takes
         )

@@ -28,71 +28,59 @@ TimbreOf = Callable[[Iterator[WaveBatch]], NDArray[np.floating]]
 
 
 class System(Protocol):
-    """Notes to evaluate.
-
-    Attributes
-    ----------
-    name : str
-        As tables show it.
-    kind : "real", "representation", "model" or "wavs"
-    notes : int
-        Notes of each seed.
-    seeds : tuple of int
-        Empty where nothing is drawn.
-    sample_rate : int
-        Hz.
-    """
+    """Notes to evaluate."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As tables show it."""
+
     @property
-    def kind(self) -> SystemKind: ...
+    def kind(self) -> SystemKind:
+        """What tables sort it under: "real", "representation", "model" or "wavs"."""
+
     @property
-    def notes(self) -> int: ...
+    def notes(self) -> int:
+        """Notes of each seed."""
+
     @property
-    def seeds(self) -> tuple[int, ...]: ...
+    def seeds(self) -> tuple[int, ...]:
+        """Empty where nothing is drawn."""
+
     @property
-    def sample_rate(self) -> int: ...
+    def sample_rate(self) -> int:
+        """Hz."""
+
     @property
     def facts(self) -> dict[str, Any] | None:
         """All that the notes depend on, as plain values; None where they are made anew."""
-        ...
 
     @property
     def original(self) -> DatasetNotes | None:
         """The real notes that these are versions of, one by one; None where they are others."""
-        ...
 
     @property
     def settings(self) -> dict[str, str]:
         """What the report's settings say of it."""
-        ...
 
     def batches(self, seed: int) -> Iterator[WaveBatch]:
         """Waves float32 `[some, samples]`, full scale 1, and their MIDI pitches `[some]`."""
-        ...
 
     def groups(self, seed: int) -> Sequence[Hashable]:
         """What each note belongs to: the recordings behind it, its instrument, or its latent."""
-        ...
 
     def velocities(self, seed: int) -> NDArray[np.int64] | None:
         """MIDI velocities `[notes]`; None where nobody knows them."""
-        ...
 
     def timbre(
         self, vectors: NDArray[np.floating], seed: int, scale: TimbreScale, hear: TimbreOf
     ) -> dict[str, float]:
         """Numbers of its timbre, from the vectors of its notes or of others that `hear` hears."""
-        ...
 
     def examples(self, pitches: Sequence[int]) -> list[Waves | None]:
         """A note of each pitch to show; None where there is none."""
-        ...
 
     def walk(self, pitch: int) -> list[Waves]:
         """Notes on the way from one latent to another; none where there are no latents."""
-        ...
 
 
 def first_notes(batches: Iterator[WaveBatch], pitches: Sequence[int]) -> list[Waves | None]:

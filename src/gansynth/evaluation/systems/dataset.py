@@ -31,14 +31,17 @@ class DatasetNotes:
 
     @property
     def notes(self) -> int:
+        """How many rows these are."""
         return len(self.rows)
 
     @property
     def sample_rate(self) -> int:
+        """Hz, that of the prepared folder."""
         return self.data.sample_rate
 
     @property
     def facts(self) -> dict[str, Any]:
+        """The folder's digest, which rows these are, and their pitches."""
         return {
             "data": self.data.summary.get("waveforms_sha256", str(self.data.path)),
             "sample rate": self.data.sample_rate,
@@ -61,6 +64,7 @@ class DatasetNotes:
         return [self.data.records[row].group for row in self.rows]
 
     def velocities(self, seed: int = 0) -> NDArray[np.int64]:
+        """MIDI velocities int64 `[notes]`, as the folder has them."""
         return np.array([self.data.records[row].velocity for row in self.rows], np.int64)
 
     def waves(self, rows: NDArray[np.int64]) -> Waves:
@@ -68,6 +72,7 @@ class DatasetNotes:
         return self.data.waveforms[rows].astype(np.float32) / FULL_SCALE
 
     def batches(self, seed: int = 0) -> Iterator[WaveBatch]:
+        """The rows in their order; what is given as for `System.batches`."""
         for start in range(0, len(self.rows), BATCH):
             some = self.rows[start : start + BATCH]
             yield self.waves(some), self.data.pitches[some]
@@ -79,12 +84,15 @@ class DatasetNotes:
     def timbre(
         self, vectors: NDArray[np.floating], seed: int, scale: TimbreScale, hear: TimbreOf
     ) -> dict[str, float]:
+        """How timbre moves over an octave in these notes themselves; arguments as for `System`."""
         return scale.numbers(self.scale(vectors).one)
 
     def examples(self, pitches: Sequence[int]) -> list[Waves | None]:
+        """The first note of each pitch; None where there is none."""
         return first_notes(self.batches(), pitches)
 
     def walk(self, pitch: int) -> list[Waves]:
+        """No notes: real ones have no latents."""
         return []
 
 

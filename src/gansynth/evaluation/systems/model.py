@@ -45,21 +45,26 @@ class ModelSystem:
 
     @property
     def sample_rate(self) -> int:
+        """Hz, the model's."""
         return self.synth.sample_rate
 
     @property
     def settings(self) -> dict[str, str]:
+        """The beginning of the model's SHA-256, under its name."""
         return {f"model {self.name}": self.synth.model.digest()[:16]}
 
     def groups(self, seed: int) -> Sequence[Hashable]:
-        return range(self.notes)  # a latent of its own for each
+        """Each note is a group of its own, as each has its own latent."""
+        return range(self.notes)
 
     def velocities(self, seed: int) -> NDArray[np.int64] | None:
+        """MIDI velocities int64 `[notes]` out of `struck`; None if the model knows none."""
         if not self.synth.velocities:
             return None
         return np.random.default_rng([seed, 4]).choice(self.struck, self.notes)
 
     def batches(self, seed: int) -> Iterator[WaveBatch]:
+        """Random latents at pitches as frequent as in `counts`; shapes as for `System.batches`."""
         latents = self.synth.sample_latents(self.notes, seed)
         weights = np.array(list(self.counts.values()), np.float64)
         # A stream of its own, so that a note's pitch says nothing about its latent.
@@ -100,6 +105,7 @@ class ModelSystem:
     def timbre(
         self, vectors: NDArray[np.floating], seed: int, scale: TimbreScale, hear: TimbreOf
     ) -> dict[str, float]:
+        """How timbre moves over an octave and between latents; arguments as for `System`."""
         pairs = hear(self.octaves(seed))
         numbers = {}
         if len(pairs):
@@ -107,9 +113,11 @@ class ModelSystem:
         return numbers | path_numbers(hear(self.paths(seed)).reshape(PATHS, POINTS, -1))
 
     def examples(self, pitches: Sequence[int]) -> list[Waves | None]:
+        """One random latent, of the first seed, at each pitch."""
         return list(self.synth.notes(self.synth.sample_latents(1, self.seeds[0]), pitches))
 
     def walk(self, pitch: int) -> list[Waves]:
+        """`POINTS` notes from one random latent of the first seed to another."""
         latents = path(*self.synth.sample_latents(2, self.seeds[0]))
         return list(self.synth.notes(latents, [pitch] * len(latents)))
 

@@ -60,10 +60,12 @@ class RoundTrip:
 
     @property
     def notes(self) -> int:
+        """As many as there are real ones."""
         return self.original.notes
 
     @property
     def sample_rate(self) -> int:
+        """Hz, that of the representation."""
         return self.config.sample_rate
 
     @property
@@ -75,15 +77,19 @@ class RoundTrip:
 
     @property
     def facts(self) -> dict[str, Any] | None:
+        """Those of the real notes, and of the representation."""
         return {**self.original.facts, "representation": self.images}
 
     def groups(self, seed: int = 0) -> Sequence[Hashable]:
+        """Those of the real notes."""
         return self.original.groups()
 
     def velocities(self, seed: int = 0) -> NDArray[np.int64]:
+        """Those of the real notes, int64 `[notes]`."""
         return self.original.velocities()
 
     def batches(self, seed: int = 0) -> Iterator[WaveBatch]:
+        """The real notes made anew, in their order; shapes as for `System.batches`."""
         velocities = self.original.velocities()
         done = 0
         for waves, pitches in self.original.batches():
@@ -105,9 +111,11 @@ class RoundTrip:
     def timbre(
         self, vectors: NDArray[np.floating], seed: int, scale: TimbreScale, hear: TimbreOf
     ) -> dict[str, float]:
+        """How timbre moves over an octave in these notes themselves; arguments as for `System`."""
         return scale.numbers(self.original.scale(vectors).one)
 
     def examples(self, pitches: Sequence[int]) -> list[Waves | None]:
+        """The first real note of each pitch, made anew; None where there is none."""
         real, struck = self.original, self.original.velocities()
         places = [np.flatnonzero(real.pitches == pitch)[:1] for pitch in pitches]
         return [
@@ -118,6 +126,7 @@ class RoundTrip:
         ]
 
     def walk(self, pitch: int) -> list[Waves]:
+        """No notes: real ones have no latents."""
         return []
 
 
@@ -143,6 +152,7 @@ class Remade(RoundTrip):
 
     @property
     def facts(self) -> None:
+        """None: networks make these notes anew each time."""
         return None
 
     def _changed(self, images: Tensor, pitches: Numbers, velocities: Numbers) -> Tensor:
@@ -152,6 +162,7 @@ class Remade(RoundTrip):
         return made.permute(0, 2, 3, 1)
 
     def there_and_back(self, waves: Waves, pitches: Numbers, velocities: Numbers) -> Waves:
+        """As for `RoundTrip`, within full scale."""
         back = super().there_and_back(waves, pitches, velocities)
         return within_full_scale(torch.from_numpy(back)).numpy()
 

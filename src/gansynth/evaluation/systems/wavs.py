@@ -90,31 +90,37 @@ class WavFolder:
 
     @property
     def notes(self) -> int:
+        """Files of the pitches to judge."""
         return len(self._found)
 
     def batches(self, seed: int = 0) -> Iterator[WaveBatch]:
+        """The files, shuffled; shapes as for `System.batches`."""
         for start in range(0, len(self._found), BATCH):
             some = self._found[start : start + BATCH]
             waves = np.stack([self._read(note) for note in some])
             yield waves, np.array([note.pitch for note in some], np.int64)
 
     def groups(self, seed: int = 0) -> Sequence[Hashable]:
+        """Instruments by the files' names; each file for itself where these tell few apart."""
         groups = [note.group for note in self._found]
-        # Names alone seldom tell instruments apart: then every file stands for itself.
         return groups if len(set(groups)) >= FEWEST_GROUPS else range(len(groups))
 
     def velocities(self, seed: int = 0) -> None:
-        return None  # a file's name says none
+        """None: a file's name says no velocity."""
+        return None
 
     def timbre(
         self, vectors: NDArray[np.floating], seed: int, scale: TimbreScale, hear: TimbreOf
     ) -> dict[str, float]:
+        """No numbers: file names seldom say which notes are of one instrument."""
         return {}
 
     def examples(self, pitches: Sequence[int]) -> list[Waves | None]:
+        """The first file of each pitch; None where there is none."""
         return first_notes(self.batches(), pitches)
 
     def walk(self, pitch: int) -> list[Waves]:
+        """No notes: files have no latents."""
         return []
 
     def _info(self, note: Note) -> tuple[int, int]:
