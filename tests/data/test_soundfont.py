@@ -15,7 +15,8 @@ from gansynth.data.soundfont.general_midi import (
     InstrumentKind,
     instrument_kind,
 )
-from gansynth.data.soundfont.structure import SoundFont, is_soundfont, read_soundfont
+from gansynth.data.soundfont.layout import is_soundfont
+from gansynth.data.soundfont.structure import SoundFont, read_soundfont
 from gansynth.errors import InputError
 from soundfont_writer import KEYS, Font, Preset, Zone, tone
 

@@ -46,7 +46,7 @@ def source_kind(path: PathLike) -> str:
     Raises `InputError` for a path that is missing or none of them.
     """
     from gansynth.data.nsynth.source import is_nsynth
-    from gansynth.data.soundfont.structure import is_soundfont
+    from gansynth.data.soundfont.layout import is_soundfont
 
     place = as_path(path)
     shown = f"source={str(place)!r}"

@@ -8,12 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from gansynth.config import did_you_mean
 from gansynth.errors import InputError, ModelError
 from gansynth.files import as_path
+from gansynth.model.arguments import (
+    Floats,
+    Pitches,
+    check_count,
+    check_latents,
+    check_notes,
+    check_seed,
+    check_velocities,
+)
 from gansynth.model.file import Model
 from gansynth.model.load import SHIPPED_NAME, load_model
 from gansynth.model.voice import Voice
@@ -21,10 +30,6 @@ from gansynth.pitches import describe_pitches
 from gansynth.precision import check_precision, slow_precision
 from gansynth.sound import Sound
 from gansynth.spectral.sustain import extend_each
-
-Floats = NDArray[np.float32]
-Pitches = NDArray[np.int64]
-
 
 _GPU_BATCH = 8  # notes computed at once; see `NetworkFamily.notes_at_once` for CPUs
 _REMEMBERED = 128
@@ -88,14 +93,14 @@ class Synth:
 
         The first latents of a seed don't depend on `n`. `seed=None` is different each time.
         """
-        return _random(seed).standard_normal((_count(n), self.latent_size), dtype=np.float32)
+        return _random(seed).standard_normal((check_count(n), self.latent_size), dtype=np.float32)
 
-    def sample_pitches(self, n: int, seed: int | None = 0) -> NDArray[np.int64]:
+    def sample_pitches(self, n: int, seed: int | None = 0) -> Pitches:
         """Random MIDI pitches `[n]`, as often as each occurred in training."""
         weights = np.array(list(self.model.pitch_counts.values()), dtype=np.float64)
         # A stream of its own, so that a note's pitch says nothing about its latent.
-        stream = _random(None if seed is None else [_seed(seed), 1])
-        return stream.choice(self.pitches, size=_count(n), p=weights / weights.sum())
+        stream = _random(None if seed is None else [check_seed(seed), 1])
+        return stream.choice(self.pitches, size=check_count(n), p=weights / weights.sum())
 
     @torch.inference_mode()
     def to_family(self, latents: ArrayLike, family: str) -> Floats:
@@ -325,26 +330,11 @@ class Synth:
         family: str | None = None,
     ) -> tuple[Floats, Pitches, Floats]:
         """Latents `[n, latent_size]`, pitches `[n]` and velocities `[n]`, or an InputError."""
-        try:
-            wanted = np.atleast_1d(np.asarray(pitches))
-        except (TypeError, ValueError):
-            raise InputError("pitches: must be one number or a list of numbers.") from None
-        if wanted.ndim != 1:
-            raise InputError(f"pitches: shape {wanted.shape}: must be one number or a list.")
-        z = check_latents(latents, self.latent_size)
-        if len(z) == 1 and len(wanted) > 1:
-            z = np.repeat(z, len(wanted), axis=0)
-        if len(z) != len(wanted):
-            raise InputError(f"latents: {len(z)} for {len(wanted)} pitches: give one for each.")
-        for pitch in wanted.tolist():
-            if not isinstance(pitch, int | float) or pitch not in self.pitches:
-                raise InputError(
-                    f"pitch={pitch!r}: the model knows {describe_pitches(self.pitches)}."
-                )
-        struck = self._struck(velocities, len(wanted))
+        z, keys = check_notes(latents, pitches, self.latent_size, self.pitches)
+        struck = self._struck(velocities, len(keys))
         if family is not None:
             z = self.to_family(z, family)
-        return np.ascontiguousarray(z), wanted.astype(np.int64), struck
+        return np.ascontiguousarray(z), keys, struck
 
     def check_velocities(self, velocities: ArrayLike | None) -> None:
         """Raise the `InputError` that `notes` would for these velocities; None is always right."""
@@ -355,20 +345,7 @@ class Synth:
         """A velocity for each of `count` notes, among those trained on."""
         if velocities is None:
             return np.full(count, self.voice.usual_velocity, dtype=np.float32)
-        if not self.velocities:
-            raise InputError(
-                "velocities: the model was trained without them; leave them out, and scale notes."
-            )
-        try:
-            wanted = np.atleast_1d(np.asarray(velocities, dtype=np.float32))
-        except (TypeError, ValueError):
-            raise InputError("velocities: must be one number or a list of numbers.") from None
-        if wanted.shape not in ((1,), (count,)):
-            raise InputError(f"velocities: {len(wanted)} for {count} pitches: give one for each.")
-        if not ((wanted >= 1) & (wanted <= 127)).all():
-            raise InputError("velocities: must be numbers from 1 to 127.")
-        # The voice does so too; here it lets notes that are the same be made once.
-        return np.broadcast_to(wanted.clip(self.velocities[0], self.velocities[-1]), count)
+        return check_velocities(velocities, self.velocities, count)
 
 
 def load(path: str | Path | None = None, device: str = "auto", precision: str = "auto") -> Synth:
@@ -397,22 +374,6 @@ def load(path: str | Path | None = None, device: str = "auto", precision: str = 
     return synth
 
 
-def check_latents(latents: ArrayLike, size: int) -> Floats:
-    """Latents as float32 `[n, size]`; an InputError unless they are that, and finite."""
-    if isinstance(latents, Tensor):
-        latents = latents.detach().float().cpu().numpy()
-    try:
-        with np.errstate(over="ignore"):  # what is beyond float32 is told below
-            z = np.atleast_2d(np.asarray(latents, dtype=np.float32))
-    except (TypeError, ValueError):
-        raise InputError(f"latents: must be numbers [n, {size}].") from None
-    if z.ndim != 2 or z.shape[1] != size:
-        raise InputError(f"latents: shape {z.shape}: the model needs [n, {size}].")
-    if not np.isfinite(z).all():
-        raise InputError("latents: hold NaN or infinite values; every number must be finite.")
-    return z
-
-
 def choose_device(name: str) -> torch.device:
     """The device of that name; "auto" prefers CUDA. Raises InputError if it isn't there."""
     if name == "auto":
@@ -429,16 +390,6 @@ def choose_device(name: str) -> torch.device:
 
 
 def _random(seed: int | list[int] | None) -> np.random.Generator:
-    return np.random.default_rng(seed if seed is None or isinstance(seed, list) else _seed(seed))
-
-
-def _seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed={seed!r}: must be a whole number of 0 or more, or None.")
-    return int(seed)
-
-
-def _count(n: int) -> int:
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-        raise InputError(f"n={n!r}: must be a whole number of 0 or more.")
-    return int(n)
+    return np.random.default_rng(
+        seed if seed is None or isinstance(seed, list) else check_seed(seed)
+    )

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gansynth.errors import InputError, MidiError
-from gansynth.model.synth import Synth, check_latents
+from gansynth.model.arguments import check_latents
+from gansynth.model.synth import Synth
 from gansynth.performance.bars import Bars, times_in_seconds
 from gansynth.performance.choices import ARRANGEMENTS, MODULATIONS, OUT_OF_RANGE, SUSTAIN
 from gansynth.performance.expression import course_of, nearest_pitch

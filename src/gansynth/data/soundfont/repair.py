@@ -12,7 +12,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from gansynth.data.soundfont.structure import Layout, SoundFont, find_layout
+from gansynth.data.soundfont.layout import Layout, find_layout
+from gansynth.data.soundfont.structure import SoundFont
 from gansynth.errors import OutputError
 from gansynth.files import open_regular, reason
 

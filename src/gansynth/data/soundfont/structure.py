@@ -14,8 +14,7 @@ that is damaged or missing is a fault of the presets that use it, and of no othe
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +23,14 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gansynth.data.soundfont.layout import (
+    NAMED,
+    TABLES,
+    DamagedError,
+    Table,
+    find_layout,
+    read_table,
+)
 from gansynth.data.soundfont.text import name_decoder
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path, open_regular
@@ -33,25 +40,8 @@ _INSTRUMENT, _KEY_RANGE, _VELOCITY_RANGE, _SAMPLE = 41, 43, 44, 53
 # Bits of a sample's type (section 7.10; the Vorbis bit is the .sf3 extension).
 _VORBIS, _ROM = 0x10, 0x8000
 
-_NAME = ("name", "S20")
-NAMED = ("phdr", "inst", "shdr")
-_TABLES = {
-    "phdr": [_NAME, ("program", "<u2"), ("bank", "<u2"), ("bag", "<u2"), ("_", "V12")],
-    "pbag": [("first", "<u2"), ("_", "V2")],
-    "pgen": [("kind", "<u2"), ("amount", "<u2")],
-    "inst": [_NAME, ("bag", "<u2")],
-    "ibag": [("first", "<u2"), ("_", "V2")],
-    "igen": [("kind", "<u2"), ("amount", "<u2")],
-    "shdr": [
-        *(_NAME, ("start", "<u4"), ("end", "<u4"), ("_", "V8"), ("rate", "<u4")),
-        *(("key", "u1"), ("cents", "i1"), ("link", "<u2"), ("type", "<u2")),
-    ],
-}
 # Damaged files can point every zone at the largest instrument; real fonts have some ten thousand.
 _MAX_ZONES = 1_000_000
-_MAX_TABLE_BYTES = 1 << 26
-
-Table = NDArray[np.void]
 
 
 class Zone(NamedTuple):
@@ -151,16 +141,6 @@ class SoundFont:
         ]
 
 
-def is_soundfont(path: PathLike) -> bool:
-    """Whether the file starts as a SoundFont does; False for what can't be read."""
-    try:
-        with open_regular(path) as file:
-            head = file.read(12)
-    except OSError:
-        return False
-    return head[:4] == b"RIFF" and head[8:] == b"sfbk"
-
-
 def read_soundfont(path: PathLike) -> SoundFont:
     """Read the structure of a SoundFont; the recordings are only looked at to find copies.
 
@@ -174,55 +154,18 @@ def read_soundfont(path: PathLike) -> SoundFont:
         raise InputError(
             f"path={str(place)!r}: can't be read: {error.strerror or error}; check the name"
         ) from error
-    except _DamagedError as error:
+    except DamagedError as error:
         raise InputError(
             f"path={str(place)!r}: {error}; get a fresh copy of this SoundFont"
         ) from None
 
 
-class _DamagedError(Exception):
-    """What is wrong with the bytes."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where lists lie, as `(kind, start, end)`, and their chunks, as `(start, end)` by name."""
-
-    lists: tuple[tuple[bytes, int, int], ...]
-    chunks: dict[str, tuple[int, int]]
-    whole: bool  # of the size that its head says
-
-
-def find_layout(path: Path, file: BinaryIO) -> Layout:
-    """Look for the parts of a SoundFont; raises `InputError` for what is none."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(12)
-    if head[:4] != b"RIFF" or head[8:] != b"sfbk":
-        raise InputError(
-            f"path={str(path)!r}: is not a SoundFont; give a .sf2 or .sf3 file "
-            "(RIFF of the form 'sfbk')"
-        )
-    lists: list[tuple[bytes, int, int]] = []
-    chunks: dict[str, tuple[int, int]] = {}
-    for name, start, end in _chunks(file, 12, size):
-        kind = b""
-        if name == b"LIST":
-            file.seek(start)
-            kind = file.read(4)
-            if kind in (b"INFO", b"sdta", b"pdta"):
-                for inner, first, last in _chunks(file, start + 4, end):
-                    chunks.setdefault(inner.decode("latin-1"), (first, last))
-        lists.append((kind, start, end))
-    return Layout(tuple(lists), chunks, int.from_bytes(head[4:8], "little") + 8 == size)
-
-
 def _read(path: Path, file: BinaryIO) -> SoundFont:
     layout = find_layout(path, file)
     chunks = layout.chunks
-    if missing := [name for name in (*_TABLES, "smpl") if name not in chunks]:
-        raise _DamagedError(f"has no {missing[0]!r} chunk; it is cut short or damaged")
-    tables = {name: _table(file, name, *chunks[name]) for name in _TABLES}
+    if missing := [name for name in (*TABLES, "smpl") if name not in chunks]:
+        raise DamagedError(f"has no {missing[0]!r} chunk; it is cut short or damaged")
+    tables = {name: read_table(file, name, *chunks[name]) for name in TABLES}
     text = name_decoder([bytes(row["name"]) for name in NAMED for row in tables[name][:-1]])
     samples = _samples(file, tables["shdr"], *chunks["smpl"], text)
     presets, beyond = _presets(tables, samples, text)
@@ -233,42 +176,6 @@ def _read(path: Path, file: BinaryIO) -> SoundFont:
         and not beyond
     )
     return SoundFont(path, presets, samples, _origins(file, samples, *chunks["smpl"]), strict)
-
-
-def _chunks(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of the chunks between two places in the file.
-
-    Odd chunks should be padded with a zero byte; writers of .sf3 leave it out. A name never
-    starts with a zero byte, which tells the two apart.
-    """
-    while position + 8 <= end:
-        file.seek(position)
-        head = file.read(8)
-        if head[:1] == b"\0":
-            position += 1
-            continue
-        start = position + 8
-        position = start + int.from_bytes(head[4:], "little")
-        if position > end:
-            name = head[:4].decode("latin-1")
-            raise _DamagedError(
-                f"is cut short: chunk {name!r} needs {position - start} bytes, "
-                f"{end - start} are left"
-            )
-        yield head[:4], start, position
-
-
-def _table(file: BinaryIO, name: str, start: int, end: int) -> Table:
-    """The records of a table, the terminal one included."""
-    record = np.dtype(_TABLES[name])
-    count, rest = divmod(end - start, record.itemsize)
-    if rest or not count or end - start > _MAX_TABLE_BYTES:
-        raise _DamagedError(
-            f"is damaged: {name}={end - start} bytes, a whole number of "
-            f"{record.itemsize}-byte records is needed"
-        )
-    file.seek(start)
-    return np.frombuffer(file.read(end - start), record)
 
 
 def _samples(
@@ -314,7 +221,7 @@ def _presets(
     for row, zones, fault in zip(tables["phdr"][:-1], parts, absent, strict=True):
         total += sum(len(instruments[zone.sample]) for zone in zones)
         if total > _MAX_ZONES:
-            raise _DamagedError(f"is damaged: its presets have over {_MAX_ZONES} zones")
+            raise DamagedError(f"is damaged: its presets have over {_MAX_ZONES} zones")
         both = [_both(outer, inner) for outer in zones for inner in instruments[outer.sample]]
         found = tuple(zone for zone in both if zone)
         faults = [
@@ -376,7 +283,7 @@ def _ascending(name: str, column: NDArray[np.uint16], limit: int) -> list[int]:
     """A column of first indices, which must rise and stay within the table they point into."""
     values: list[int] = column.tolist()
     if values[-1] > limit or any(a > b for a, b in pairwise(values)):
-        raise _DamagedError(f"is damaged: the indices of {name} don't rise up to {limit}")
+        raise DamagedError(f"is damaged: the indices of {name} don't rise up to {limit}")
     return values
 
 
