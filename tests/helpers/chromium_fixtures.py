@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from chromium import PLAYABLE, chromium, origin, ready, start_link
 from gansynth import config
@@ -71,3 +71,18 @@ def page(open_page: Callable[..., Page], errors: list[str]) -> Iterator[Page]:
     """The page with all its keys ready; fails in the end if the console has errors."""
     yield open_page()
     assert errors == []
+
+
+@pytest.fixture
+def midi(page: Page) -> Callable[..., None]:
+    """Sends bytes as a connected MIDI keyboard does."""
+    page.evaluate(
+        """() => {
+        window.input = { id: "1", name: "Test keys", state: "connected" };
+        navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", window.input]]) });
+        }"""
+    )
+    page.get_by_role("button", name="Connect MIDI").click()
+    expect(page.locator("#webmidi-note")).to_have_text("Test keys")
+    send = "(bytes) => window.input.onmidimessage({ data: new Uint8Array(bytes) })"
+    return lambda *data: page.evaluate(send, list(data))

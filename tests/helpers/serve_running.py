@@ -9,6 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# Of every voice that begins: when, and after how many ms it is let go.
+RECORD = """window.begun = [];
+    const start = m.player.start.bind(m.player), stop = m.player.stop.bind(m.player);
+    m.player.start = (...note) => {
+        const voice = start(...note);
+        window.begun.push(voice.entry = { pitch: voice.pitch, at: performance.now(), long: null });
+        return voice;
+    };
+    m.player.stop = (voice) => {
+        voice.entry.long ??= performance.now() - voice.entry.at;
+        stop(voice);
+    };"""
+
 
 @contextmanager
 def running_server(model: Path, **options: Any) -> Iterator[str]:

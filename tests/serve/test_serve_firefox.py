@@ -11,7 +11,7 @@ import pytest
 from firefox import Firefox, firefox, running_firefox
 from gansynth import config
 from gansynth.model.file import initial_model, save_model
-from serve_running import running_server
+from serve_running import RECORD, running_server
 
 READY = 'document.querySelector("#ready").textContent === "all keys ready"'
 VOICES = "[...m.player.voices]"
@@ -24,19 +24,6 @@ LOUDEST = """let most = 0;
         await new Promise((next) => setTimeout(next, 10));
     }
     return most;"""
-
-
-BEGUN = """window.begun = [];
-    const start = m.player.start.bind(m.player), stop = m.player.stop.bind(m.player);
-    m.player.start = (...note) => {
-        const voice = start(...note);
-        window.begun.push(voice.entry = { pitch: voice.pitch, at: performance.now(), long: null });
-        return voice;
-    };
-    m.player.stop = (voice) => {
-        voice.entry.long ??= performance.now() - voice.entry.at;
-        stop(voice);
-    };"""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +65,7 @@ def test_a_key_plays_and_the_pad_changes_the_sound(page: Firefox) -> None:
 
 
 def test_every_tap_sounds_for_its_own_length(page: Firefox) -> None:
-    page.run(BEGUN)
+    page.run(RECORD)
     page.run("document.querySelector('#heard').checked = false;")
     for key in "as":
         page.run("document.querySelector('#new').click();")
@@ -128,7 +115,7 @@ def test_a_phones_screen(page: Firefox) -> None:
     style = "return getComputedStyle(document.querySelector('{}')).touchAction;"
     assert page.run(style.format("#pad")).split() == ["pan-y", "pinch-zoom"]
     assert page.run(style.format("#handle")) == "none"
-    page.run("window.begun = [];" + BEGUN)
+    page.run(RECORD)
     x, y, width, height = box(page, "[data-pitch='64']")
     page.click(x + width / 2, y + 0.9 * height, hold=60, pointerType="touch")
     assert page.until("window.begun.length && window.begun")[0]["pitch"] == 64

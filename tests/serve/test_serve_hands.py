@@ -15,23 +15,8 @@ from chromium import ask, eventually, latent, loudest, ready, sounding
 
 pytest_plugins = ["chromium_fixtures"]
 
-SEND = "(bytes) => window.input.onmidimessage({ data: new Uint8Array(bytes) })"
 RATES = """return [...m.player.voices].map((voice) => [voice.pitch, voice.rate]);"""
 QUARTERS = "! quarters.scl\n24 equal\n24\n" + "".join(f"{50 * step}.\n" for step in range(1, 25))
-
-
-@pytest.fixture
-def midi(page: Page) -> Any:
-    """Sends bytes as a MIDI keyboard does."""
-    page.evaluate(
-        """() => {
-        window.input = { id: "1", name: "Test keys", state: "connected" };
-        navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", window.input]]) });
-        }"""
-    )
-    page.get_by_role("button", name="Connect MIDI").click()
-    expect(page.locator("#webmidi-note")).to_have_text("Test keys")
-    return lambda *data: page.evaluate(SEND, list(data))
 
 
 def semitones(page: Page) -> dict[int, float]:

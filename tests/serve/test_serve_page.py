@@ -194,25 +194,16 @@ def test_the_instrument_comes_as_sfz(page: Page, tmp_path: Path) -> None:
     assert sum(name.endswith(".sfz") for name in names) == 1
 
 
-def test_web_midi_plays_with_velocity_and_pedal(page: Page) -> None:
-    page.evaluate(
-        """() => {
-        window.input = { id: "1", name: "Test keys", state: "connected" };
-        navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", window.input]]) });
-        }"""
-    )
-    page.get_by_role("button", name="Connect MIDI").click()
-    expect(page.locator("#webmidi-note")).to_have_text("Test keys")
-    send = "(bytes) => window.input.onmidimessage({ data: new Uint8Array(bytes) })"
-    page.evaluate(send, [0x90, 64, 64])
-    page.evaluate(send, [0x90, 3, 64])  # the model doesn't know it
+def test_web_midi_plays_with_velocity_and_pedal(page: Page, midi: Callable[..., None]) -> None:
+    midi(0x90, 64, 64)
+    midi(0x90, 3, 64)  # the model doesn't know it
     ((pitch, level, _),) = sounding(page)
     assert (pitch, level) == (64, pytest.approx(64 / 127))
-    page.evaluate(send, [0xB0, 64, 127])
-    page.evaluate(send, [0x90, 64, 0])
+    midi(0xB0, 64, 127)
+    midi(0x90, 64, 0)
     page.wait_for_timeout(500)
     assert len(sounding(page)) == 1
-    page.evaluate(send, [0xB0, 64, 0])
+    midi(0xB0, 64, 0)
     eventually(lambda: sounding(page) == [])
 
 

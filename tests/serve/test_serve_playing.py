@@ -29,22 +29,10 @@ from chromium import (
 from frames_model import made
 from gansynth.model.file import save_model
 from gansynth.serve import directions
-from serve_running import running_server
+from serve_running import RECORD, running_server
 
 pytest_plugins = ["chromium_fixtures"]
 
-# Of every voice that begins: when, and after how many ms it is let go.
-RECORD = """window.begun = [];
-    const start = m.player.start.bind(m.player), stop = m.player.stop.bind(m.player);
-    m.player.start = (...note) => {
-        const voice = start(...note);
-        window.begun.push(voice.entry = { pitch: voice.pitch, at: performance.now(), long: null });
-        return voice;
-    };
-    m.player.stop = (voice) => {
-        voice.entry.long ??= performance.now() - voice.entry.at;
-        stop(voice);
-    };"""
 SLOW = """const real = window.fetch;
     window.fetch = async (path, ...rest) => {
         const wait = String(path).includes("api/notes") ? given : 0;

@@ -6,7 +6,7 @@ import base64
 import gzip
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -219,30 +219,22 @@ def test_a_velocity_between_two_layers_plays_both(page: Page) -> None:
     assert ask(page, layers) == [32, 64, 100]  # its two, and the usual one that was there
 
 
-def test_the_wheel_moves_the_timbre_of_what_sounds(page: Page) -> None:
-    page.evaluate(
-        """() => {
-        window.input = { id: "1", name: "Test keys", state: "connected" };
-        navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", window.input]]) });
-        }"""
-    )
-    page.get_by_role("button", name="Connect MIDI").click()
+def test_the_wheel_moves_the_timbre_of_what_sounds(page: Page, midi: Callable[..., None]) -> None:
     expect(page.locator("#wheel")).to_have_value("brightness")
-    send = "(data) => window.input.onmidimessage({ data: new Uint8Array(data) })"
     slider = page.get_by_role("slider", name="Brightness")
     first = latent(page)
-    page.evaluate(send, [0x90, 60, 100])
-    page.evaluate(send, [0xB0, 1, 127])
+    midi(0x90, 60, 100)
+    midi(0xB0, 1, 127)
     expect(slider).to_have_value("1")
     moved = "return [...m.player.voices].every((voice) => voice.latent !== given);"
     eventually(lambda: ask(page, moved, first))
-    page.evaluate(send, [0xD0, 32])  # pressure, a quarter of the way
+    midi(0xD0, 32)  # pressure, a quarter of the way
     expect(slider).to_have_value("0.25")
-    page.evaluate(send, [0xB0, 1, 0])
+    midi(0xB0, 1, 0)
     expect(slider).to_have_value("0")
     eventually(lambda: latent(page) == first)
     page.locator("#wheel").select_option("")
-    page.evaluate(send, [0xB0, 1, 127])
+    midi(0xB0, 1, 127)
     page.wait_for_timeout(100)
     expect(slider).to_have_value("0")
 

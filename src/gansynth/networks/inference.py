@@ -58,7 +58,7 @@ def _upscaling_convolution(
     weight: Tensor, bias: Tensor, dtype: torch.dtype, shape: list[int], scale: Size
 ) -> Layer:
     """`leaky_relu(upscale_conv(x))` for images of `shape` [1, in, time, freq]."""
-    padding, missing = upscaling_padding((weight.shape[2], weight.shape[3]), scale)
+    padding, missing = upscaling_padding((weight.shape[2], weight.shape[3]))
     w = _channels_last(upscaling_kernel(weight, scale), dtype)
     b = bias.detach().to(dtype)
     kernels = _fused_kernels(w.device, dtype)

@@ -144,7 +144,7 @@ def upscaling_kernel(weight: Tensor, scale: Size) -> Tensor:
     ).sum(dim=0)
 
 
-def upscaling_padding(kernel: Size, scale: Size) -> tuple[Size, Size]:
+def upscaling_padding(kernel: Size) -> tuple[Size, Size]:
     """`padding` and `output_padding` of the transposed convolution of `upscaling_kernel`."""
     padding = (kernel[0] // 2, kernel[1] // 2)
     # An even kernel leaves one pixel too few; TensorFlow pads it behind.
@@ -155,7 +155,7 @@ def upscaling_padding(kernel: Size, scale: Size) -> tuple[Size, Size]:
 def upscale_conv_rectified(x: Tensor, weight: Tensor, bias: Tensor, scale: Size) -> Tensor:
     """`leaky_relu(conv_same(upscale(x, scale), weight, bias))` in fewer multiplications."""
     kernel = (weight.shape[2], weight.shape[3])
-    padding, missing = upscaling_padding(kernel, scale)
+    padding, missing = upscaling_padding(kernel)
     if any(m and s == 1 for m, s in zip(missing, scale, strict=True)):
         return conv_same_rectified(upscale(x, scale), weight, bias)  # no room for output_padding
     at = Geometry(padding, scale, missing, transposed=True)

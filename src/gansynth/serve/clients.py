@@ -90,9 +90,9 @@ class Rate:
         self._per_second, self._burst = per_second, burst
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def allow(self, client: str, now: float | None = None) -> bool:
+    def allow(self, client: str) -> bool:
         """Count a request; False if it is one too many."""
-        now = time.monotonic() if now is None else now
+        now = time.monotonic()
         left, then = self._left.pop(client, (self._burst, now))
         left = min(self._burst, left + (now - then) * self._per_second)
         allowed = left >= 1

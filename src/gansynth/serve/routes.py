@@ -203,6 +203,6 @@ def json_answer(schema: Schema) -> Schema:
     return {"description": "Found.", "content": {"application/json": {"schema": schema}}}
 
 
-def file_answer(media: str, words: str = "A file.") -> Schema:
+def file_answer(media: str) -> Schema:
     """An answer that is a file."""
-    return {"description": words, "content": {media: {"schema": {"type": "string"}}}}
+    return {"description": "A file.", "content": {media: {"schema": {"type": "string"}}}}

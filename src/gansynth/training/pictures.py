@@ -20,20 +20,16 @@ MAX_CELL = 256  # pixels a side
 _GAP = 2  # pixels between cells
 
 
-def magnitude_picture(
-    specgrams: NDArray[np.floating],
-    low: float = MAGNITUDE_RANGE[0],
-    high: float = MAGNITUDE_RANGE[1],
-) -> NDArray[np.uint8]:
+def magnitude_picture(specgrams: NDArray[np.floating]) -> NDArray[np.uint8]:
     """The log magnitudes of specgrams in one picture, brighter where they are higher.
+
+    `MAGNITUDE_RANGE` is black and white in every picture, so that pictures can be compared.
 
     Parameters
     ----------
     specgrams : float array [n, time, freq, 2]
         Denormalized: natural logarithm of the magnitude (mel: of its square), and instantaneous
         frequency.
-    low, high : float
-        Black and white; the same in every picture, so that pictures can be compared.
 
     Returns
     -------
@@ -45,7 +41,7 @@ def magnitude_picture(
     InputError
         If `specgrams` has another shape or is empty.
     """
-    levels = _levels(specgrams, low, high)
+    levels = _levels(specgrams)
     return grid(_cubehelix()[np.round(255 * levels).astype(np.intp)])
 
 
@@ -57,7 +53,7 @@ def instantaneous_frequency_picture(specgrams: NDArray[np.floating]) -> NDArray[
     """
     values = np.clip(_cells(specgrams, 1, 0.0), -1.0, 1.0)
     hues = _hues()[np.round(127.5 * (values + 1.0)).astype(np.intp)]
-    brightness = 0.2 + 0.8 * _levels(specgrams, *MAGNITUDE_RANGE)
+    brightness = 0.2 + 0.8 * _levels(specgrams)
     return grid(np.round(hues * brightness[..., None]).astype(np.uint8))
 
 
@@ -86,8 +82,9 @@ def join_waves(waves: NDArray[np.floating]) -> NDArray[np.float32]:
     return (clean / peaks).reshape(-1)
 
 
-def _levels(specgrams: NDArray[np.floating], low: float, high: float) -> NDArray[np.float32]:
-    """Log magnitudes in cells, 0 at `low` and 1 at `high`, cut there."""
+def _levels(specgrams: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Log magnitudes in cells, from 0 to 1 over `MAGNITUDE_RANGE`, cut there."""
+    low, high = MAGNITUDE_RANGE
     return np.clip((_cells(specgrams, 0, low) - low) / (high - low), 0.0, 1.0)
 
 

@@ -147,7 +147,7 @@ class FolderSource:
             for sound in listed
             if sound not in self._other_formats and (facts := self._sampler_facts(sound))
         }
-        self._warn_of_root_keys(listed)
+        self._warn_of_root_keys()
 
     @property
     def count(self) -> int:
@@ -196,7 +196,7 @@ class FolderSource:
             return None
         return None if facts == SamplerFacts() else facts
 
-    def _warn_of_root_keys(self, listed: Sequence[str]) -> None:
+    def _warn_of_root_keys(self) -> None:
         """Tell where names and files disagree; keys that are all the same say nothing."""
         keys = {sound: facts.root_key for sound, facts in self._facts.items() if facts.root_key}
         pitches = {sound: self._labels[sound].name.pitch for sound in keys}
