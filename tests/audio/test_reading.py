@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from gansynth.audio import reading
 from gansynth.audio.headers import with_length
+from gansynth.audio.libsndfile import open_sound
 from gansynth.audio.reading import mono, read_audio, sound_form
 from gansynth.errors import InputError
 from sound_writer import (
@@ -209,6 +213,7 @@ def test_length_and_rate_of_other_formats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "text"),
     [
+        (b"\xff\xfb\x90\x00", r"^can't be read as sound \(no sound is found in it\)\.$"),
         (b"no sound", r"^can't be read as sound \(Format not recognised\)\.$"),
         (wav(np.zeros(0)), r"^holds no samples\.$"),
         (
@@ -221,6 +226,34 @@ def test_length_and_rate_of_other_formats(tmp_path: Path) -> None:
 def test_what_cant_be_used_says_why(tmp_path: Path, data: bytes, text: str) -> None:
     with pytest.raises(InputError, match=text):
         read_audio(put(tmp_path, "a.wav", data))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="C's stderr can be set in glibc alone")
+def test_a_damaged_mp3_is_told_of_in_our_words_alone(tmp_path: Path) -> None:
+    data = encoded(tone(seconds=2), "MP3")
+    frame = data.index(data[:2], len(data) // 2)  # where one begins, in the middle
+    path = put(tmp_path, "C4.mp3", data[:frame] + b"\0" + data[frame + 1 :])
+    plain = [sys.executable, "-c", f"import soundfile; soundfile.read({str(path)!r})"]
+    assert "Illegal Audio-MPEG-Header" in told(plain)
+    (words,) = told([sys.executable, "-m", "gansynth", "match", str(path)]).splitlines()
+    assert words.startswith(f"error: sound={str(path)!r}: is cut short: ")
+
+
+def told(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="C's stderr can be set in glibc alone")
+def test_other_libraries_print_when_a_sound_is_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = put(tmp_path, "a.wav", wav(tone()))
+    with open_sound(str(path)), open_sound(str(path)):
+        ctypes.CDLL(None).perror(b"meanwhile")
+    ctypes.CDLL(None).perror(b"afterwards")
+    told = capfd.readouterr().err
+    assert "afterwards" in told
+    assert "meanwhile" not in told
 
 
 STARTS = {

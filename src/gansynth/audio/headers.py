@@ -14,8 +14,8 @@ import io
 import os
 from typing import BinaryIO
 
+from gansynth.audio.libsndfile import open_sound
 from gansynth.errors import InputError
-from gansynth.interrupts import uninterrupted
 
 _MOST_FLAC = 1 << 36
 # Larger sizes are no sizes: 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF and their like.
@@ -103,7 +103,7 @@ def _can_seek(data: bytes, frame: int) -> bool:
 
     try:
         source = io.BytesIO(_with_flac_count(data, _MOST_FLAC - 1))
-        with uninterrupted(), soundfile.SoundFile(source) as file:
+        with open_sound(source) as file:
             return bool(file.seek(frame) == frame)
     except (soundfile.SoundFileError, RuntimeError):
         return False

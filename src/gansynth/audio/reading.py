@@ -11,7 +11,6 @@ import io
 import math
 import os
 import re
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,10 +20,10 @@ from numpy.typing import NDArray
 
 from gansynth.audio.files import check_rate
 from gansynth.audio.headers import with_length
+from gansynth.audio.libsndfile import open_sound
 from gansynth.errors import InputError
 from gansynth.extras import how_to_install, missing
 from gansynth.files import PathLike, open_regular
-from gansynth.interrupts import uninterrupted
 
 # What libsndfile decodes, the formats without loss first.
 EXTENSIONS = (
@@ -103,7 +102,7 @@ def sound_form(path: PathLike) -> tuple[int, int]:
     try:
         with open_regular(path) as file:
             data = with_length(file)
-        with soundfile.SoundFile(_place(path) if data is None else io.BytesIO(data)) as sound:
+        with open_sound(_place(path) if data is None else io.BytesIO(data)) as sound:
             rate = check_rate("sample_rate", sound.samplerate)
             _check_size(sound.channels, sound.frames, rate)
             return rate, sound.frames
@@ -148,11 +147,7 @@ def _place(path: PathLike) -> str | bytes:
 
 def _decode(source: str | bytes | io.BytesIO, seconds: float | None) -> tuple[Samples, int]:
     """Samples `[frames, channels]`, or int16 `[frames]`, by libsndfile."""
-    import soundfile
-
-    # From memory, libsndfile calls Python, and an interrupt there gets lost.
-    waiting = uninterrupted() if isinstance(source, io.BytesIO) else nullcontext()
-    with waiting, soundfile.SoundFile(source) as file:
+    with open_sound(source) as file:
         rate = check_rate("sample_rate", file.samplerate)
         wanted = file.frames if seconds is None else min(file.frames, math.ceil(seconds * rate))
         _check_size(file.channels, wanted, rate)
@@ -237,4 +232,6 @@ def _decode_stream(av: Any, file: _Seekable, seconds: float | None) -> tuple[Sam
 def _reason(error: Exception) -> str:
     """An error's own words on one line, without the path that is said already."""
     text = getattr(error, "error_string", None) or str(error)
+    if text.startswith("File does not exist"):  # libsndfile's words for an MP3 without frames
+        return "no sound is found in it"
     return " ".join(re.sub(r"^Error opening .*: (?=[A-Z])", "", text).split()).rstrip(".")

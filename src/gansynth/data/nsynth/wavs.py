@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gansynth.audio.files import check_rate
+from gansynth.audio.libsndfile import open_sound
 from gansynth.data.note import Broken, Dropped, Note, SourceSound, printable
 from gansynth.data.nsynth.notes import (
     CHUNK_BYTES,
@@ -310,7 +311,7 @@ def decode_wav(origin: str, data: bytes) -> SourceSound | Broken:
     if data[:4] == b"RIFF" and len(data) < claimed < 1 << 32:
         return Broken(origin, f"is cut short: {len(data)} of {claimed} bytes")
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with open_sound(io.BytesIO(data)) as file:
             if file.frames * file.channels > MAX_WAV_BYTES:
                 return Broken(origin, f"holds {file.frames} samples, too many for a note")
             rate = check_rate("sample_rate", file.samplerate)
