@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 from pathlib import Path
 
 import pytest
 
 from torture import __main__ as command
-from torture import greedy, races
+from torture import greedy, races, search
 from torture.fuzz import Target, corpus, fuzz
 from torture.readers import READERS, Reader
 from torture.table import Options, Row
@@ -54,6 +55,45 @@ def test_a_reader_that_fails_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [failure.split(" (")[0] for failure in failures] == ["OverflowError: infinite"]
     (kept,) = (tmp_path / "corpus" / "bad").iterdir()
     assert b"1e999" in kept.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system doesn't tell")
+def test_a_reader_that_takes_much_memory_is_found_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(size: int) -> None:
+        with mmap.mmap(-1, size) as memory:
+            for _ in range(size >> 20):
+                memory.write(bytes(1 << 20))
+
+    def make(folder: Path) -> Path:
+        (folder / "x").write_bytes(b"x")
+        return folder / "x"
+
+    monkeypatch.setattr("torture.fuzz.LARGE", 50 << 20)
+    target = Target(
+        Reader("large", make, lambda path: take(len(path.read_bytes()) << 20)), tmp_path / "large"
+    )
+    take(300 << 20)
+    assert target.failure(bytes(10)) is None
+    fault = target.failure(bytes(100))
+    assert fault is not None
+    assert 95 < int(fault.removeprefix("took ").removesuffix(" MB")) < 110
+
+
+def test_the_long_search_gives_slow_readers_their_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speeds = {"wav": 700, "mp3": 50}
+    monkeypatch.setattr(search, "READERS", [BY_NAME[name] for name in speeds])
+    monkeypatch.setattr(search, "in_process", lambda reader, first: (speeds[reader.name], []))
+    command = ["search", str(tmp_path / "log"), "--files", "1500", "--least", "200"]
+    monkeypatch.setattr(sys, "argv", command)
+    search.main()
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["wav", "1,400"],
+        ["mp3", "200"],
+    ]
 
 
 @pytest.mark.parametrize("kind", list(races.KINDS))

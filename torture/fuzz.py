@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import re
-import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,9 @@ from torture.table import Options, Row
 
 CORPUS = Path(__file__).with_name("corpus")  # a folder for each reader: what once failed
 SLOW = 10.0  # seconds of processor time that no damaged file may take
-LARGE = 500 << 20  # bytes beyond what the process once had that no damaged file may take
+LARGE = 500 << 20  # bytes beyond what the process has that no damaged file may take
+# Files lie in memory where there is a disk of it: some readers wait for the disk.
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 _AT_ONCE = 200
 
 _NUMBERS = (b"-1", b"0", b"1e999", b"-Infinity", b"NaN", b"1" * 40, b"1" * 5000, b"0.5", b"1e308")
@@ -124,7 +128,7 @@ class Target:
     def failure(self, data: bytes) -> str | None:
         """What went wrong with these bytes; None where they were read, or refused in words."""
         self.path.write_bytes(self.reader.pack(data))
-        began, before = time.process_time(), _most_memory()
+        began, before = time.process_time(), _memory_now()
         try:
             self.reader.read(self.path)
         except GansynthError as error:
@@ -134,18 +138,25 @@ class Target:
             return f"{type(error).__name__}: {error}"[:200]
         if (took := time.process_time() - began) > SLOW:
             return f"took {took:.0f} s"
-        if (grown := _most_memory() - before) > LARGE:
+        if (grown := _most_memory() - before) > LARGE:  # since `_memory_now`
             return f"took {grown >> 20} MB"
         return None
 
 
+def _memory_now() -> int:
+    """Bytes that this process has, from which `_most_memory` then counts."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_bytes(b"5")  # see proc_pid_clear_refs(5)
+    return _most_memory()
+
+
 def _most_memory() -> int:
-    """Bytes that this process once had at most; 0 where the system doesn't tell."""
+    """Bytes that this process had at most; 0 where the system doesn't tell."""
     if sys.platform != "linux":
         return 0
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    status = Path("/proc/self/status").read_bytes()
+    return int(status.split(b"VmHWM:")[1].split()[0]) << 10
 
 
 def corpus(reader: Reader) -> list[Path]:
@@ -204,15 +215,17 @@ def fuzz(target: Target, *, seconds: float, count: int, first_seed: int) -> tupl
 def run(options: Options) -> Iterator[Row]:
     """Damage the file of every reader for a while."""
     for reader in READERS:
-        folder = options.scratch / reader.name
-        target = Target(reader, folder)
-        failures = [
-            f"{path.name}: {fault}"
-            for path in corpus(reader)
-            if (fault := target.failure(path.read_bytes()))
-        ]
-        count = options.count(1 << 40, 40)
-        tries, found = fuzz(target, seconds=options.seconds, count=count, first_seed=options.seed)
-        note = f"{len(corpus(reader))} in the corpus"
-        yield Row(f"damaged files: {reader.name}", tries, failures + found, note)
-        shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory(prefix="gansynth-fuzz-", dir=MEMORY) as folder:
+            yield _row(Target(reader, Path(folder) / reader.name), options)
+
+
+def _row(target: Target, options: Options) -> Row:
+    failures = [
+        f"{path.name}: {fault}"
+        for path in corpus(target.reader)
+        if (fault := target.failure(path.read_bytes()))
+    ]
+    count = options.count(1 << 40, 40)
+    tries, found = fuzz(target, seconds=options.seconds, count=count, first_seed=options.seed)
+    note = f"{len(corpus(target.reader))} in the corpus"
+    return Row(f"damaged files: {target.reader.name}", tries, failures + found, note)

@@ -207,7 +207,7 @@ def _sound(form: str) -> Callable[[Path], Path]:
         else:
             import soundfile
 
-            soundfile.write(path, tone(seconds=0.1) / 32768, 16000)
+            soundfile.write(path, tone(seconds=0.1), 16000)
         return path
 
     return make

@@ -1,11 +1,11 @@
 """The long search: very many damaged files for every reader, to be left alone for hours.
 
-    python -m torture.search LOG --files 1000000
+    python -m torture.search LOG --files 1000000 --least 10000
 
-damages that many files in all, in the same processor time for every reader, and writes what it did
-into LOG, line by line; started again with the same LOG it goes on. File number n of a reader is
-always the same. Readers run in processes of their own, which may crash. What fails is kept in the
-corpus.
+damages that many files in all, in the same processor time for every reader, and then goes on with
+readers that had less than `--least` of them. It writes what it did into LOG, line by line; started
+again with the same LOG it goes on. File number n of a reader is always the same. Readers run in
+processes of their own, which may crash. What fails is kept in the corpus.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from torture.fuzz import CORPUS, Damage, Target, damaged, drawn
+from torture.fuzz import CORPUS, MEMORY, Damage, Target, damaged, drawn
 from torture.readers import READERS, Reader
 
 _BLOCK = 5.0  # seconds of processor time of a process
@@ -68,7 +68,7 @@ def search(target: Target, first: int, seconds: float) -> tuple[int, list[str]]:
 
 def in_process(reader: Reader, first: int) -> tuple[int, list[str]]:
     """`search` in a process of its own, which may crash or stand still."""
-    with tempfile.TemporaryDirectory(prefix="gansynth-search-") as folder:
+    with tempfile.TemporaryDirectory(prefix="gansynth-search-", dir=MEMORY) as folder:
         command = [sys.executable, "-m", "torture.search", folder, "--only", reader.name]
         ended = subprocess.run(
             [*command, "--first", str(first)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -111,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m torture.search", description="The long search")
     parser.add_argument("log", type=Path, help="where to count; the search goes on from there")
     parser.add_argument("--files", type=int, default=1_000_000, help="in all")
+    parser.add_argument("--least", type=int, default=0, help="of every reader")
     parser.add_argument("--only", help="the name of one reader")
     parser.add_argument("--first", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -120,7 +121,12 @@ def main() -> None:
         target = Target(readers[0], given.log / "search")
         print(json.dumps(search(target, given.first, _BLOCK)))
         return
-    while (counts := done(given.log)).total() < given.files:
+    while True:
+        counts = done(given.log)
+        if counts.total() >= given.files:
+            readers = [one for one in readers if counts[one.name] < given.least]
+        if not readers:
+            break
         for reader in sorted(readers, key=lambda one: counts[one.name] > 0):
             first = done(given.log)[reader.name]
             count, failures = in_process(reader, first)
