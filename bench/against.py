@@ -1,11 +1,13 @@
-"""What could have become slower since another commit: processor time of both, in turn.
+"""What could have become slower since another commit: both versions' time, in turn.
 
     git archive COMMIT src | tar x -C FOLDER
     python -m bench.against FOLDER/src
 
 A process with each version does the same work, one after the other, again and again; the medians of
-processor time and of the ratios of neighbours are printed. Files are written to memory where there
-is a disk of it (/dev/shm).
+processor time, of its ratios of neighbours and of those by the clock are printed. Files are written
+to memory where there is a disk of it (/dev/shm), or to the disk of `--folder`, which versions that
+wait for it then pay for by the clock. The first rows are those of `python -m bench` that touch
+files, with the smallest network, so that nothing else hides what files cost.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -25,12 +28,21 @@ from typing import Any
 import numpy as np
 
 _SAMPLES = 16_000
+_MIDI = Path(__file__).parents[1] / "demo" / "bwv846.mid"
+_LONG = 0.5  # seconds of the clock; what takes longer is done a third as often
+
+
+def _processor_time() -> float:
+    """Seconds of this process and of those that it started and that ended."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _works(folder: Path) -> dict[str, Callable[[], Any]]:
     """What is measured, by the version of gansynth that this process imports."""
     from starlette.testclient import TestClient
 
+    from bench import evaluate_worker
     from gansynth import config, load
     from gansynth.audio.files import write_audio
     from gansynth.data.store import NoteRecord, open_notes
@@ -69,8 +81,18 @@ def _works(folder: Path) -> dict[str, Callable[[], Any]]:
         for _ in range(20):
             assert client.get(f"/api/notes/{known}/60").status_code == 200
 
+    def generate(what: str, output: str) -> None:
+        command = [sys.executable, "-m", "gansynth.cli.main", "generate", "--model", str(model)]
+        more = ["--force", "--seed", "0", *what.split(), "-o", str(folder / output)]
+        subprocess.run([*command, *more], stdout=subprocess.DEVNULL, check=True)
+
+    case = evaluate_worker.Case("whole", 160, 320, quick=True)
     write_notes()
     return {
+        "`generate --count 1`, the process": lambda: generate("--count 1", "one"),
+        "`generate --count 8`, the process": lambda: generate("--count 8", "eight"),
+        "`generate --midi`, the process": lambda: generate(f"--midi {_MIDI}", "clip.wav"),
+        "evaluating, with its data set": lambda: evaluate_worker.measure(case),
         "reading a model": lambda: [read_model(model) for _ in range(10)],
         "200 notes by `NotesWriter`, over older ones": write_notes,
         "opening a data set": lambda: [open_notes(folder / "notes") for _ in range(10)],
@@ -81,15 +103,16 @@ def _works(folder: Path) -> dict[str, Callable[[], Any]]:
 
 
 def _worker(folder: Path) -> None:
-    """Do what the other side of standard input asks for, and answer with processor time."""
+    """Do what the other side of standard input asks for, and answer with its times."""
     works = _works(folder)
     print(json.dumps(list(works)), flush=True)
     for line in sys.stdin:
         work = works[line.rstrip("\n")]
         work()
-        began = time.process_time()
+        began, used = time.perf_counter(), _processor_time()
         work()
-        print(time.process_time() - began, flush=True)
+        times = _processor_time() - used, time.perf_counter() - began
+        print(json.dumps(times), flush=True)
 
 
 def main() -> None:
@@ -97,40 +120,57 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.against", description="Two versions.")
     parser.add_argument("source", type=Path, help="the other version's src")
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--folder", type=Path, help="where to write files")
+    parser.add_argument("--only", default="", help="part of a row's name")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
         _worker(given.source)
         return
     sources = {"before": given.source, "now": Path(__file__).parents[1] / "src"}
-    disk = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    disk = given.folder or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
     with tempfile.TemporaryDirectory(dir=disk) as scratch:
         workers = {}
         for name, source in sources.items():
             folder = Path(scratch) / name
             folder.mkdir()
+            paths = os.pathsep.join((str(source.resolve()), str(Path(__file__).parents[1])))
             workers[name] = subprocess.Popen(
                 [sys.executable, "-m", "bench.against", str(folder), "--worker"],
-                env={**os.environ, "PYTHONPATH": str(source.resolve()), "OMP_NUM_THREADS": "1"},
+                env={
+                    **os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)
+                },
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             )  # fmt: skip
         _, names = (json.loads(_line(worker)) for worker in workers.values())
-        print("| processor time of | before, ms | now, ms | ratio |\n|---|--:|--:|--:|")
+        print("| work | before, ms of processor time | now | ratio | ratio by the clock |")
+        print("|---|--:|--:|--:|--:|", flush=True)
         for name in names:
-            seconds: dict[str, list[float]] = {version: [] for version in workers}
-            for number in range(given.runs):
-                for version in list(workers)[:: 1 if number % 2 else -1]:
-                    worker = workers[version]
-                    assert worker.stdin is not None
-                    print(name, file=worker.stdin, flush=True)
-                    seconds[version].append(float(_line(worker)))
-            ratios = [n / b for b, n in zip(seconds["before"], seconds["now"], strict=True)]
-            before, now = (1e3 * statistics.median(times) for times in seconds.values())
-            ratio = statistics.median(ratios)
-            print(f"| {name} | {before:.1f} | {now:.1f} | {ratio:.2f} |", flush=True)
+            if given.only in name:
+                print(_row(name, workers, given.runs), flush=True)
         for worker in workers.values():
             worker.kill()
             worker.wait()
+
+
+def _row(name: str, workers: dict[str, subprocess.Popen[str]], runs: int) -> str:
+    used: dict[str, list[float]] = {version: [] for version in workers}
+    clock: dict[str, list[float]] = {version: [] for version in workers}
+    number = 0
+    while number < (runs // 3 if clock["now"][:1] > [_LONG] else runs):
+        for version in list(workers)[:: 1 if number % 2 else -1]:
+            worker = workers[version]
+            assert worker.stdin is not None
+            print(name, file=worker.stdin, flush=True)
+            for times, seconds in zip((used, clock), json.loads(_line(worker)), strict=True):
+                times[version].append(seconds)
+        number += 1
+    before, now = (1e3 * statistics.median(times) for times in used.values())
+    ratios = [
+        statistics.median(n / b for b, n in zip(times["before"], times["now"], strict=True))
+        for times in (used, clock)
+    ]
+    return f"| {name} | {before:.1f} | {now:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
 
 
 def _line(worker: subprocess.Popen[str]) -> str:

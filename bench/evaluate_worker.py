@@ -11,7 +11,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,7 +36,9 @@ from gansynth.evaluation.systems.model import LATENTS, PATHS, POINTS
 from gansynth.memory import keep_freed_memory
 from gansynth.model.file import initial_model
 from gansynth.model.synth import Synth
-from gansynth.sound import Sound
+
+if TYPE_CHECKING:  # versions before it are measured too
+    from gansynth.sound import Sound
 
 GENERATING, PICTURES = "generating", "pictures, sounds, files"
 TRAINING, HELD_OUT = "features: training notes", "features: held-out notes"

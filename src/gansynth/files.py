@@ -126,7 +126,11 @@ def remove_leftovers(folder: PathLike) -> None:
 
 def missing_folders(folder: Path) -> list[Path]:
     """`folder` and the folders above it that don't exist, the highest first."""
-    return [place for place in [*reversed(folder.parents), folder] if not os.path.lexists(place)]
+    missing: list[Path] = []
+    while not os.path.lexists(folder) and folder != folder.parent:
+        missing.insert(0, folder)
+        folder = folder.parent
+    return missing
 
 
 def check_entries(folder: Path, names: Iterable[str], *, overwrite: bool = False) -> None:

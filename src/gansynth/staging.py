@@ -25,9 +25,9 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,7 +40,7 @@ LOCK, NEW, OLD, JOURNAL, UNDO = "lock", "new", "old", "journal.json", "undo.json
 _STAGE = re.compile(r"\..+\.gansynth\.part")
 _LONGEST_NAME = 200  # bytes of a stage's name; systems allow 255
 _MOST_TRIES = 1000
-_WAITING = 8  # files that are waited for at once
+_AT_ONCE = 64  # files that are waited for together
 
 # The `new` folders of this process: what is written there needs no stage of its own.
 _open: set[Path] = set()
@@ -111,7 +111,7 @@ class Stage:
         All of it is on the disk before, and so it survives a power failure.
         """
         source = self.new / name
-        _finish_files([source])
+        _finish_files([str(source)])
         if overwrite:
             os.replace(source, target)
         else:
@@ -120,7 +120,7 @@ class Stage:
 
     def publish_folder(self, target: Path) -> None:
         """Make all of it appear as a folder; `FileExistsError` if something is there."""
-        _finish_files(_files(self.new))
+        _finish_files(_files(self.new).values())
         sync_folder(self.new)
         try:
             os.rename(self.new, target)
@@ -137,9 +137,9 @@ class Stage:
         `IsADirectoryError`; then none appears. Links in the folder are replaced, not followed.
         """
         sources = _files(self.new)
-        _finish_files(sources)
+        _finish_files(sources.values())
         with _alone(folder):
-            files = {path.relative_to(self.new).as_posix(): _identity(path) for path in sources}
+            files = {name: _identity(path) for name, path in sources.items()}
             for name in files:
                 _check_free(folder, name, overwrite)
             _write_journal(
@@ -212,7 +212,7 @@ def settle(place: Path) -> None:
 
 def is_unfinished(place: Path) -> bool:
     """Whether files of a stage are getting their names, or a process was killed while they did."""
-    return any(os.path.lexists(place / name) for name in (JOURNAL, UNDO))
+    return any(os.path.lexists(os.path.join(place, name)) for name in (JOURNAL, UNDO))
 
 
 def sync_folder(folder: Path) -> None:
@@ -270,6 +270,8 @@ def _is_ours(place: Path) -> bool:
 
 def _settle(place: Path) -> None:
     """Finish what was begun in a stage, and empty it; for the holder of its lock."""
+    if os.listdir(place) == [LOCK]:
+        return
     for name in (UNDO, JOURNAL):
         with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             journal = _read_journal(place / name)
@@ -314,31 +316,33 @@ def _remove(place: Path, lock: Lock) -> None:
 
 def _move(place: Path, folder: Path, names: list[str], overwrite: bool) -> None:
     """Give files their names, those that don't have theirs yet."""
-    for name in names:
-        source, target = place / NEW / name, folder / name
-        if not os.path.lexists(source):
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not overwrite:
-            if _identity(source) == _identity(target):  # killed between its two names
-                source.unlink()
-            else:
-                rename_new(source, target)
-            continue
-        _keep(target, place / OLD / name)
-        os.replace(source, target)
+    new, old = os.path.join(place, NEW), os.path.join(place, OLD)
+    left = [name for name in names if os.path.lexists(os.path.join(new, name))]
+    for inner in {os.path.dirname(name) for name in left}:
+        os.makedirs(os.path.join(folder, inner), exist_ok=True)
+        if overwrite:
+            os.makedirs(os.path.join(old, inner), exist_ok=True)
+    for name in left:
+        source, target = os.path.join(new, name), os.path.join(folder, name)
+        if overwrite:
+            _keep(target, os.path.join(old, name))
+            os.replace(source, target)
+        elif _identity(source) == _identity(target):  # killed between its two names
+            os.unlink(source)
+        else:
+            rename_new(Path(source), Path(target))
     sync_folder(folder)
 
 
-def _keep(target: Path, old: Path) -> None:
+def _keep(target: str, old: str) -> None:
     """Remember what is about to be replaced, so that it can be taken back."""
-    if os.path.lexists(old) or not os.path.lexists(target):
-        return
-    old.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(target, old, follow_symlinks=False)
+    except (FileNotFoundError, FileExistsError):  # nothing is replaced, or it was kept before
+        return
     except (OSError, NotImplementedError):  # a disk without hard links
-        os.rename(target, old)
+        if os.path.lexists(target) and not os.path.lexists(old):
+            os.rename(target, old)
 
 
 def _take_back(place: Path, folder: Path, journal: dict[str, Any]) -> None:
@@ -357,9 +361,9 @@ def _take_back(place: Path, folder: Path, journal: dict[str, Any]) -> None:
     (place / UNDO).unlink()
 
 
-def _identity(path: Path) -> list[int]:
+def _identity(path: str | Path) -> list[int]:
     try:
-        found = path.lstat()
+        found = os.lstat(path)
     except FileNotFoundError:
         return []
     return [found.st_dev, found.st_ino]
@@ -367,7 +371,7 @@ def _identity(path: Path) -> list[int]:
 
 def _check_free(folder: Path, name: str, overwrite: bool) -> None:
     try:
-        mode = (folder / name).lstat().st_mode
+        mode = os.lstat(os.path.join(folder, name)).st_mode
     except FileNotFoundError:
         return
     if stat.S_ISDIR(mode):
@@ -376,13 +380,16 @@ def _check_free(folder: Path, name: str, overwrite: bool) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
 
 
-def _files(new: Path) -> list[Path]:
-    return sorted(path for path in new.rglob("*") if not path.is_dir())
+def _files(new: Path) -> dict[str, str]:
+    """The paths of all files in a stage by what they will be called, in order of that."""
+    paths = (os.path.join(at, name) for at, _, names in os.walk(new) for name in names)
+    return {os.path.relpath(path, new).replace(os.sep, "/"): path for path in sorted(paths)}
 
 
 def _missing(folder: Path, names: Iterable[str]) -> list[str]:
     """Folders inside that have to be made for some files, the highest first."""
-    inner = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    places = {PurePosixPath(os.path.dirname(name)) for name in names}
+    inner = {one.as_posix() for place in places for one in (place, *place.parents)}
     return sorted(name for name in inner if not os.path.lexists(folder / name))
 
 
@@ -418,24 +425,21 @@ def _alone(folder: Path) -> Iterator[None]:
             os.close(number)
 
 
-def _finish_files(paths: list[Path]) -> None:
+def _finish_files(paths: Iterable[str]) -> None:
     """Give files the usual permissions, and wait until the disk has all of them."""
-    if len(paths) < 6:  # threads take longer than they spare
-        for path in paths:
-            _finish_file(path)
-        return
-    with ThreadPoolExecutor(_WAITING) as pool:  # the disk takes many at once
-        for _ in pool.map(_finish_file, paths):
-            pass
-
-
-def _finish_file(path: Path) -> None:
-    os.chmod(path, _usual_mode())  # some libraries write for the owner alone
-    number = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    left = iter(paths)
+    while some := list(islice(left, _AT_ONCE)):
+        with ExitStack() as stack:
+            numbers = []
+            for path in some:
+                os.chmod(path, _usual_mode())  # some libraries write for the owner alone
+                numbers.append(os.open(path, os.O_RDWR))
+                stack.callback(os.close, numbers[-1])
+                if len(some) > 1 and sys.platform == "linux":
+                    # Begins to write, and doesn't wait: the disk takes many at once.
+                    os.posix_fadvise(numbers[-1], 0, 0, os.POSIX_FADV_DONTNEED)
+            for number in numbers:
+                os.fsync(number)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +20,7 @@ MIN_RATE, MAX_RATE = 1000, 384_000  # Hz
 
 # Frames handed to the encoder at once: libsndfile's Vorbis overruns the stack on long writes.
 _CHUNK = 16_384
+_AT_ONCE = 16  # blocks of an array between which no interrupt takes effect
 
 # Of one sample, in encodings whose files have a size limit.
 _BYTES = {"FLOAT": 4, "PCM_24": 3, "PCM_16": 2}
@@ -153,8 +154,11 @@ def write_audio(
             raise InputError("samples=0 frames: there is no sound to write; pass at least one")
         channels = first.shape[1]
         resampled = _resampled(chain([first], blocks), channels, rate_in, rate_out)
+        at_once = _AT_ONCE if hasattr(samples, "__array__") else 1  # a stream may be slow
         with open(temporary, "x+b", buffering=0) as file:
-            frames, clipped = _encode(file, resampled, channels, rate_out, encoding, subtype)
+            frames, clipped = _encode(
+                file, resampled, channels, rate_out, encoding, subtype, at_once
+            )
             if subtype == "FLOAT":
                 _erase_clock(file)
             elif subtype == "VORBIS":
@@ -263,8 +267,12 @@ def _encode(
     rate: int,
     encoding: Encoding,
     subtype: str,
+    at_once: int,
 ) -> tuple[int, int]:
-    """Encode all blocks into `file`; return the number of frames and of clipped samples."""
+    """Encode all blocks into `file`; return the number of frames and of clipped samples.
+
+    An interrupt takes effect after each `at_once` blocks.
+    """
     import soundfile
 
     sink, frames, clipped = _Sink(file), 0, 0
@@ -274,12 +282,13 @@ def _encode(
                 sink, "w", rate, channels, format=encoding.container, subtype=subtype
             )
             stack.callback(_close, encoder)
-        for block in blocks:
-            if subtype != "FLOAT":
-                clipped += int(np.count_nonzero(np.abs(block) > 1))
+        while some := list(islice(blocks, at_once)):
             with uninterrupted():
-                encoder.write(_quantised(block, subtype))
-            frames += len(block)
+                for block in some:
+                    if subtype != "FLOAT":
+                        clipped += int(np.count_nonzero(np.abs(block) > 1))
+                    encoder.write(_quantised(block, subtype))
+                    frames += len(block)
             sink.check(encoding.max_bytes)
     sink.check(encoding.max_bytes)
     return frames, clipped

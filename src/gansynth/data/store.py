@@ -202,7 +202,7 @@ def _identities(folder: Path) -> list[tuple[int, int]]:
     found = []
     for name in (SUMMARY, NOTES, WAVEFORMS):
         with suppress(OSError, ValueError):
-            state = os.stat(folder / name)
+            state = os.stat(os.path.join(folder, name))
             found.append((state.st_dev, state.st_ino))
     return found
 
@@ -217,7 +217,11 @@ def _open(folder: Path) -> PreparedNotes:
         )
     if not os.path.isdir(folder):
         _refuse(folder, "is no folder", "give the folder that `gansynth dataset build` made")
-    missing = [name for name in (SUMMARY, NOTES, WAVEFORMS) if not os.path.isfile(folder / name)]
+    missing = [
+        name
+        for name in (SUMMARY, NOTES, WAVEFORMS)
+        if not os.path.isfile(os.path.join(folder, name))
+    ]
     if missing:
         _refuse(folder, f"{missing[0]} is missing, so no finished data set is here")
     summary = _read_summary(folder)
@@ -240,7 +244,7 @@ def _is_raw(path: Path) -> bool:
     try:
         if not path.is_dir():
             return path.is_file()
-        names = {item.name for item in path.iterdir() if not item.name.startswith(".")}
+        names = {name for name in os.listdir(path) if not name.startswith(".")}
     except OSError:
         return False
     return bool(names) and names.isdisjoint((SUMMARY, NOTES, WAVEFORMS))

@@ -180,12 +180,12 @@ def check_target(folder: PathLike, *, overwrite: bool = False) -> None:
     with suppress(InputError):  # another build's, which the writer tells of
         finish_build(target)
     try:
-        if target.exists() and not target.is_dir():
-            raise OutputError(f"{shown}: is a file; choose a folder's name")
-        there = {entry.name for entry in target.iterdir()} if target.exists() else set()
+        there = set(os.listdir(target)) if target.exists() else set()
         missing = missing_folders(target)  # asked once: another process may make it meanwhile
         above = missing[0].parent if missing else target
         writable = above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+    except NotADirectoryError:
+        raise OutputError(f"{shown}: is a file; choose a folder's name") from None
     except (OSError, ValueError) as error:
         raise _cannot_write(target, error) from error
     if not writable:
@@ -217,6 +217,7 @@ def _record_lines(
     records: Sequence[NoteRecord], facts: Sequence[dict[str, Any]], splits: Sequence[str] | None
 ) -> Iterator[bytes]:
     own = [record.split for record in records]
+    to_json = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` makes one a call
     for record, more, split in zip(records, facts, own if splits is None else splits, strict=True):
         values = more | {name: getattr(record, name) for name in NOTE_FIELDS} | {"split": split}
-        yield json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        yield to_json(values).encode("utf-8", "replace") + b"\n"
