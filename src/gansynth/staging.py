@@ -310,6 +310,7 @@ def _remove(place: Path, lock: Lock) -> None:
             if sys.platform == "win32":  # where an open file can't be removed
                 lock.close()
             (place / LOCK).unlink()
+            lock.close()  # NFS keeps a removed file in its folder while it is open
             place.rmdir()
     lock.close()
 
@@ -337,7 +338,8 @@ def _move(place: Path, folder: Path, names: list[str], overwrite: bool) -> None:
 def _keep(target: str, old: str) -> None:
     """Remember what is about to be replaced, so that it can be taken back."""
     try:
-        os.link(target, old, follow_symlinks=False)
+        # Windows, which never follows them here, knows the default alone.
+        os.link(target, old, follow_symlinks=os.link not in os.supports_follow_symlinks)
     except (FileNotFoundError, FileExistsError):  # nothing is replaced, or it was kept before
         return
     except (OSError, NotImplementedError):  # a disk without hard links
