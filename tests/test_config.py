@@ -86,6 +86,7 @@ PUBLISHED_CHANGES = {
 # Of networks that the original doesn't have.
 OWN_DEFAULTS = {
     "frame_texture": True,
+    "narrow_noise": False,
     "frame_blocks": 2,
     "adversarial_weight": 0.25,
     "code_information_weight": 0.001,

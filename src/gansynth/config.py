@@ -179,6 +179,9 @@ class Config:
     frame_texture: bool = flag(
         True, "Lock phases to partials, and draw what is noise at random (linear spectrograms)."
     )
+    narrow_noise: bool = flag(
+        False, "Noise that beats within partials, and parts that stand still (g_fn=wideband)."
+    )
     code_information_weight: float = weight(
         0.001, "Weight of what a code says (nats), against what it leaves out."
     )

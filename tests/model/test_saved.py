@@ -1,8 +1,9 @@
 """Model files and run folders of earlier versions: they load, play and go on as they did.
 
-What lies in `saved` was made by the version before `model.voice` and `networks.family`. `notes.npz`
-holds what its models played. Large tensors are patterns that repeat, so that the files are small.
-Processors round sums differently, by some 1e-5 of a note; hence the tolerances.
+What lies in `saved` was made by the version before `model.voice` and `networks.family` (`wideband`:
+before `narrow_noise`). `notes.npz` holds what its models played. Large tensors are patterns that
+repeat, so that the files are small. Processors round sums differently, by some 1e-5 of a note;
+hence the tolerances.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from training_data import assert_same_bits, options
 
 SAVED = Path(__file__).parent / "saved"
 FACTS: dict[str, dict[str, Any]] = json.loads((SAVED / "facts.json").read_text("utf-8"))
-MODELS = ["mel", "linear", "phase", "wave", "frames_linear", "frames_mel"]
+MODELS = ["mel", "linear", "phase", "wave", "frames_linear", "frames_mel", "wideband"]
 RUNS = ["adversarial", "autoencoder"]
 PLAYED = [60, 62, 64, 60]
 

@@ -55,6 +55,28 @@ def test_prepared_and_traceable_networks_make_the_same_notes(model: Model) -> No
         assert float((other - prepared).square().sum() / prepared.square().sum()) < 1e-8
 
 
+def test_notes_can_stand_still(model: Model) -> None:
+    """Whatever the features do, what is held follows one straight line where the gates are open."""
+    codes, labels, velocities = torch.randn(2, 6), torch.tensor([0, 2]), torch.tensor([32.0, 100.0])
+    bends = {}
+    for bias in (-9.0, 9.0):
+        generator = model.build_generator()
+        generator.fine_time.normal_(std=0.1)
+        generator.still.bias.fill_(bias)
+        maps = generator.decode(codes, labels, velocities)
+        held = slice(11, 48)  # of 64 frames, with a tenth of 128 as the first knee of the held part
+        features = torch.logit(maps.share[:, held])
+        fine = maps.gains[:, 16 * held.start : 16 * held.stop]
+        bends[bias] = [float(x.diff(n=2, dim=1).abs().max()) for x in (features, fine)]
+    assert min(bends[-9.0]) > 1e-3
+    assert bends[9.0][0] < 1e-5
+    # Short frames of a long one are alike, so that they make steps and no other bends.
+    generator.eval()
+    steps = maps.gains.unflatten(1, (64, 16))[:, held]
+    assert float((steps - steps[:, :, :1]).abs().max()) < 1e-6
+    assert float(steps[:, :, 0].diff(n=2, dim=1).abs().max()) < 1e-5
+
+
 def test_silence_is_in_reach() -> None:
     values = torch.tensor([2.0, -3.0, -4.0, -8.0])
     deep = bent(values, -3.0, 2.0)

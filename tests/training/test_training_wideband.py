@@ -71,7 +71,7 @@ def test_the_discriminator_learns_to_tell_notes_that_dont_change(notes: Path) ->
     sampler = BatchSampler(0, len(dataset), (1, 1, 1), 6)
     losses = [trainer.step(sampler.batch(trainer.images, 8), dataset) for _ in range(240)]
     told = [float(step["told_apart"]) for step in losses]
-    assert np.mean(told[:30]) < 0.6 < 0.7 < np.mean(told[-60:])
+    assert np.mean(told[:30]) < 0.6 < 0.64 < np.mean(told[-60:])
 
 
 def test_rows_begin_with_the_mean_of_a_pitchs_notes(notes: Path) -> None:
@@ -132,6 +132,19 @@ def test_going_on_gives_the_same_bits(notes: Path, run: Path, tmp_path: Path) ->
     train(notes, tmp_path / "parts", wideband(), options(max_images=24), model=frames_model())
     assert resume(tmp_path / "parts", options()) == "finished"
     assert_same_bits(newest(run)[0], newest(tmp_path / "parts")[0])
+
+
+def test_models_without_narrow_noise_still_train(notes: Path, tmp_path: Path) -> None:
+    plain = wideband(narrow_noise=False, total_num_images=24)
+    train(notes, tmp_path / "run", plain, options(max_images=8), model=frames_model())
+    assert resume(tmp_path / "run", options()) == "finished"
+    tensors, _ = newest(tmp_path / "run")
+    assert not [name for name in tensors if "still" in name or "modulation" in name]
+    with pytest.raises(ConfigError, match=r"narrow_noise=True: the model has False, and its"):
+        train(
+            notes, tmp_path / "more", wideband(), options(),
+            model=model_of_run(tmp_path / "run", with_discriminator=True)[0],
+        )  # fmt: skip
 
 
 def test_a_run_plays_and_logs(run: Path) -> None:

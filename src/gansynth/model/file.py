@@ -37,6 +37,9 @@ METADATA_KEY = "gansynth"
 CONSTANTS_KEY = "normalizer.constants"
 OPTIONAL_PARTS = ("last_generator", "partner")
 
+# Hyperparameters that came later, and what they were before: there, digests stay as they were.
+_ADDED = {"narrow_noise": False}
+
 NetworkType = Callable[[Config, int, int], Any]
 
 
@@ -97,7 +100,11 @@ class Model:
         """SHA-256 (hexadecimal) of all that shapes the sound, and of nothing else."""
         options = self.config.to_dict()
         shape = {
-            "config": {name: options[name] for name in self.config.sound_names},
+            "config": {
+                name: options[name]
+                for name in self.config.sound_names
+                if name not in _ADDED or options[name] != _ADDED[name]
+            },
             "pitches": list(self.pitch_counts),
             "progress": self.progress,
         }

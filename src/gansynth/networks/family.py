@@ -353,7 +353,7 @@ register(
         take_over=part("gansynth.networks.wideband:take_over"),
         check=_check_wideband,
         geometry=_wideband_geometry,
-        options=("frame_blocks",),
+        options=("frame_blocks", "narrow_noise"),
         conditioned=True,
         anneals=True,
         presets={
@@ -376,6 +376,8 @@ register(
                     "discriminator_learning_rate": 3e-4,
                     "adam_beta1": 0.9,
                     "average_share": 0.2,
+                    "adversarial_weight": 0.3,
+                    "narrow_noise": True,
                     "fmap_max": 384,
                     "fake_batch_size": 61,
                     "latent_vector_size": 64,

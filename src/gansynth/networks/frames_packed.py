@@ -51,9 +51,9 @@ class _Block(nn.Module):
 def pack_frames(generator: FramesGenerator, dtype: torch.dtype) -> FramesGenerator:
     """A generator of the same images whose stages and last product compute in `dtype`.
 
-    Only the matrix products do; all between them is float32. It can't be trained, and shares the
-    weights that need no change. A note's image doesn't depend on its place in a batch, nor on the
-    others there.
+    Only these matrix products do, and the last one only in models without narrow noise; all else is
+    float32. It can't be trained, and shares the weights that need no change. A
+    note's image doesn't depend on its place in a batch, nor on the others there.
     """
     packed = deepcopy(generator, {id(weight): weight for weight in generator.parameters()})
     for stage in packed.blocks:
@@ -61,7 +61,9 @@ def pack_frames(generator: FramesGenerator, dtype: torch.dtype) -> FramesGenerat
         for place, block in enumerate(stage.blocks):
             assert isinstance(block, Block)
             stage.blocks[place] = _Block(block, dtype)
-    packed.image = _Linear(packed.image, dtype)  # type: ignore[assignment]
+    # What stands still would flutter by the rounding of a shorter type.
+    exact = packed.config.narrow_noise
+    packed.image = _Linear(packed.image, torch.float32 if exact else dtype)  # type: ignore[assignment]
     for part in list(packed.modules()):
         for name, layer in part.named_children():
             if isinstance(layer, nn.Linear):  # those of mapping and style

@@ -2,7 +2,8 @@
 
     code, pitch, velocity ─ backbone (networks.frames) ─> [time, c] ─ steady parts to straight lines
         ├─> [time, 3 freq / 2] + row of pitch ─> magnitude, phase step, share of noise
-        └─> [16 time, 2 bands] + row of pitch + row of time ─> gains, levels of noise
+        ├─> [16 time, 2 bands] + row of pitch + row of time ─> gains, levels of noise
+        └─ style ─> [4, bands] ─> how wide the noise of partials is
                                      wave <─ spectral.wideband ─┘
 
 Backbone and latent flow are those of a model of the family "frames", whose codes these networks go
@@ -32,10 +33,10 @@ from gansynth.networks.frames import (
     rms_norm,
 )
 from gansynth.networks.rectified import SLOPE
-from gansynth.spectral.log_spectra import JUDGED, log_spectra
+from gansynth.spectral.log_spectra import JUDGED, log_spectra, modulation_rates
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.spectral.representation import Representation
-from gansynth.spectral.wideband import BANDS, SUBFRAMES, Maps, WidebandSynthesis
+from gansynth.spectral.wideband import BANDS, NOISES, SUBFRAMES, Maps, WidebandSynthesis
 
 if TYPE_CHECKING:
     from gansynth.model.file import Model
@@ -44,14 +45,20 @@ CODE_RATE = 16_000  # Hz, of the notes that the encoder hears
 LAGS = (1, 4, 16)  # frames over which discriminators see changes
 
 _SCORE_BLOCKS = (2, 2)  # at full time, and at a quarter of it
+_OF_MODULATION = 2.0  # weight of its score; of each other one 1
 _QUIET = -9.0  # nats, the level of noise that training begins with
 # Of 128 frames: where a held note's features may follow straight lines, from knee to knee.
 _KNEES = (12, 20, 34, 52, 70, 86, 97)
+_HELD = (12, 20, 97)  # knees of what stands still: one line from the end of the attack
 # Below so many nats magnitudes and noise levels fall so many times as fast as the last layer says:
 # silence between partials and behind a note is then as easy to reach as sound.
 MAGNITUDE_KNEE = (-3.0, 2.0)
 _LEVEL_KNEE = (-9.5, 3.0)
 _AROUND = 3  # frames to either side that a knee is the mean of
+# Gates of what stands still: they begin nearly shut, and a sigmoid times this reaches 0 and 1.
+_MOVING, _GATE = -2.0, 1.2
+_NARROW = 0.1  # how much of each noise that turns with partials training begins with
+_MOST_NOISE = 2.0
 _FRAMES = 128
 # What a model to begin with must have in common.
 _SAME = (
@@ -72,6 +79,8 @@ class WidebandGenerator(FramesBackbone):
     """
 
     line: Tensor
+    hold: Tensor
+    held: Tensor
 
     def __init__(self, config: Config, num_pitches: int, num_blocks: int | None = None) -> None:
         super().__init__(config, num_pitches)
@@ -93,8 +102,22 @@ class WidebandGenerator(FramesBackbone):
         nn.init.zeros_(self.rows.weight)
         nn.init.zeros_(self.fine_rows.weight[:, :BANDS])
         nn.init.constant_(self.fine_rows.weight[:, BANDS:], _QUIET)
+        if config.narrow_noise:
+            self.still = nn.Linear(channels, channels + 2 * BANDS)
+            self.color = nn.Linear(channels, NOISES * BANDS)
+            for layer in (self.still, self.color):
+                nn.init.zeros_(layer.weight)
+            nn.init.constant_(self.still.bias, _MOVING)
+            nn.init.constant_(self.color.bias[:BANDS], -_NARROW)
+            nn.init.constant_(self.color.bias[BANDS:], _NARROW)
         with torch.device("cpu"):
-            self.register_buffer("line", _straight_lines(time), persistent=False)
+            self.register_buffer("line", _straight_lines(time, _KNEES), persistent=False)
+            if config.narrow_noise:
+                self.register_buffer("hold", _straight_lines(time, _HELD), persistent=False)
+                begin, end = (round(knee * time / _FRAMES) for knee in _HELD[1:])
+                held = torch.zeros(time, 1, 1)
+                held[begin : end + 1] = 1
+                self.register_buffer("held", held, persistent=False)
         self.synthesis = WidebandSynthesis(time, freq, config.audio_length, config.sample_rate)
 
     def forward(
@@ -109,13 +132,29 @@ class WidebandGenerator(FramesBackbone):
     def decode(self, codes: Tensor, labels: Tensor, velocities: Tensor) -> Maps:
         """What the network knows of a note; arguments as for `FramesGenerator.decode`."""
         features, style = self.frames(codes, labels, velocities)
-        straight = torch.matmul(self.line.to(features.dtype), features)
+        # Eight bits of a bfloat16 would make what stands still flutter.
+        with torch.autocast(codes.device.type, enabled=False):
+            return self._maps(features.float(), style.float(), labels)
+
+    def _maps(self, features: Tensor, style: Tensor, labels: Tensor) -> Maps:
         share = self.steady(style).sigmoid().unsqueeze(1)
-        features = torch.lerp(features, straight, share.to(features.dtype))
-        maps = self.image(features).float() + self.rows(labels).float().unsqueeze(1)
+        features = torch.lerp(features, torch.matmul(self.line, features), share)
+        colors = None
+        if self.config.narrow_noise:
+            still = (_GATE * self.still(style).sigmoid() - (_GATE - 1) / 2).clamp(0.0, 1.0)
+            of_features, of_fine = still.unsqueeze(1).split([features.shape[2], 2 * BANDS], dim=2)
+            features = torch.lerp(features, torch.matmul(self.hold, features), of_features)
+            white, turning = self.color(style).unflatten(1, (NOISES, BANDS)).tensor_split([1], 1)
+            colors = torch.cat(
+                [(1 + white).clamp(0.0, 1.0), turning.clamp(0.0, _MOST_NOISE)], dim=1
+            )
+        maps = self.image(features).float() + self.rows(labels).unsqueeze(1)
         magnitude, step, noise = maps.split(self.bins, dim=-1)
-        fine = (self.fine(features) + self.fine_time).float().unflatten(2, (SUBFRAMES, 2 * BANDS))
-        fine = fine.flatten(1, 2) + self.fine_rows(labels).float().unsqueeze(1)
+        fine = (self.fine(features) + self.fine_time).unflatten(2, (SUBFRAMES, 2 * BANDS))
+        if self.config.narrow_noise:
+            even = torch.matmul(self.hold, fine.mean(dim=2)).unsqueeze(2)
+            fine = fine + of_fine.unsqueeze(2) * self.held * (even - fine)
+        fine = fine.flatten(1, 2) + self.fine_rows(labels).unsqueeze(1)
         slope, offset = self.config.mag_normalizer_a, self.config.mag_normalizer_b
         magnitude, level = (magnitude.tanh() - offset) / slope, fine[..., BANDS:]
         return Maps(
@@ -124,6 +163,7 @@ class WidebandGenerator(FramesBackbone):
             noise.sigmoid(),
             fine[..., :BANDS],
             bent(level, *_LEVEL_KNEE),
+            colors,
         )
 
 
@@ -132,9 +172,9 @@ def bent(values: Tensor, knee: float, factor: float) -> Tensor:
     return values + (factor - 1) * (values - knee).clamp(max=0)
 
 
-def _straight_lines(frames: int) -> Tensor:
+def _straight_lines(frames: int, of_128: tuple[int, ...]) -> Tensor:
     """`[frames, frames]`: features to straight lines between knees; others stay as they are."""
-    knees = [round(knee * frames / _FRAMES) for knee in _KNEES]
+    knees = [round(knee * frames / _FRAMES) for knee in of_128]
     around = _AROUND * frames // _FRAMES
     lines = torch.eye(frames)
     means = torch.zeros(len(knees), frames)
@@ -267,6 +307,39 @@ class SpectrumDiscriminator(nn.Module):
         return scores
 
 
+class ModulationDiscriminator(nn.Module):
+    """Modulation spectra of a note to one score.
+
+    Parameters
+    ----------
+    size, channels : int
+        Numbers of a note, and of what is known of it.
+    """
+
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(size, 2 * channels)
+        self.hidden = nn.ModuleList(nn.Linear(2 * channels, 2 * channels) for _ in range(2))
+        self.style = nn.Linear(channels, 4 * channels)
+        self.score = nn.Linear(2 * channels, 1, bias=False)
+        self.match = nn.Linear(2 * channels, channels, bias=False)
+        nn.init.normal_(self.style.weight, std=0.3 / math.sqrt(channels))
+        nn.init.zeros_(self.style.bias)
+
+    def forward(self, spectra: Tensor, known: Tensor) -> list[Tensor]:
+        """Spectra `[batch, rates, bands]` of `log_spectra.modulation`, `[batch, c]` to a score."""
+        scale, shift = self.style(known).chunk(2, dim=1)
+        x = self.project((spectra.flatten(1) + 7) / 3)
+        for place, layer in enumerate(self.hidden):
+            h = rms_norm(x)
+            if place == 0:
+                h = torch.addcmul(shift, h, 1 + scale)
+            x = x + 0.7 * layer(F.leaky_relu(h, SLOPE))
+        h = rms_norm(x)
+        fits = (self.match(h) * known).sum(dim=1, keepdim=True) / math.sqrt(known.shape[1])
+        return [(self.score(h) + fits).float()]
+
+
 def coding_config(config: Config) -> Config:
     """Of the encoder, which hears notes at 16 kHz in frames of about the same time."""
     shrink = CODE_RATE / config.sample_rate
@@ -327,9 +400,14 @@ class WidebandDiscriminator(nn.Module):
     def __init__(self, config: Config, num_pitches: int) -> None:
         super().__init__()
         channels = config.fmap_max // 2
-        self.of_spectra = nn.ModuleList(
-            SpectrumDiscriminator(s.bins, channels) for s in log_spectra(config)[:JUDGED]
-        )
+        judged = log_spectra(config)[:JUDGED]
+        self.of_spectra = nn.ModuleList(SpectrumDiscriminator(s.bins, channels) for s in judged)
+        self.score_weights = [1.0] * len(_SCORE_BLOCKS) * JUDGED
+        self.of_modulation = None
+        if config.narrow_noise:
+            numbers = sum(modulation_rates(s) * s.bins for s in judged)
+            self.of_modulation = ModulationDiscriminator(numbers, channels)
+            self.score_weights.append(_OF_MODULATION)
         self.pitch = nn.Embedding(num_pitches, channels)
         self.code = nn.Linear(config.latent_vector_size + 3, channels)
         self.mix = nn.Linear(channels, channels)
@@ -342,7 +420,8 @@ class WidebandDiscriminator(nn.Module):
         Parameters
         ----------
         spectra : list of float32 [batch, time, bins]
-            The first ones of `log_spectra`, nats below each note's peak.
+            The first ones of `log_spectra`, nats below each note's peak; then, for a model with
+            narrow noise, the modulation spectra of the one that has them, [batch, rates, bins].
         labels, codes, velocities
             As for the generator's `decode`.
         place : float
@@ -358,9 +437,10 @@ class WidebandDiscriminator(nn.Module):
         )
         known = rms_norm(self.pitch(labels)) + self.code(torch.cat([rms_norm(codes), told], dim=1))
         known = rms_norm(self.mix(F.leaky_relu(known, SLOPE)))
+        networks = [*self.of_spectra, *([self.of_modulation] if self.of_modulation else [])]
         return [
             score
-            for network, some in zip(self.of_spectra, spectra, strict=True)
+            for network, some in zip(networks, spectra, strict=True)
             for score in network(some, known)
         ]
 

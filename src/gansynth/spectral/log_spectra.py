@@ -20,7 +20,9 @@ from gansynth.spectral.wideband import bands
 
 HIGHEST = 20_000.0  # Hz
 JUDGED = 3  # of `log_spectra`, the first ones: what discriminators see
+_MODULATED = 0.27  # of a note, over which the modulation of its levels is looked at
 _RATES = (0.7, 1.5, 2.5, 4.0, 5.5, 7.5, 10.0, 15.0, 22.0, 35.0, 60.0)  # Hz, edges
+_MODULATION = 0.5  # weight of what the modulation differs by
 _STEADY = 1e-6  # nats squared that can't be heard to waver
 _HISS = 0.6 / FULL_SCALE  # rms of white noise that counts as silence; rounding to 16 bits has 0.29
 
@@ -43,6 +45,8 @@ class LogSpectrum:
         Frames over which changes are compared too.
     first : int or None
         Samples that are looked at; None for all.
+    modulated : int
+        Frames, the last ones, whose modulation is compared; 0 for none.
     """
 
     size: int
@@ -53,6 +57,7 @@ class LogSpectrum:
     floor: float = 120.0
     lags: tuple[int, ...] = ()
     first: int | None = None
+    modulated: int = 0
     _tables: dict[torch.device, tuple[Tensor, Tensor | None]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -91,7 +96,15 @@ def log_spectra(config: Config) -> list[LogSpectrum]:
     long = 1 << round(math.log2(11.6 * hop))
     return [
         LogSpectrum(4 * short, short, 32, True, rate, first=11 * hop),
-        LogSpectrum(12 * short, 3 * short, 40, True, rate, lags=(4, 16)),
+        LogSpectrum(
+            12 * short,
+            3 * short,
+            40,
+            True,
+            rate,
+            lags=(4, 16),
+            modulated=round(_MODULATED * config.final_shape[0] * 16 / 3),
+        ),
         LogSpectrum(2 * hop, hop // 2, round(0.71 * hop), False, rate),
         LogSpectrum(long, long // 4, round(0.366 * long), False, rate),
     ]
@@ -112,26 +125,25 @@ def compared(spectrum: LogSpectrum, levels: Tensor) -> list[Tensor]:
     """Levels `[batch, time, bins]` as all that is compared of them.
 
     The levels themselves; where there are lags, changes over these, compressed, so that steady
-    tones must be as steady as real ones; and the spectra of the levels' modulation.
+    tones must be as steady as real ones; and spectra of the last levels' modulation.
     """
     changes = [levels[:, lag:] - levels[:, :-lag] for lag in spectrum.lags]
     views = [levels, *(0.15 * torch.asinh(50 * change) for change in changes)]
-    if spectrum.lags:
-        views.append(0.2 * modulation(levels, spectrum.sample_rate / spectrum.hop))
+    if spectrum.modulated:
+        views.append(_MODULATION * modulation(spectrum, levels))
     return views
 
 
-def modulation(levels: Tensor, frame_rate: float) -> Tensor:
+def modulation(spectrum: LogSpectrum, levels: Tensor) -> Tensor:
     """Logarithmic spectra of how levels waver, from 0.7 to 60 Hz: `[batch, rates, bins]`.
 
     Parameters
     ----------
+    spectrum : LogSpectrum
     levels : float32 [batch, time, bins]
-        Their last three quarters are taken, without their straight lines.
-    frame_rate : float
-        Hz.
+        Its levels; the last `spectrum.modulated` are taken, without their straight lines.
     """
-    count = round(0.76 * levels.shape[1])
+    count = spectrum.modulated
     levels = levels[:, -count:]
     ramp = torch.linspace(-1, 1, count, device=levels.device)
     ramp = ramp / ramp.square().sum().sqrt()
@@ -140,10 +152,18 @@ def modulation(levels: Tensor, frame_rate: float) -> Tensor:
     window = torch.hann_window(count, device=levels.device)[:, None]
     spectra = torch.fft.rfft(levels * window / window.sum(), dim=1)
     power = torch.view_as_real(spectra).square().sum(dim=-1)
-    hertz = torch.fft.rfftfreq(count, 1 / frame_rate)
-    found = [
-        power[:, (hertz >= low) & (hertz < high)].mean(dim=1)
-        for low, high in itertools.pairwise(_RATES)
-        if ((hertz >= low) & (hertz < high)).any()
-    ]
+    found = [power[:, some].mean(dim=1) for some in _rates(spectrum)]
     return (torch.stack(found, dim=1) + _STEADY).log()
+
+
+def modulation_rates(spectrum: LogSpectrum) -> int:
+    """How many rates `modulation` tells apart; 0 where it isn't looked at."""
+    return len(_rates(spectrum)) if spectrum.modulated else 0
+
+
+def _rates(spectrum: LogSpectrum) -> list[slice]:
+    """Which numbers of the modulation's transform belong to each rate that has some."""
+    per_hertz = spectrum.modulated * spectrum.hop / spectrum.sample_rate
+    edges = [math.ceil(rate * per_hertz) for rate in _RATES]
+    last = spectrum.modulated // 2 + 1
+    return [slice(a, b) for a, b in itertools.pairwise(edges) if a < min(b, last)]

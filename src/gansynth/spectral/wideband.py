@@ -18,6 +18,7 @@ ones 1 / 16 of those. At 44.1 kHz and 2816 bins: 128 ms every 32 ms, 8 ms every 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ from gansynth.spectral.transform import overlapped, waves_to_stfts
 
 BANDS = 25
 SUBFRAMES = 16  # short frames to the hop of a long one
+# Noise within partials changes over so many long frames; at 44.1 kHz about 3, 1.5 and 0.5 Hz wide.
+_SPACES = (2, 4, 12)
+NOISES = 1 + len(_SPACES)  # white noise is the first
 
 _OVERLAP = 4  # frames that cover a sample, short or long
 _NOISE_SEED = 20190226
@@ -39,6 +43,8 @@ _GAINS, _LEVELS = (-9.0, 5.0), (-16.0, 3.0)  # nats
 _LONG_SPREAD = 1 / math.sqrt(2) / _RAYLEIGH_MEDIAN  # standard deviation, as of the short noise
 _STEPS = 32  # to a standard deviation: noise is kept in bytes, which sound the same
 _PEAK = 2  # bins to either side that a peak beats
+_SMOOTH = 0.8  # of a space: the standard deviation that noise is smoothed with
+_NEXT_COLUMN = 61  # at another pitch partials take other columns of narrow noise
 
 
 class Maps(NamedTuple):
@@ -55,6 +61,10 @@ class Maps(NamedTuple):
     gains, levels : [batch, 16 time, 25]
         Of each band in each short frame, nats: what the tone is multiplied by, and the noise that
         is added.
+    colors : [batch, 4, 25], or None
+        Of each band up to freq / 2, 0 to 2: how much of the noise in partials is white, and how
+        much of three narrower kinds there is, which turn with their partial as beats do. None: it
+        is white, and there are no others.
     """
 
     log_magnitude: Tensor
@@ -62,9 +72,18 @@ class Maps(NamedTuple):
     share: Tensor
     gains: Tensor
     levels: Tensor
+    colors: Tensor | None = None
+
+    def rows(self, note: int) -> Maps:
+        """The maps of one note of a batch, as a batch of one."""
+        return Maps._make(part if part is None else part[note : note + 1] for part in self)
+
+    def twice(self) -> Maps:
+        """The batch, and the batch again."""
+        return Maps._make(part if part is None else torch.cat([part, part]) for part in self)
 
 
-def bands(bins: int, sample_rate: int, count: int, top: float | None = None) -> Tensor:
+def bands(bins: int, sample_rate: float, count: int, top: float | None = None) -> Tensor:
     """Interpolation from `count` points on the mel scale to bins of an STFT, `[count, bins]`.
 
     Points lie from 0 Hz to `top` (half the sample rate); each column adds up to 1.
@@ -100,6 +119,26 @@ def nearest_peaks(level: Tensor) -> Tensor:
     return nearest.clamp(0, count - 1)
 
 
+@lru_cache
+def _smoothing(frames: int) -> Tensor:
+    """White noise at knots to noise of three widths in frames: `[frames, knots]`.
+
+    Knots of one width lie `_SPACES` frames apart; each width's noise has the knots' mean square.
+    """
+    number = torch.arange(frames)[:, None]
+    widths = []
+    for space in _SPACES:
+        knots = torch.arange(-2, frames // space + 4) * space
+        weight = torch.exp(-0.5 * ((number - knots) / (_SMOOTH * space)).square())
+        widths.append(weight / weight.square().sum(dim=1, keepdim=True).sqrt())
+    return torch.cat(widths, dim=1)
+
+
+def _knots(frames: int) -> tuple[int, ...]:
+    """Of `_smoothing`, how many each width has."""
+    return tuple(frames // space + 6 for space in _SPACES)
+
+
 def _bytes(noise: Tensor, spread: float) -> Tensor:
     """Noise of a standard deviation in whole steps, int8."""
     return (noise * (_STEPS / spread)).round().clamp(-127, 127).to(torch.int8).contiguous()
@@ -124,6 +163,9 @@ class WidebandSynthesis(nn.Module):
     bands: Tensor
     noise: Tensor
     short_noise: Tensor
+    narrow_noise: Tensor
+    smoothing: Tensor
+    tone_bands: Tensor
 
     def __init__(
         self, frames: int, freq: int, samples: int, sample_rate: int, traceable: bool = False
@@ -164,6 +206,11 @@ class WidebandSynthesis(nn.Module):
         white = torch.randn(1, self.short_hop * (count - 1), generator=random)
         short = self._short_stft(white, tables["short_window"])[0]
         tables["short_noise"] = _bytes(torch.view_as_real(short), self.short_spread)
+        # Drawn last, so that models without it sound as they did.
+        knots = sum(_knots(self.frames))
+        tables["narrow_noise"] = _bytes(torch.randn(2, knots, self.bins, generator=random), 1.0)
+        tables["smoothing"] = _smoothing(self.frames)
+        tables["tone_bands"] = bands(self.bins + 1, sample_rate / 2, BANDS)[:, 1:]
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
 
@@ -199,13 +246,17 @@ class WidebandSynthesis(nn.Module):
         batch = len(start)
         if batch > 1 and not self.traceable and start.device.type == "cpu":
             # What one note needs fits into a processor's cache: half the time of eight at once.
-            alone = zip(*(part.split(1) for part in (*maps, start)), strict=True)
-            return torch.cat([self(Maps(*note[:-1]), note[-1]) for note in alone])
+            return torch.cat([self(maps.rows(i), start[i : i + 1]) for i in range(batch)])
         long = start.remainder(_ROUND)
         places = long.unsqueeze(1) + torch.arange(self.frames, device=start.device)
         noise = self.noise[:, places].transpose(0, 1)  # [batch, 2, time, bins]
         noise = noise.float() * (_LONG_SPREAD / _STEPS)
-        spectrum = self.tone(maps, noise, torch.atan2(noise[:, 1, 0], noise[:, 0, 0]))
+        narrow = None
+        if maps.colors is not None:
+            columns = torch.arange(self.bins, device=start.device) + _NEXT_COLUMN * start[:, None]
+            narrow = self.narrow_noise[:, :, columns.remainder(self.bins)].movedim(2, 0).float()
+            narrow = narrow / _STEPS
+        spectrum = self.tone(maps, noise, torch.atan2(noise[:, 1, 0], noise[:, 0, 0]), narrow)
         first = 3 * self.hop - self.front  # where three frames before have begun
         tone = self._long_waves(*spectrum)[:, 3 * self.hop :]
         tone = tone[:, -first % self.short_hop :]
@@ -245,7 +296,11 @@ class WidebandSynthesis(nn.Module):
         white = torch.randn(batch, self.hop * (count - 1) + self.n_fft, generator=random)
         noise = self._long_noise(white).to(device)
         angle = torch.rand(batch, self.bins, generator=random).to(device) * (2 * math.pi)
-        spectrum = self.tone(maps, noise, angle, frame)
+        narrow = None
+        if maps.colors is not None:
+            shape = (batch, 2, sum(_knots(count)), self.bins)
+            narrow = torch.randn(shape, generator=random).to(device)
+        spectrum = self.tone(maps, noise, angle, narrow, frame)
         tone = self._long_waves(*spectrum)[:, 3 * self.hop : count * self.hop]
         first = (frame + 3) * self.hop - self.front
         tone = tone[:, -first % self.short_hop :]
@@ -261,7 +316,7 @@ class WidebandSynthesis(nn.Module):
         return waves, begin * self.short_hop
 
     def tone(
-        self, maps: Maps, noise: Tensor, angle: Tensor, frame: int = 0
+        self, maps: Maps, noise: Tensor, angle: Tensor, narrow: Tensor | None, frame: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Real and imaginary spectrogram `[batch, time, freq / 2]`.
 
@@ -272,6 +327,8 @@ class WidebandSynthesis(nn.Module):
             Of white noise; its frames are those from `frame` on that are wanted.
         angle : float32 [batch, freq / 2]
             Phases that partials begin with, radians.
+        narrow : float32 [batch, 2, knots, freq / 2], or None
+            White noise, of which each partial takes a column; for maps with `colors`.
         """
         frames = slice(frame, frame + noise.shape[2])
         with torch.no_grad():
@@ -289,10 +346,25 @@ class WidebandSynthesis(nn.Module):
         tone = magnitude * (1 - amount.square()).clamp_min(1e-6).sqrt()
         grain = magnitude * amount
         real, imaginary = noise.unbind(1)
-        return (
-            torch.addcmul(tone * phase.cos(), grain, real),
-            torch.addcmul(tone * phase.sin(), grain, imaginary),
-        )
+        cos, sin = phase.cos(), phase.sin()
+        if maps.colors is None:
+            across, aside = tone * cos, tone * sin
+        else:
+            assert narrow is not None
+            colors = maps.colors @ self.tone_bands
+            counts = _knots(noise.shape[2])
+            of_knots = torch.cat(
+                [colors[:, 1 + k : 2 + k].expand(-1, n, -1) for k, n in enumerate(counts)], dim=1
+            )
+            narrow = narrow.gather(3, leaders[:, None, None].expand_as(narrow))
+            smooth = self.smoothing if noise.shape[2] == self.frames else _smoothing(noise.shape[2])
+            along, beside = torch.matmul(
+                smooth.to(narrow.device), narrow * of_knots.unsqueeze(1)
+            ).unbind(1)
+            along, beside = torch.addcmul(tone, grain, along), grain * beside
+            across, aside = along * cos - beside * sin, along * sin + beside * cos
+            grain = grain * colors[:, :1]
+        return torch.addcmul(across, grain, real), torch.addcmul(aside, grain, imaginary)
 
     def _long_waves(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Inverse STFT `[batch, (time + 3) hop]`; see `transform.stfts_to_waves`."""

@@ -31,7 +31,13 @@ from gansynth.config import Config
 from gansynth.networks.frames import Views, mean_row
 from gansynth.networks.wideband import MAGNITUDE_KNEE, bent
 from gansynth.pcm import FULL_SCALE
-from gansynth.spectral.log_spectra import JUDGED, compared, energy_distance, log_spectra
+from gansynth.spectral.log_spectra import (
+    JUDGED,
+    compared,
+    energy_distance,
+    log_spectra,
+    modulation,
+)
 from gansynth.spectral.transform import waves_to_stfts, wrap_phase
 from gansynth.spectral.wideband import Maps
 from gansynth.tensors import State
@@ -47,7 +53,7 @@ _CROP = 48 / 128  # of a note's frames
 _FROM_ONSET = 0.6  # of the crops
 _ONSET_FRAME = 2  # the last one before which a note is silent whole
 _SILENCE = 3  # short hops before a note's beginning, which the shortest windows must see
-_MAGNITUDE = 0.5  # weight of its loss
+_MAGNITUDE = (0.3, 0.15)  # weight of its loss, before the discriminator comes in and after
 _QUIET = 0.25  # weight of magnitudes that can't be heard; that of the loudest is 1 more
 _RAMP = 5000  # images until the discriminator has its whole weight
 _PENALTY, _PENALTY_EVERY = 0.5, 16
@@ -112,9 +118,7 @@ class WidebandTrainer(Trainer):
         frame, count = self._crop(random)
         losses = self._anchors(maps, real, frame, count)
         # Phases come from the analysis alone: through a sum over time they would learn nothing.
-        twice = Maps(
-            *(torch.cat([part, part]) for part in maps._replace(steps=maps.steps.detach()))
-        )
+        twice = maps._replace(steps=maps.steps.detach()).twice()
         made, first = self.generator.synthesis.crop(twice, frame, count, random)
         stretch = real[:, first : first + made.shape[1]]
         made = made[:, : stretch.shape[1]]
@@ -129,7 +133,8 @@ class WidebandTrainer(Trainer):
         losses |= more
         # Its gradient at the wave is that of the two that were balanced there.
         at_wave = (made * gradient).sum()
-        total = _MAGNITUDE * losses["magnitude_loss"] + losses["phase_loss"]
+        weight = _MAGNITUDE[0] + self._judged_share() * (_MAGNITUDE[1] - _MAGNITUDE[0])
+        total = weight * losses["magnitude_loss"] + losses["phase_loss"]
         self.update(self.optimizers["generator_adam"], total + at_wave, _LONGEST_GRADIENT)
         self.update_ema_by_images()
         return self.count(batch, losses)
@@ -139,6 +144,10 @@ class WidebandTrainer(Trainer):
         generator, judge = (optimizer.adam for optimizer in self.optimizers.values())
         generator.rate = self.annealed(generator.steps) * config.generator_learning_rate
         judge.rate = self.warm(generator.steps) * config.discriminator_learning_rate
+
+    def _judged_share(self) -> float:
+        """How far the discriminator has come in, 0 to 1."""
+        return min(1.0, self.images / _RAMP)
 
     def _crop(self, random: torch.Generator) -> tuple[int, int]:
         """The first frame that is used, and how many are."""
@@ -207,18 +216,23 @@ class WidebandTrainer(Trainer):
         (gradient,) = torch.autograd.grad(distance, waves, retain_graph=True)
         below = peak.log()[:, None, None]
         losses, adverse = self._update_discriminator(
-            [_audible(levels - below) for levels in real_levels[:JUDGED]],
-            [_audible(levels - below) for levels in made_levels[:JUDGED]],
-            waves,
-            known,
+            self._shown(real_levels, below), self._shown(made_levels, below), waves, known
         )
         lengths = torch.stack([gradient.norm(), adverse.norm()])
         self.lengths.copy_(
             torch.where(self.lengths == 0, lengths, self.lengths.lerp(lengths, 0.05))
         )
-        weight = self.config.adversarial_weight * min(1.0, self.images / _RAMP)
+        weight = self.config.adversarial_weight * self._judged_share()
         share = weight * self.lengths[0] / self.lengths[1].clamp_min(1e-12)
         return {"energy_distance": distance, **losses}, gradient + share * adverse
+
+    def _shown(self, levels: list[Tensor], below: Tensor) -> list[Tensor]:
+        """What the discriminator is shown of notes' levels, given their peaks' logarithms."""
+        shown = [_audible(some - below) for some in levels[:JUDGED]]
+        if self.config.narrow_noise:
+            pairs = list(zip(self.spectra, shown, strict=False))
+            shown += [modulation(spectrum, x) for spectrum, x in pairs if spectrum.modulated]
+        return shown
 
     def _update_discriminator(
         self, real: list[Tensor], made: list[Tensor], waves: Tensor, known: tuple[Any, ...]
@@ -234,8 +248,9 @@ class WidebandTrainer(Trainer):
         with torch.autocast(self.device.type, self.dtype, enabled=lower):
             of_made = judge(made, *known)
         pairs = list(zip(of_real, of_made, strict=True))
-        loss = torch.stack([F.softplus(y - x).mean() for x, y in pairs]).mean()
-        deceived = torch.stack([F.softplus(x.detach() - y).mean() for x, y in pairs]).mean()
+        weights = judge.score_weights
+        loss = _mean([F.softplus(y - x).mean() for x, y in pairs], weights)
+        deceived = _mean([F.softplus(x.detach() - y).mean() for x, y in pairs], weights)
         (gradient,) = torch.autograd.grad(deceived, waves, retain_graph=True)
         total = loss
         if penalized:
@@ -260,6 +275,11 @@ class WidebandTrainer(Trainer):
         """Put back what `state` gave."""
         super().restore(tensors, facts)
         self.lengths.copy_(tensors["gradient_lengths"])
+
+
+def _mean(losses: list[Tensor], weights: list[float]) -> Tensor:
+    parts = [weight * loss for weight, loss in zip(weights, losses, strict=True)]
+    return torch.stack(parts).sum() / sum(weights)
 
 
 def _audible(levels: Tensor) -> Tensor:
