@@ -52,8 +52,8 @@ def pack_frames(generator: FramesGenerator, dtype: torch.dtype) -> FramesGenerat
     """A generator of the same images whose stages and last product compute in `dtype`.
 
     Only these matrix products do, and the last one only in models without narrow noise; all else is
-    float32. It can't be trained, and shares the weights that need no change. A
-    note's image doesn't depend on its place in a batch, nor on the others there.
+    float32. It can't be trained, and shares the weights that need no change. A note's image doesn't
+    depend on its place in a batch, nor on the others there.
     """
     packed = deepcopy(generator, {id(weight): weight for weight in generator.parameters()})
     for stage in packed.blocks:
