@@ -50,7 +50,7 @@ from gansynth.training.trainer import Optimizer, Trainer
 _ROW_NOTES = 16  # of each pitch, for its mean row
 _LONGEST_GRADIENT = 20.0
 _CROP = 48 / 128  # of a note's frames
-_FROM_ONSET = 0.6  # of the crops
+_FROM_ONSET, _TO_END = 0.6, 0.08  # of the crops
 _ONSET_FRAME = 2  # the last one before which a note is silent whole
 _SILENCE = 3  # short hops before a note's beginning, which the shortest windows must see
 _MAGNITUDE = (0.3, 0.15)  # weight of its loss, before the discriminator comes in and after
@@ -156,6 +156,8 @@ class WidebandTrainer(Trainer):
         chance = torch.rand(2, generator=random).tolist()
         if chance[0] < _FROM_ONSET:
             return _ONSET_FRAME, count
+        if chance[0] > 1 - _TO_END:  # few others reach a note's last tenth of a second
+            return frames - count, count
         later = _ONSET_FRAME + 1
         return later + int(chance[1] * (frames - count - later + 1)), count
 
