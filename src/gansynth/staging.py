@@ -41,6 +41,7 @@ _STAGE = re.compile(r"\..+\.gansynth\.part")
 _LONGEST_NAME = 200  # bytes of a stage's name; systems allow 255
 _MOST_TRIES = 1000
 _AT_ONCE = 64  # files that are waited for together
+_BEGUN = 1 << 22  # bytes of each that the disk is given before
 
 # The `new` folders of this process: what is written there needs no stage of its own.
 _open: set[Path] = set()
@@ -438,8 +439,9 @@ def _finish_files(paths: Iterable[str]) -> None:
                 numbers.append(os.open(path, os.O_RDWR))
                 stack.callback(os.close, numbers[-1])
                 if len(some) > 1 and sys.platform == "linux":
-                    # Begins to write, and doesn't wait: the disk takes many at once.
-                    os.posix_fadvise(numbers[-1], 0, 0, os.POSIX_FADV_DONTNEED)
+                    # Begins to write without waiting, as the disk takes many at once. The rest of
+                    # a large file stays in memory for its readers.
+                    os.posix_fadvise(numbers[-1], 0, _BEGUN, os.POSIX_FADV_DONTNEED)
             for number in numbers:
                 os.fsync(number)
 
