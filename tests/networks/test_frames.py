@@ -14,13 +14,8 @@ from gansynth import config as configs
 from gansynth.config import Config
 from gansynth.model.file import Model, initial_model, read_model, save_model
 from gansynth.model.synth import Synth
-from gansynth.networks.frames import (
-    FramesEncoder,
-    FramesGenerator,
-    Views,
-    frame_counts,
-    mean_row,
-)
+from gansynth.networks.frames import FramesGenerator, Views, frame_counts, mean_row
+from gansynth.networks.frames_encoder import FramesEncoder
 from gansynth.networks.inference import PackedFrames
 
 PITCHES = 5

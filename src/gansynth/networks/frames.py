@@ -10,8 +10,8 @@ twentieth of what convolutions over time and frequency need for the same image.
                                                                                   └─> [time, 3 freq]
                                                                                       + row of pitch
                                       image <─ texture <─ magnitude, phase step, share of noise ─┘
-    trunk       views [time, 4 freq] ──> [time, c] ──> blocks ─ /2 ─ blocks … ──> [c]
-                  └─ encoder: mean and log std of the code         (training only)
+    encoder     views [time, 4 freq] ──> [time, c] ──> blocks ─ /2 ─ blocks … ──> [c]
+    (networks.frames_encoder, for training only)   mean and log std of the code <─┘
 
 A stage is a few blocks as of ConvNeXt (Liu et al. 2022): a depthwise convolution over frames, then
 two matrix products; in the generator, code, pitch and velocity scale and shift what goes into them.
@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -37,11 +38,13 @@ from gansynth.networks.latent_flow import LatentFlow
 from gansynth.networks.rectified import SLOPE
 from gansynth.spectral.texture import Texture, noise_share
 
+if TYPE_CHECKING:
+    from gansynth.networks.frames_encoder import FramesEncoder
+
 COLORS = 3  # magnitude, phase step, share of noise
 LARGEST_ROW = 0.95  # of a mean row: tanh can still move there
 
 _KERNEL = 7  # frames that a block mixes
-_TRUNK_BLOCKS = (1, 1, 2)  # at full time, half of it, a quarter …, the last number from there on
 _VELOCITY_WAVES = 4
 _AUDIBLE = math.log(1000.0)  # nats under a note's peak, 60 dB, where phase begins to count
 
@@ -308,53 +311,6 @@ class Views(nn.Module):
         # Factors and offset that bring the four to about the same size.
         parts = [2 * magnitude + 0.6, weight * angle.cos(), weight * angle.sin(), 4 * change]
         return torch.cat(parts, dim=-1)
-
-
-class Trunk(nn.Module):
-    """Images `[batch, 2, time, freq]` to one vector a note, `[batch, channels]`."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        _, bins = config.final_shape
-        channels, sizes = config.fmap_max, frame_counts(config)[::-1]
-        counts = [_TRUNK_BLOCKS[min(i, len(_TRUNK_BLOCKS) - 1)] for i in range(len(sizes))]
-        share = 1 / math.sqrt(sum(counts))
-        self.shrink = config.scale_base
-        self.views = Views(config)
-        self.project = nn.Linear(4 * bins, channels)
-        self.stages = nn.ModuleList(
-            nn.ModuleList(Block(channels, share) for _ in range(count)) for count in counts
-        )
-        self.fold = nn.Linear(sizes[-1] * channels, channels)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Float `[batch, 2, time, freq]` to `[batch, channels]`."""
-        x = self.project(self.views(images))
-        for place, stage in enumerate(self.stages):
-            if place:
-                x = F.avg_pool1d(x.transpose(1, 2), self.shrink).transpose(1, 2)
-            for block in stage:  # type: ignore[attr-defined]
-                x = block(x)
-        return F.leaky_relu(self.fold(rms_norm(x).flatten(1)), SLOPE)
-
-
-class FramesEncoder(nn.Module):
-    """Images to a normal distribution over codes; used in training only.
-
-    The numbers of pitches and blocks, which other networks need, make no difference.
-    """
-
-    def __init__(self, config: Config, num_pitches: int = 0, num_blocks: int | None = None) -> None:
-        super().__init__()
-        self.trunk = Trunk(config)
-        self.moments = nn.Linear(config.fmap_max, 2 * config.latent_vector_size)
-        nn.init.normal_(self.moments.weight, std=0.02)
-        nn.init.zeros_(self.moments.bias)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Float32 `[batch, 2, time, freq]` to means and log stds `[batch, code]`."""
-        mean, log_std = self.moments(self.trunk(images)).float().chunk(2, dim=-1)
-        return mean, log_std.clamp(-8, 3)
 
 
 def remakes(

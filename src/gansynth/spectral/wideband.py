@@ -18,7 +18,6 @@ ones 1 / 16 of those. At 44.1 kHz and 2816 bins: 128 ms every 32 ms, 8 ms every 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -26,14 +25,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gansynth.spectral.narrow_noise import knot_counts, smoothing
 from gansynth.spectral.real_arithmetic import inverse_dft, overlap_add
 from gansynth.spectral.transform import overlapped, waves_to_stfts
 
 BANDS = 25
 SUBFRAMES = 16  # short frames to the hop of a long one
-# Noise within partials changes over so many long frames; at 44.1 kHz about 3, 1.5 and 0.5 Hz wide.
-_SPACES = (2, 4, 12)
-NOISES = 1 + len(_SPACES)  # white noise is the first
 
 _OVERLAP = 4  # frames that cover a sample, short or long
 _NOISE_SEED = 20190226
@@ -43,7 +40,6 @@ _GAINS, _LEVELS = (-9.0, 5.0), (-16.0, 3.0)  # nats
 _LONG_SPREAD = 1 / math.sqrt(2) / _RAYLEIGH_MEDIAN  # standard deviation, as of the short noise
 _STEPS = 32  # to a standard deviation: noise is kept in bytes, which sound the same
 _PEAK = 2  # bins to either side that a peak beats
-_SMOOTH = 0.8  # of a space: the standard deviation that noise is smoothed with
 _NEXT_COLUMN = 61  # at another pitch partials take other columns of narrow noise
 
 
@@ -119,26 +115,6 @@ def nearest_peaks(level: Tensor) -> Tensor:
     return nearest.clamp(0, count - 1)
 
 
-@lru_cache
-def _smoothing(frames: int) -> Tensor:
-    """White noise at knots to noise of three widths in frames: `[frames, knots]`.
-
-    Knots of one width lie `_SPACES` frames apart; each width's noise has the knots' mean square.
-    """
-    number = torch.arange(frames)[:, None]
-    widths = []
-    for space in _SPACES:
-        knots = torch.arange(-2, frames // space + 4) * space
-        weight = torch.exp(-0.5 * ((number - knots) / (_SMOOTH * space)).square())
-        widths.append(weight / weight.square().sum(dim=1, keepdim=True).sqrt())
-    return torch.cat(widths, dim=1)
-
-
-def _knots(frames: int) -> tuple[int, ...]:
-    """Of `_smoothing`, how many each width has."""
-    return tuple(frames // space + 6 for space in _SPACES)
-
-
 def _bytes(noise: Tensor, spread: float) -> Tensor:
     """Noise of a standard deviation in whole steps, int8."""
     return (noise * (_STEPS / spread)).round().clamp(-127, 127).to(torch.int8).contiguous()
@@ -207,9 +183,9 @@ class WidebandSynthesis(nn.Module):
         short = self._short_stft(white, tables["short_window"])[0]
         tables["short_noise"] = _bytes(torch.view_as_real(short), self.short_spread)
         # Drawn last, so that models without it sound as they did.
-        knots = sum(_knots(self.frames))
+        knots = sum(knot_counts(self.frames))
         tables["narrow_noise"] = _bytes(torch.randn(2, knots, self.bins, generator=random), 1.0)
-        tables["smoothing"] = _smoothing(self.frames)
+        tables["smoothing"] = smoothing(self.frames)
         tables["tone_bands"] = bands(self.bins + 1, sample_rate / 2, BANDS)[:, 1:]
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
@@ -298,7 +274,7 @@ class WidebandSynthesis(nn.Module):
         angle = torch.rand(batch, self.bins, generator=random).to(device) * (2 * math.pi)
         narrow = None
         if maps.colors is not None:
-            shape = (batch, 2, sum(_knots(count)), self.bins)
+            shape = (batch, 2, sum(knot_counts(count)), self.bins)
             narrow = torch.randn(shape, generator=random).to(device)
         spectrum = self.tone(maps, noise, angle, narrow, frame)
         tone = self._long_waves(*spectrum)[:, 3 * self.hop : count * self.hop]
@@ -352,12 +328,12 @@ class WidebandSynthesis(nn.Module):
         else:
             assert narrow is not None
             colors = maps.colors @ self.tone_bands
-            counts = _knots(noise.shape[2])
+            counts = knot_counts(noise.shape[2])
             of_knots = torch.cat(
                 [colors[:, 1 + k : 2 + k].expand(-1, n, -1) for k, n in enumerate(counts)], dim=1
             )
             narrow = narrow.gather(3, leaders[:, None, None].expand_as(narrow))
-            smooth = self.smoothing if noise.shape[2] == self.frames else _smoothing(noise.shape[2])
+            smooth = self.smoothing if noise.shape[2] == self.frames else smoothing(noise.shape[2])
             along, beside = torch.matmul(
                 smooth.to(narrow.device), narrow * of_knots.unsqueeze(1)
             ).unbind(1)
