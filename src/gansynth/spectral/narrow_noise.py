@@ -31,3 +31,26 @@ def smoothing(frames: int) -> Tensor:
 def knot_counts(frames: int) -> tuple[int, ...]:
     """Of `smoothing`, how many each width has."""
     return tuple(frames // space + 6 for space in _SPACES)
+
+
+def beats(white: Tensor, amounts: Tensor, smooth: Tensor) -> Tensor:
+    """Noise of three widths, added up.
+
+    Parameters
+    ----------
+    white : float32 [batch, 2, knots, bins]
+        Real and imaginary.
+    amounts : float32 [batch, 3, bins]
+        Of each width.
+    smooth : float32 [time, knots]
+        Of `smoothing`.
+
+    Returns
+    -------
+    float32 [batch, 2, time, bins]
+    """
+    counts = knot_counts(len(smooth))
+    of_knots = torch.cat(
+        [amounts[:, k : k + 1].expand(-1, count, -1) for k, count in enumerate(counts)], dim=1
+    )
+    return torch.matmul(smooth, white * of_knots.unsqueeze(1))

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansynth.spectral.narrow_noise import knot_counts, smoothing
+from gansynth.spectral.narrow_noise import beats, knot_counts, smoothing
 from gansynth.spectral.real_arithmetic import inverse_dft, overlap_add
 from gansynth.spectral.transform import overlapped, waves_to_stfts
 
@@ -328,15 +328,10 @@ class WidebandSynthesis(nn.Module):
         else:
             assert narrow is not None
             colors = maps.colors @ self.tone_bands
-            counts = knot_counts(noise.shape[2])
-            of_knots = torch.cat(
-                [colors[:, 1 + k : 2 + k].expand(-1, n, -1) for k, n in enumerate(counts)], dim=1
-            )
             narrow = narrow.gather(3, leaders[:, None, None].expand_as(narrow))
-            smooth = self.smoothing if noise.shape[2] == self.frames else smoothing(noise.shape[2])
-            along, beside = torch.matmul(
-                smooth.to(narrow.device), narrow * of_knots.unsqueeze(1)
-            ).unbind(1)
+            time = noise.shape[2]
+            smooth = self.smoothing if time == self.frames else smoothing(time).to(noise.device)
+            along, beside = beats(narrow, colors[:, 1:], smooth).unbind(1)
             along, beside = torch.addcmul(tone, grain, along), grain * beside
             across, aside = along * cos - beside * sin, along * sin + beside * cos
             grain = grain * colors[:, :1]
