@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,8 +81,11 @@ class Firefox:
 
     def run(self, script: str) -> Any:
         """What the body of an async function gives, that has the page's main module as `m`."""
-        inside = f"""import("/page/main.js").then(async (m) => {{ {script} }})
-            .then((value) => JSON.stringify(value ?? null))"""
+        return self.evaluate(f'import("/page/main.js").then(async (m) => {{ {script} }})')
+
+    def evaluate(self, promise: str) -> Any:
+        """What a promise gives."""
+        inside = f"({promise}).then((value) => JSON.stringify(value ?? null))"
         target = {"context": self._page}
         answer = self.ask("script.evaluate", expression=inside, target=target, awaitPromise=True)
         assert answer["type"] == "success", answer
@@ -129,7 +132,12 @@ class Firefox:
     def _send(self, data: bytes) -> None:
         # A text in one frame (RFC 6455); Firefox refuses a mask of zeros.
         size = len(data)
-        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+        if size < 126:
+            length = bytes([0x80 | size])
+        elif size < 1 << 16:
+            length = b"\xfe" + size.to_bytes(2, "big")
+        else:
+            length = b"\xff" + size.to_bytes(8, "big")
         masked = bytes(byte ^ 1 for byte in data)
         self._socket.sendall(b"\x81" + length + b"\1\1\1\1" + masked)
 
@@ -151,8 +159,38 @@ class Firefox:
 
 
 @contextmanager
-def running_firefox(folder: Path) -> Iterator[Firefox]:
-    """Firefox with a profile of its own in a folder."""
+def null_sink(folder: Path) -> Iterator[dict[str, str]]:
+    """A sound card that nobody hears, where pulseaudio is there; gives what names it."""
+    program = shutil.which("pulseaudio")
+    if program is None:
+        yield {}
+        return
+    place = folder / "pulse"
+    place.mkdir()
+    command = [
+        program, "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no",
+        "--disable-shm=yes", "--log-target=stderr", "--realtime=no", "--high-priority=no",
+        f"--load=module-native-protocol-unix auth-anonymous=1 socket={place / 'socket'}",
+        "--load=module-null-sink",
+    ]  # fmt: skip
+    environment = {**os.environ, "HOME": str(place), "XDG_RUNTIME_DIR": str(place)}
+    with (
+        (place / "log").open("w") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 10
+            while not (place / "socket").exists() and process.poll() is None:
+                assert time.monotonic() < deadline, (place / "log").read_text()
+                time.sleep(0.05)
+            yield {"PULSE_SERVER": f"unix:{place / 'socket'}"}
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def running_firefox(folder: Path, environment: Mapping[str, str] = {}) -> Iterator[Firefox]:
+    """Firefox with a profile of its own in a folder, and more environment variables."""
     profile, log = folder / "profile", folder / "log"
     profile.mkdir()
     lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in _PREFERENCES.items()]
@@ -165,7 +203,12 @@ def running_firefox(folder: Path) -> Iterator[Firefox]:
         "--profile",
         str(profile),
     ]
-    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            command, stdout=out, stderr=out, env={**os.environ, **environment}
+        ) as process,
+    ):
         try:
             deadline = time.monotonic() + 60
             while not (found := re.search(r"BiDi listening on ws://[^ ]*:(\d+)", log.read_text())):

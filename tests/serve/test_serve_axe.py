@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from chromium import serious
+from chromium import SIZES, serious
 
 pytest_plugins = ["chromium_fixtures"]
-
-SIZES = {
-    "desk": {},
-    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
-}
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -186,6 +186,67 @@ def test_the_last_sound_is_there_at_the_next_visit(page: Page, address: str) -> 
     assert latent(page) == before
 
 
+# Renders a held tone through the page's own graph, as fast as the machine can. `given` has its
+# partials, those of what it changes to, and the seconds of the changes.
+RENDER = """const [from, to, times] = given;
+    const [rate, seconds] = [48000, 1];
+    const usual = window.AudioContext;
+    window.AudioContext = class extends OfflineAudioContext {
+        constructor() { super(2, rate * seconds, rate); }
+    };
+    const player = new m.player.constructor({ release: 0.3, hold: 1, note: 4 });
+    window.AudioContext = usual;
+    const tone = (partials) => {
+        const buffer = new AudioBuffer({ length: 4 * rate, sampleRate: rate });
+        buffer.getChannelData(0).forEach((_, i, all) => {
+            for (const [n, level, phase] of partials) {
+                all[i] += level * Math.sin((2 * Math.PI * n * 220 * i) / rate + phase);
+            }
+        });
+        return buffer;
+    };
+    const sounds = [tone(from), tone(to)];
+    const voice = player.start(sounds[0], 57, 127);
+    for (const [i, time] of times.entries()) {
+        player.context.suspend(time).then(() => {
+            player.replace(voice, sounds[(i + 1) % 2]);
+            player.context.resume();
+        });
+    }
+    return Array.from((await player.context.startRendering()).getChannelData(0));"""
+DARK = [[1, 0.3, 0.0]]
+BRIGHT = [[1, 0.3, 2.5], [2, 0.15, 1.0], [5, 0.1, 0.5]]  # nowhere in phase with it
+
+
+def sharpness(wave: np.ndarray, rate: int = 48000) -> float:
+    """Energy above 4 kHz against all, in dB, where it is largest in 20 ms."""
+    size = rate // 50
+    frames = np.lib.stride_tricks.sliding_window_view(wave, size)[:: size // 8]
+    power = np.square(abs(np.fft.rfft(frames * np.blackman(size))))
+    high = power[:, 4000 * size // rate :].sum(axis=1)
+    return float(10 * np.log10(high / power.sum(axis=1)).max())
+
+
+@pytest.mark.parametrize("times", [[0.4], [0.4, 0.42, 0.44, 0.46, 0.48]], ids=["once", "many"])
+def test_timbre_changes_within_50_ms_without_a_click(page: Page, times: list[float]) -> None:
+    dark, bright, changed = (
+        np.array(ask(page, RENDER, list(given)))
+        for given in ((DARK, DARK, []), (BRIGHT, BRIGHT, []), (DARK, BRIGHT, times))
+    )
+    held = slice(int(0.2 * 48000), int(0.9 * 48000))
+    # It is the new one 50 ms after the last change, and was the old one before the first; the
+    # limiter is 6 ms late.
+    old, new = slice(0, int(times[0] * 48000)), slice(int((times[-1] + 0.057) * 48000), 48000)
+    assert changed[old] == pytest.approx(dark[old], abs=1e-3)
+    assert changed[new] == pytest.approx(bright[new], abs=1e-3)
+    # No step is larger than those of the two sounds, and nothing is sharper.
+    most = max(abs(np.diff(one[held])).max() for one in (dark, bright))
+    assert abs(np.diff(changed[held])).max() < 1.01 * most
+    switched = np.concatenate([dark[: int(0.4 * 48000)], bright[int(0.4 * 48000) :]])
+    assert sharpness(changed[held]) < -70
+    assert sharpness(switched[held]) > -40  # what a click would be
+
+
 def test_the_latency_is_measured_in_the_audio_graph(page: Page) -> None:
     # The model sounds in its second half only; this buffer does at once.
     found = ask(

@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,19 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import gansynth
-from chromium import ENDLESS, PLAYS_BOTH, ask, eventually, latent, loudest, ready, serious
+from chromium import ENDLESS, PLAYS_BOTH, SIZES, ask, eventually, latent, loudest, ready, serious
 from frames_model import FAMILIES, PITCHES
 from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
 from gansynth.model.synth import Synth
 from gansynth.performance.instrument import read_instruments
 from gansynth.serve import latents as python_latents
 from gansynth.serve.latents import decode_latent, encode_latent
-from static_site import StaticServer, running_static
+from static_site import StaticServer, brought_runtime, running_static
 
 pytest_plugins = ["chromium_fixtures", "site_fixtures"]
 
 KEPT = "caches.keys().then((names) => names.some((name) => name.startsWith('gansynth page ')))"
+NOTES = 900  # of a piece that takes some seconds
 API = "const api = await import('./page/api.js');"
 TO_BASE64 = """const bytes = new Uint8Array(await (await fetch(address)).arrayBuffer());
     return btoa([...bytes].map((one) => String.fromCharCode(one)).join(""));"""
@@ -94,6 +96,35 @@ def test_a_note_is_pythons(page: Page, made: Any) -> None:
     wanted = made[1].notes(z, [62], 32)[0]
     assert rate == made[1].sample_rate
     assert decibels(found, 0.999 * wanted / abs(wanted).max()) < -40
+
+
+def test_a_model_of_the_originals_plays_its_own_notes(
+    browser: Browser, reference: Path, tmp_path: Path, run_cli: Any
+) -> None:
+    """Against waves that the original computed."""
+    case = reference / "mel_hires_final"
+    converted = tmp_path / "converted.safetensors"
+    assert run_cli("convert", case / "checkpoint", "-o", converted).code == 0
+    command = ["export", "web", "--model", converted, "--no-sliders", "--runtime"]
+    done = run_cli(*command, brought_runtime(), "-o", tmp_path / "site")
+    assert done.code == 0, done.err
+    original = np.load(case / "generate.npz")
+    with running_static(tmp_path / "site") as server:
+        page = browser.new_page()
+        page.goto(server.address)
+        expect(page.locator("#model")).to_contain_text("converted.safetensors, ")
+        for z, pitch, wave in zip(
+            original["z"], original["pitches"], original["waves"], strict=True
+        ):
+            script = """const wav = await api.noteBytes(given[0], given[1]);
+                const address = URL.createObjectURL(new Blob([wav]));"""
+            data = fetched(page, script, [encode_latent(z), int(pitch)])
+            found, _ = soundfile.read(io.BytesIO(data))
+            assert decibels(found, 0.999 * wave / abs(wave).max()) < -40
+        page.keyboard.down("a")
+        assert loudest(page, 1000) > 1e-3
+        page.keyboard.up("a")
+        page.close()
 
 
 def test_latents_are_pythons(page: Page, made: Any) -> None:
@@ -173,6 +204,33 @@ def test_a_file_is_rendered_on_the_page(page: Page, make_midi: Any) -> None:
     # Samplers need loops, which are found elsewhere.
     assert page.locator("#sfz").is_hidden()
     expect(page.locator(".explain")).to_contain_text("gansynth export sfz makes samples of")
+
+
+def test_a_rendering_shows_how_far_it_is_and_the_time_left(page: Page, make_midi: Any) -> None:
+    # More notes than are remembered, so that each takes its time.
+    notes = [(60 + 2 * (i % 3), i / 4, i / 4 + 0.2, 1 + i % 127) for i in range(NOTES)]
+    page.evaluate(
+        """() => {
+            const job = document.querySelector("#midi-job");
+            const [bar, , status] = job.children;
+            window.shown = [];
+            const note = () => window.shown.push([bar.value, status.textContent, job.hidden]);
+            new MutationObserver(note).observe(status, { childList: true });
+        }"""
+    )
+    page.locator("#midi-file").set_input_files(make_midi(notes, name="song.mid"))
+    expect(page.locator("#clip p")).to_contain_text(f"{NOTES} notes", timeout=120_000)
+    *shown, last = page.evaluate("window.shown")
+    values = [value for value, _, _ in shown]
+    assert values == sorted(values)
+    assert len(set(values)) > 20
+    assert not any(hidden for _, _, hidden in shown)
+    told = [re.fullmatch(r"(\d+) %, (\d+) s left", words) for _, words, _ in shown]
+    left = [int(one[2]) for one in told if one]
+    assert len(left) > 10
+    assert left[-1] < left[0]  # and ever less
+    assert last[2]  # gone once the clip is there
+    assert page.locator("#midi-job").is_hidden()
 
 
 def test_sounds_go_out_and_in_as_files(page: Page, made: Any, tmp_path: Path) -> None:
@@ -292,9 +350,10 @@ def test_hosts_that_isolate_pages_give_threads(browser: Browser, made: Any) -> N
         context.close()
 
 
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, made: Any, scheme: Any) -> None:
-    page = browser.new_page(color_scheme=scheme)
+def test_axe_finds_nothing_serious(browser: Browser, made: Any, size: str, scheme: Any) -> None:
+    page = browser.new_page(color_scheme=scheme, **SIZES[size])
     page.goto(made[0].address)
     ready(page)
     page.evaluate("document.querySelector('#timeline').hidden = false")

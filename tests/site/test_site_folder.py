@@ -80,6 +80,18 @@ def test_the_command_writes_a_site_once(
     assert (site / "CNAME").read_text() == "example.org"
 
 
+def test_weights_that_float16_would_spoil_stay_float32(
+    run_cli: RunCli, toy_model: Path, brought: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gansynth.export.onnx.HALF_TOLERANCE", -300.0)
+    command = ["export", "web", "--model", str(toy_model), "--no-sliders", "--runtime"]
+    done = run_cli(*command, str(brought), "-o", str(tmp_path / "site"))
+    assert done.code == 0, done.err
+    assert "Its weights stay float32, at twice the size" in done.err
+    facts = json.loads((tmp_path / "site" / "model" / "model.json").read_text())
+    assert facts["files"]["weights"]["bytes"] == 0  # they are in the ONNX file
+
+
 def test_what_fails_leaves_nothing(run_cli: RunCli, model: Path, tmp_path: Path) -> None:
     command = ["export", "web", "--model", str(model), "-o", str(tmp_path / "site")]
     done = run_cli(*command, "--runtime", str(tmp_path), "--no-sliders")

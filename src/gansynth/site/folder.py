@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from gansynth import __version__
-from gansynth.export.onnx import encode_families, export_onnx
+from gansynth.errors import ModelError
+from gansynth.export.onnx import ExportedModel, encode_families, export_onnx
 from gansynth.extras import require
 from gansynth.files import PathLike, as_path, check_writable, missing_folders, staged_folder
 from gansynth.model.load import SHIPPED_NAME
@@ -112,7 +113,7 @@ def export_site(
             (stage / "runtime" / file).write_bytes(data)
         (stage / "runtime" / "LICENSE.txt").write_text(LICENSE)
         say("Exporting the model, then comparing its notes with the model's …")
-        written = export_onnx(synth, stage / "model" / "notes.onnx", half=True)
+        written = _written_notes(synth, stage / "model" / "notes.onnx", say)
         _part_weights(stage / "model" / "notes.onnx", stage / "model" / "weights")
         if synth.families:
             (stage / "model" / "families.onnx").write_bytes(encode_families(synth))
@@ -132,6 +133,16 @@ def export_site(
         _write_worker(stage)
         size = sum(file.stat().st_size for file in stage.rglob("*") if file.suffix != ".txt")
     return ExportedSite(as_path(folder), size, written.notes, written.difference)
+
+
+def _written_notes(synth: Synth, place: Path, say: Callable[[str], None]) -> ExportedModel:
+    """The model as ONNX: its weights in float16, unless that moves its notes too far."""
+    try:
+        return export_onnx(synth, place, half=True)
+    except ModelError:  # nothing was written; a model that can't be ONNX at all is refused again
+        written = export_onnx(synth, place)
+        say("Its weights stay float32, at twice the size: float16 would change its notes too much.")
+        return written
 
 
 def _facts(

@@ -49,8 +49,11 @@ export class Library {
       drop.title = "Delete";
       drop.setAttribute("aria-label", `Delete ${one.name}`);
       drop.addEventListener("click", () => {
+        const place = this.kept.indexOf(one);
         this.kept = this.kept.filter((other) => other !== one);
         this.#write();
+        const left = this.root.children[Math.min(place, this.kept.length - 1)];
+        (left?.lastChild ?? document.querySelector("#keep")).focus();
       });
       item.append(play, drop);
       return item;

@@ -71,6 +71,7 @@ const future = [];
 let lastPitch = 60;
 let lastLayer = null;
 let drawn = 0;
+let chosen = 0; // how often; what a pad or slider finds for an earlier one comes too late
 let settling;
 // Where undo goes back to: what played before a pad or slider was taken hold of.
 let before = null;
@@ -99,6 +100,7 @@ const showLast = () => showNote(sound.latent, lastPitch, lastLayer, `${pitchName
 function choose(next, { remembered = false, heard = true } = {}) {
   if (!remembered && sound.latent && next.latent !== sound.latent) remember(sound);
   before = null;
+  chosen += 1;
   take(next);
   settle();
   if (heard && settings.heard) hands.hear();
@@ -165,7 +167,7 @@ const change = (() => {
       before = sound;
       if (settings.heard) hands.hear(false);
     }
-    wanted = { find, make, done: done || wanted?.done };
+    wanted = { find, make, done: done || wanted?.done, at: chosen };
     if (busy) return;
     busy = true;
     try {
@@ -174,6 +176,10 @@ const change = (() => {
         const now = wanted;
         wanted = null;
         const latent = await now.find();
+        if (now.at !== chosen) {
+          hands.unhear(false);
+          continue;
+        }
         take(now.make(latent));
         if (now.done && !wanted) {
           if (before && before.latent !== latent) remember(before);
@@ -298,7 +304,10 @@ find("#name").addEventListener("keydown", ({ key, target }) => {
   if (key === "Enter" || key === "Escape") target.blur();
 });
 for (const select of document.querySelectorAll("select")) {
-  select.addEventListener("change", () => select.blur());
+  let byKeys = false; // who walks through the choices stays there
+  select.addEventListener("keydown", ({ key }) => { byKeys = key !== "Enter"; });
+  select.addEventListener("pointerdown", () => { byKeys = false; });
+  select.addEventListener("change", () => byKeys || select.blur());
 }
 setUpFiles({
   model,

@@ -1,6 +1,6 @@
 // How it is played: envelope, filter, reverb, what the wheel moves, tuning, recording; remembered.
 
-import { remembered } from "./settings.js";
+import { onReset, remembered } from "./settings.js";
 import { readScala } from "./tuning.js";
 import { encodeWav } from "./wav.js";
 
@@ -47,7 +47,7 @@ export function setUpPlay({ player, message, fail }) {
       set(input.value);
       remembered.set(name, input.value);
     });
-    input.closest("label").addEventListener("dblclick", () => {
+    onReset(input, input.closest("label"), () => {
       set(usual[name]);
       remembered.set(name, "");
     });

@@ -52,3 +52,9 @@ export async function copyLink(model, say) {
       + "others, start it with --host 0.0.0.0, or send them “Export JSON”.");
   }
 }
+
+// A slider goes back by a double click or tap on its label, or by Delete.
+export function onReset(input, label, reset) {
+  label.addEventListener("dblclick", reset);
+  input.addEventListener("keydown", ({ key }) => key === "Delete" && reset());
+}

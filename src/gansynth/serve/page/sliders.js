@@ -1,6 +1,7 @@
 // Sliders along directions that were measured from the model; those it doesn't follow aren't shown.
 
 import { directions } from "./api.js";
+import { onReset } from "./settings.js";
 
 const WORDS = {
   brightness: ["Brightness", "darker", "brighter"],
@@ -56,7 +57,7 @@ export class Sliders {
     this.note.textContent = found.state === "off"
       ? "Sliders are off: the server was started with --no-sliders."
       : names.length
-        ? `A double click or tap resets a slider.${hidden.length ? ` This model's sound doesn't follow ${hidden.join(", ")}.` : ""}`
+        ? `A double click or tap resets a slider, Delete on the keyboard too.${hidden.length ? ` This model's sound doesn't follow ${hidden.join(", ")}.` : ""}`
         : "This model's sound follows no slider.";
     this.root.replaceChildren(...found.directions.map((one) => this.#slider(one)));
     this.found(names.map((name) => [name, WORDS[name]?.[0] ?? `Timbre ${name.split("-")[1]}`]));
@@ -72,7 +73,7 @@ export class Sliders {
     });
     input.addEventListener("input", () => this.move(this.positions(), false));
     input.addEventListener("change", () => this.move(this.positions(), true));
-    label.addEventListener("dblclick", () => {
+    onReset(input, label, () => {
       input.value = 0;
       this.move(this.positions(), true);
     });
