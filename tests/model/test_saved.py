@@ -76,7 +76,8 @@ def test_a_model_file_plays_the_same_notes(
 ) -> None:
     model = read_model(unpacked(f"{name}.safetensors", tmp_path))
     assert model.digest() == FACTS[name]["sha256"]
-    assert_plays(model, notes, name, 1e-4)
+    # Specgrams of made waves have phases of bins that are nearly silent.
+    assert_plays(model, notes, name, 1e-3 if name == "wideband" else 1e-4)
 
 
 @pytest.mark.parametrize("name", MODELS)
