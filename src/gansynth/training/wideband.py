@@ -232,7 +232,7 @@ class WidebandTrainer(Trainer):
         """What the discriminator is shown of notes' levels, given their peaks' logarithms."""
         shown = [_audible(some - below) for some in levels[:JUDGED]]
         if self.config.narrow_noise:
-            pairs = list(zip(self.spectra, shown, strict=False))
+            pairs = zip(self.spectra, shown, strict=False)
             shown += [modulation(spectrum, x) for spectrum, x in pairs if spectrum.modulated]
         return shown
 
