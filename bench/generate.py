@@ -117,7 +117,11 @@ def bench_notes(model: Model, runs: int = 5) -> list[str]:
 
 
 def bench_frames(model: Model, name: str, runs: int = 7) -> list[str]:
-    """Latent to waveform of a preset with frames, per note, against the operations it needs."""
+    """Latent to waveform of a preset with frames, per note, against the operations it needs.
+
+    New latents each time, as the codes of known ones are remembered, but for the notes of one
+    instrument.
+    """
     synths = {kind: Synth(model, "cpu", kind) for kind in precisions()}
     z, pitches = synths["float32"].sample_latents(BATCH), synths["float32"].sample_pitches(BATCH)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -128,8 +132,12 @@ def bench_frames(model: Model, name: str, runs: int = 7) -> list[str]:
     work: dict[str, tuple[Callable[[], object], int]] = {}
     for kind, synth in synths.items():
         for count in (1, BATCH):
-            run = partial(synth.notes, z[:count], pitches[:count])
-            work[f"gansynth, {kind}, {'one note' if count == 1 else f'{count} notes'}"] = run, count
+            row = f"gansynth, {kind}, {'one note' if count == 1 else f'{count} notes'}"
+            work[row] = partial(_new_notes, synth, pitches[:count]), count
+        work[f"gansynth, {kind}, {BATCH} notes of one instrument"] = (
+            partial(synth.notes, np.repeat(z[:1], BATCH, axis=0), pitches),
+            BATCH,
+        )
     seconds = medians({row: run for row, (run, _) in work.items()}, runs)
     length = model.config.audio_length / model.config.sample_rate
     lines = [
@@ -145,6 +153,10 @@ def bench_frames(model: Model, name: str, runs: int = 7) -> list[str]:
             f"| {row} | {per_note * 1e3:.1f} | {per_note / floor:.1f} | {length / per_note:.0f} |"
         )
     return lines
+
+
+def _new_notes(synth: Synth, pitches: np.ndarray) -> np.ndarray:
+    return synth.notes(synth.sample_latents(len(pitches)), pitches)
 
 
 def bench_precision(model: Model, name: str) -> list[str]:

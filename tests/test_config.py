@@ -87,6 +87,7 @@ PUBLISHED_CHANGES = {
 OWN_DEFAULTS = {
     "frame_texture": True,
     "narrow_noise": False,
+    "vibrato": False,
     "frame_blocks": 2,
     "adversarial_weight": 0.25,
     "code_information_weight": 0.001,

@@ -182,6 +182,7 @@ class Config:
     narrow_noise: bool = flag(
         False, "Noise that beats within partials, and parts that stand still (g_fn=wideband)."
     )
+    vibrato: bool = flag(False, "Vibrato and tremolo at random phases (g_fn=wideband).")
     code_information_weight: float = weight(
         0.001, "Weight of what a code says (nats), against what it leaves out."
     )

@@ -17,6 +17,7 @@ from gansynth.model.synth import Synth
 from gansynth.networks.frames import FramesGenerator, Views, frame_counts, mean_row
 from gansynth.networks.frames_encoder import FramesEncoder
 from gansynth.networks.inference import PackedFrames
+from gansynth.networks.latent_flow import LatentFlow
 
 PITCHES = 5
 
@@ -221,3 +222,23 @@ def test_a_note_of_frames_does_not_depend_on_its_place_or_company(
     assert (together == alone).all()
     assert (synth.notes(z[::-1], pitches[::-1])[::-1] == together).all()
     assert all((a == b).all() for a, b in zip(synth.stream(z, pitches), together, strict=True))
+
+
+def test_known_latents_make_the_same_notes_as_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    synth = Synth(initial_model(small(), list(range(60, 65)), seed=1), "cpu")
+    followed: list[int] = []
+    follow = LatentFlow.forward
+
+    def counted(flow: LatentFlow, z: torch.Tensor, families: torch.Tensor | None = None) -> object:
+        followed.append(len(z))
+        return follow(flow, z, families)
+
+    monkeypatch.setattr(LatentFlow, "forward", counted)
+    z, pitches = synth.sample_latents(1).repeat(4, axis=0), [60, 61, 62, 63]
+    first = synth.notes(z, pitches)
+    assert len(followed) == 1  # of two notes made at once, or more
+    others = synth.sample_latents(200)
+    synth.notes(others, [60] * 200)
+    assert sum(followed) >= 200
+    assert (synth.notes(z, pitches) == first).all()
+    assert (synth.notes(z[::-1], pitches[::-1])[::-1] == first).all()

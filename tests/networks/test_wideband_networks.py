@@ -17,6 +17,7 @@ from gansynth.model.voice import Voice
 from gansynth.networks.family import family_of
 from gansynth.networks.wideband import bent, take_over
 from gansynth.spectral.normalizers import make_normalizer
+from gansynth.spectral.vibrato import MOVEMENTS, NUMBERS
 from wideband_data import LENGTH, PITCHES, RATE, frames_model, wideband
 
 
@@ -75,6 +76,22 @@ def test_notes_can_stand_still(model: Model) -> None:
     steps = maps.gains.unflatten(1, (64, 16))[:, held]
     assert float((steps - steps[:, :, :1]).abs().max()) < 1e-6
     assert float(steps[:, :, 0].diff(n=2, dim=1).abs().max()) < 1e-5
+
+
+def test_vibrato_begins_elsewhere_at_each_pitch_and_can_be_none(model: Model) -> None:
+    generator = model.build_generator()
+    codes, labels = torch.randn(2, 6, generator=torch.Generator().manual_seed(0)), [0, 2]
+    maps = generator.decode(codes, torch.tensor(labels), torch.full((2,), 64.0))
+    assert maps.movements is not None
+    assert maps.movements.shape == (2, MOVEMENTS, NUMBERS)
+    assert float(maps.movements[..., 0].min()) > 0  # where training begins
+    same = generator.synthesis(maps, torch.tensor([37, 37]))
+    other = generator.synthesis(maps, torch.tensor([37, 74]))
+    assert torch.equal(same[0], other[0])
+    assert not torch.equal(same[1], other[1])
+    config = wideband(vibrato=False)
+    without = take_over(config, frames_model(), seed=0).build_generator()
+    assert without.decode(codes, torch.tensor(labels), torch.full((2,), 64.0)).movements is None
 
 
 def test_silence_is_in_reach() -> None:

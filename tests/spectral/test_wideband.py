@@ -15,6 +15,7 @@ from torch import Tensor
 from gansynth.spectral.log_spectra import LogSpectrum, compared, energy_distance, modulation
 from gansynth.spectral.real_arithmetic import inverse_dft
 from gansynth.spectral.transform import waves_to_stfts, wrap_phase
+from gansynth.spectral.vibrato import MOVEMENTS, NUMBERS, POINTS
 from gansynth.spectral.wideband import BANDS, Maps, WidebandSynthesis, bands, nearest_peaks
 
 RATE, FRAMES, FREQ, SAMPLES = 8000, 64, 256, 8000
@@ -162,13 +163,61 @@ def test_white_noise_alone_is_what_models_without_colors_have(synthesis: Wideban
     assert level(none - plain) > level(plain) - 20
 
 
+def movements(number: int, *values: float) -> Tensor:
+    """Of one movement: depth, ahead, late, depths of levels. The others are none."""
+    table = torch.zeros(1, MOVEMENTS, NUMBERS)
+    table[0, number] = torch.tensor(values)
+    return table
+
+
+def swaying(wave: Tensor, hertz: float) -> tuple[Tensor, Tensor]:
+    """Of a partial: cents from its frequency, and nats, at 8000 a second; without the ends."""
+    spectrum = torch.fft.fft(wave.double())
+    spectrum[(torch.fft.fftfreq(SAMPLES, 1 / RATE) - hertz).abs() > 60] = 0
+    line = torch.fft.ifft(spectrum)[1000:7000]
+    turns = (line[1:] * line[:-1].conj()).angle() / (2 * math.pi) * RATE
+    return 1200 * torch.log2(turns / hertz), line.abs().log()[1:]
+
+
+@pytest.mark.parametrize("hertz", [400.0, 1600.0])
+def test_vibrato_sways_all_partials_alike(synthesis: WidebandSynthesis, hertz: float) -> None:
+    maps = analysed(tone(hertz))
+    table = movements(MOVEMENTS - 3, 2.0, 0.0, -9.0, *[0.0] * POINTS)  # 6 Hz, from the beginning
+    still, _ = swaying(synthesis(maps, torch.tensor([3]))[0], hertz)
+    cents, nats = swaying(synthesis(maps._replace(movements=table), torch.tensor([3]))[0], hertz)
+    assert float(still.abs().max()) < 0.5
+    # 0.8 % of the frequency.
+    assert float(cents.max() - cents.min()) / 2 == pytest.approx(13.8, rel=0.1)
+    assert float(nats.std()) < 0.02
+    rate = torch.fft.rfft(cents - cents.mean(), n=80_000).abs().argmax() / 10
+    assert float(rate) == pytest.approx(6, rel=0.1)
+
+
+def test_tremolo_grows_in_at_a_phase_of_its_own(synthesis: WidebandSynthesis) -> None:
+    maps = analysed(tone(800.0))
+    table = movements(MOVEMENTS - 1, 0.0, 0.5, 0.0, *[2.0] * POINTS)  # from 0.75 s on
+    first, second = (
+        swaying(synthesis(maps._replace(movements=table), torch.tensor([start]))[0], 800.0)
+        for start in (3, 4)
+    )
+    assert float(first[0].abs().max()) < 2
+    assert float(first[1][:2000].std()) < 0.01
+    assert 0.07 < float(first[1][-1000:].std()) < 0.2
+    assert float((first[1] - second[1])[-1000:].abs().max()) > 0.05
+    # Depths below 0 are none.
+    none = synthesis(maps._replace(movements=-table.abs()), torch.tensor([3]))
+    assert level(none - synthesis(maps, torch.tensor([3]))) < level(tone(800.0)) - 100
+
+
+@pytest.mark.parametrize("swaying", [None, movements(7, 3.0, 0.3, -1.0, *[1.0] * POINTS)])
 @pytest.mark.parametrize("colors", [None, narrow(0.5, 0.4, 0.3, 1.5)])
 def test_operations_of_onnx_give_the_same(
-    colors: Tensor | None, synthesis: WidebandSynthesis
+    colors: Tensor | None, swaying: Tensor | None, synthesis: WidebandSynthesis
 ) -> None:
     random = torch.Generator().manual_seed(0)
     maps = analysed(tone(500.0) + 0.1 * torch.randn(1, SAMPLES, generator=random))
-    maps = maps._replace(levels=maps.levels + 10, share=maps.share + 0.5, colors=colors)
+    maps = maps._replace(levels=maps.levels + 10, share=maps.share + 0.5)
+    maps = maps._replace(colors=colors, movements=swaying)
     traceable = WidebandSynthesis(FRAMES, FREQ, SAMPLES, RATE, traceable=True)
     start = torch.tensor([37])
     assert level(traceable(maps, start) - synthesis(maps, start)) < level(tone(500.0)) - 90

@@ -38,7 +38,7 @@ CONSTANTS_KEY = "normalizer.constants"
 OPTIONAL_PARTS = ("last_generator", "partner")
 
 # Hyperparameters that came later, and what they were before: there, digests stay as they were.
-_ADDED = {"narrow_noise": False}
+_ADDED = {"narrow_noise": False, "vibrato": False}
 
 NetworkType = Callable[[Config, int, int], Any]
 

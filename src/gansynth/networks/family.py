@@ -353,7 +353,7 @@ register(
         take_over=part("gansynth.networks.wideband:take_over"),
         check=_check_wideband,
         geometry=_wideband_geometry,
-        options=("frame_blocks", "narrow_noise"),
+        options=("frame_blocks", "narrow_noise", "vibrato"),
         conditioned=True,
         anneals=True,
         presets={
@@ -378,6 +378,7 @@ register(
                     "average_share": 0.2,
                     "adversarial_weight": 0.3,
                     "narrow_noise": True,
+                    "vibrato": True,
                     "fmap_max": 384,
                     "fake_batch_size": 61,
                     "latent_vector_size": 64,

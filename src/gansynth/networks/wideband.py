@@ -3,7 +3,7 @@
     code, pitch, velocity ─ backbone (networks.frames) ─> [time, c] ─ steady parts to straight lines
         ├─> [time, 3 freq / 2] + row of pitch ─> magnitude, phase step, share of noise
         ├─> [16 time, 2 bands] + row of pitch + row of time ─> gains, levels of noise
-        └─ style ─> [4, bands] ─> how wide the noise of partials is
+        └─ style ─> [4, bands], [11, 8] ─> how wide the noise of partials is; vibrato
                                      wave <─ spectral.wideband ─┘
 
 Backbone and latent flow are those of a model of the family "frames", whose codes these networks go
@@ -33,6 +33,8 @@ from gansynth.networks.wideband_partner import WidebandPartner, coding_config
 from gansynth.spectral.narrow_noise import NOISES
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.spectral.representation import Representation
+from gansynth.spectral.vibrato import MOVEMENTS, NUMBERS
+from gansynth.spectral.vibrato import begin as begin_vibrato
 from gansynth.spectral.wideband import BANDS, SUBFRAMES, Maps, WidebandSynthesis
 
 if TYPE_CHECKING:
@@ -102,6 +104,11 @@ class WidebandGenerator(FramesBackbone):
             nn.init.constant_(self.still.bias, _MOVING)
             nn.init.constant_(self.color.bias[:BANDS], -_NARROW)
             nn.init.constant_(self.color.bias[BANDS:], _NARROW)
+        if config.vibrato:
+            self.movements = nn.Linear(channels, MOVEMENTS * NUMBERS)
+            nn.init.zeros_(self.movements.weight)
+            with torch.no_grad():
+                begin_vibrato(self.movements.bias)
         with torch.device("cpu"):
             self.register_buffer("line", _straight_lines(time, _KNEES), persistent=False)
             if config.narrow_noise:
@@ -140,6 +147,9 @@ class WidebandGenerator(FramesBackbone):
             colors = torch.cat(
                 [(1 + white).clamp(0.0, 1.0), turning.clamp(0.0, _MOST_NOISE)], dim=1
             )
+        movements = None
+        if self.config.vibrato:
+            movements = self.movements(style).unflatten(1, (MOVEMENTS, NUMBERS))
         maps = self.image(features).float() + self.rows(labels).unsqueeze(1)
         magnitude, step, noise = maps.split(self.bins, dim=-1)
         fine = (self.fine(features) + self.fine_time).unflatten(2, (SUBFRAMES, 2 * BANDS))
@@ -156,6 +166,7 @@ class WidebandGenerator(FramesBackbone):
             fine[..., :BANDS],
             bent(level, *_LEVEL_KNEE),
             colors,
+            movements,
         )
 
 

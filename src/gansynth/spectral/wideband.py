@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from gansynth.spectral.narrow_noise import beats, knot_counts, smoothing
 from gansynth.spectral.real_arithmetic import inverse_dft, overlap_add
 from gansynth.spectral.transform import overlapped, waves_to_stfts
+from gansynth.spectral.vibrato import MOVEMENTS, POINTS, hastened, moved
 
 BANDS = 25
 SUBFRAMES = 16  # short frames to the hop of a long one
@@ -61,6 +62,8 @@ class Maps(NamedTuple):
         Of each band up to freq / 2, 0 to 2: how much of the noise in partials is white, and how
         much of three narrower kinds there is, which turn with their partial as beats do. None: it
         is white, and there are no others.
+    movements : [batch, 11, 8], or None
+        Vibrato and tremolo; see `vibrato.moved`.
     """
 
     log_magnitude: Tensor
@@ -69,6 +72,7 @@ class Maps(NamedTuple):
     gains: Tensor
     levels: Tensor
     colors: Tensor | None = None
+    movements: Tensor | None = None
 
     def rows(self, note: int) -> Maps:
         """The maps of one note of a batch, as a batch of one."""
@@ -142,12 +146,15 @@ class WidebandSynthesis(nn.Module):
     narrow_noise: Tensor
     smoothing: Tensor
     tone_bands: Tensor
+    phases: Tensor
+    level_bands: Tensor
 
     def __init__(
         self, frames: int, freq: int, samples: int, sample_rate: int, traceable: bool = False
     ) -> None:
         super().__init__()
         self.frames, self.samples, self.traceable = frames, samples, traceable
+        self.sample_rate = sample_rate
         self.bins = freq // 2  # of the tone
         self.n_fft, self.hop = 2 * freq, freq // 2
         self.short_hop = self.hop // SUBFRAMES
@@ -186,6 +193,10 @@ class WidebandSynthesis(nn.Module):
         knots = sum(knot_counts(self.frames))
         tables["narrow_noise"] = _bytes(torch.randn(2, knots, self.bins, generator=random), 1.0)
         tables["smoothing"] = smoothing(self.frames)
+        tables["phases"] = torch.rand(_ROUND, MOVEMENTS, 2, generator=random)
+        # Points that lie on the mel scale as bands do.
+        at = torch.linspace(0, POINTS - 1, BANDS)
+        tables["level_bands"] = (1 - (at - torch.arange(POINTS)[:, None]).abs()).clamp_min(0)
         tables["tone_bands"] = bands(self.bins + 1, sample_rate / 2, BANDS)[:, 1:]
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
@@ -241,7 +252,8 @@ class WidebandSynthesis(nn.Module):
         places = SUBFRAMES * long.unsqueeze(1) + torch.arange(count + 1, device=start.device)
         tone = tone[:, : count * self.short_hop]
         short_noise = self.short_noise[places].float()
-        waves = self.shape(tone, maps, begin, short_noise, self.short_spread / _STEPS)
+        unit = self.short_spread / _STEPS
+        waves = self.shape(tone, maps, begin, short_noise, self.phases[long], unit)
         if begin > 0:
             waves = F.pad(waves, (begin * self.short_hop, 0))
         else:
@@ -284,8 +296,9 @@ class WidebandSynthesis(nn.Module):
         tone = tone[:, : tone.shape[1] // self.short_hop * self.short_hop]
         white = torch.randn(tone.shape, generator=random).to(device)
         short = torch.view_as_real(self._short_stft(white, self.short_window))
+        drawn = torch.rand(batch, MOVEMENTS, 2, generator=random).to(device)
         # The outermost hops lack a frame that covers them.
-        waves = self.shape(tone, maps, begin, short)[:, self.short_hop : -self.short_hop]
+        waves = self.shape(tone, maps, begin, short, drawn)[:, self.short_hop : -self.short_hop]
         begin += 1
         if begin < 0:
             return waves[:, -begin * self.short_hop :], 0
@@ -345,9 +358,15 @@ class WidebandSynthesis(nn.Module):
         return overlapped(spectra, self.window)
 
     def shape(
-        self, tone: Tensor, maps: Maps, begin: int, noise: Tensor, unit: float = 1.0
+        self,
+        tone: Tensor,
+        maps: Maps,
+        begin: int,
+        noise: Tensor,
+        drawn: Tensor,
+        unit: float = 1.0,
     ) -> Tensor:
-        """Give a tone its loudness and noise.
+        """Give a tone its loudness, noise and vibrato.
 
         Parameters
         ----------
@@ -357,6 +376,8 @@ class WidebandSynthesis(nn.Module):
             Where it lies in the note, in short hops; may be negative.
         noise : float32 [batch, short frames, freq, 2]
             Real and imaginary, of white noise: one frame more than there are hops.
+        drawn : float32 [batch, 11, 2]
+            See `vibrato.moved`.
         unit : float
             What 1 stands for in it.
 
@@ -369,18 +390,30 @@ class WidebandSynthesis(nn.Module):
         places = (torch.arange(count + 1, device=tone.device) + begin + self.first_short).clamp(
             0, last
         )
-        gains = (maps.gains[:, places].clamp(*_GAINS) @ self.bands).exp()
+        gains, delays = maps.gains[:, places], None
+        if maps.movements is not None:
+            seconds = (places - self.first_short) * (self.short_hop / self.sample_rate)
+            delays, levels = moved(maps.movements, drawn, seconds)
+            gains = gains + levels @ self.level_bands
+        gains = (gains.clamp(*_GAINS) @ self.bands).exp()
         # Each column of the bands adds up to 1, so a logarithm may be added before.
         levels = maps.levels[:, places].clamp(*_LEVELS) + math.log(unit)
         levels = (levels @ self.bands).exp().unsqueeze(-1)
         if self.traceable:
-            return self._shape_traceable(tone, gains, *(levels * noise).unbind(-1))
+            return self._shape_traceable(tone, gains, delays, *(levels * noise).unbind(-1))
         spectrum = torch.view_as_real(self._short_stft(tone, self.short_window))
+        if delays is not None:
+            spectrum = torch.stack(self._hastened(*spectrum.unbind(-1), delays), dim=-1)
         spectrum = torch.addcmul(spectrum * gains.unsqueeze(-1), levels, noise)
         waves = overlapped(torch.view_as_complex(spectrum), self.short_window / 1.5)
         return waves[:, self.short // 2 : self.short // 2 + tone.shape[1]]
 
-    def _shape_traceable(self, tone: Tensor, gains: Tensor, real: Tensor, imag: Tensor) -> Tensor:
+    def _hastened(self, real: Tensor, imag: Tensor, delays: Tensor) -> tuple[Tensor, Tensor]:
+        return hastened(real, imag, delays, self.short, self.sample_rate)
+
+    def _shape_traceable(
+        self, tone: Tensor, gains: Tensor, delays: Tensor | None, real: Tensor, imag: Tensor
+    ) -> Tensor:
         """The same by products with cosines and sines."""
         size, hop = self.short, self.short_hop
         time, number = torch.arange(size), torch.arange(size // 2 + 1)
@@ -389,8 +422,12 @@ class WidebandSynthesis(nn.Module):
         pieces = F.pad(tone, (size // 2, size // 2)).unflatten(1, (-1, hop))
         count = tone.shape[1] // hop + 1
         frames = torch.cat([pieces[:, k : k + count] for k in range(_OVERLAP)], dim=2)
-        real = real + gains * (frames @ (angle.cos() * window))
-        imag = imag - gains * (frames @ (angle.sin() * window))
+        tone_real = frames @ (angle.cos() * window)
+        tone_imag = -(frames @ (angle.sin() * window))
+        if delays is not None:
+            tone_real, tone_imag = self._hastened(tone_real, tone_imag, delays)
+        real = real + gains * tone_real
+        imag = imag + gains * tone_imag
         double = torch.where((number == 0) | (number == size // 2), 1.0, 2.0) / size
         # The squared windows of four frames add up to 1.5.
         back = window / 1.5

@@ -1,0 +1,101 @@
+"""Vibrato and tremolo: movements that all partials of a note share, at phases drawn at random.
+
+A movement is a turn at a rate of its own. It delays and hastens the wave (its frequency sways), and
+raises and lowers the levels of bands. How much it does follows from the note's style; the phase
+that it begins with, and the rate to a twentieth, can't follow from anything and are drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Hz: slow drifts, and closer to each other where players' vibrato lies.
+_RATES = (0.7, 1.1, 1.7, 2.6, 3.5, 4.2, 4.8, 5.4, 6.0, 6.8, 8.0)
+_APART = 0.05  # how far a note's rate may be from these, as a share
+MOVEMENTS = len(_RATES)
+POINTS = 5  # of levels over frequency, on the mel scale
+NUMBERS = 3 + POINTS  # of each movement
+
+_DEPTH = 0.004  # relative deviation of the frequency; 7 cents
+_LEVEL = 0.1  # nats
+_LATEST, _GROWTH = 1.5, 0.1  # seconds: when a movement grows in, at most, and how fast
+_LONGEST = 1 / 8  # of a frame, a delay
+
+
+class Movement(NamedTuple):
+    """What a movement does at some times.
+
+    Attributes
+    ----------
+    delays : float32 [batch, times]
+        Seconds that the wave is early by.
+    levels : float32 [batch, times, POINTS]
+        Nats, added to those of the bands.
+    """
+
+    delays: Tensor
+    levels: Tensor
+
+
+def begin(numbers: Tensor) -> None:
+    """Fill a layer's offsets `[MOVEMENTS * NUMBERS]` with those that training begins with."""
+    table = torch.zeros(MOVEMENTS, NUMBERS)
+    table[:, 0], table[:, 2], table[:, 3:] = 0.15, -1.0, 0.05
+    numbers.copy_(table.flatten())
+
+
+def moved(numbers: Tensor, drawn: Tensor, seconds: Tensor) -> Movement:
+    """All movements of notes, added up.
+
+    Parameters
+    ----------
+    numbers : float32 [batch, MOVEMENTS, NUMBERS]
+        Of each: depth of frequency, how far levels are ahead of it, when it grows in, and depths of
+        levels. Depths below 0 count as 0, so that a note may stand still.
+    drawn : float32 [batch, MOVEMENTS, 2]
+        From 0 to 1: phases, and places of the rates.
+    seconds : float32 [times]
+    """
+    rates = torch.tensor(_RATES, device=numbers.device)
+    phase, place = drawn.unbind(2)
+    rates = rates * (1 - _APART + 2 * _APART * place)
+    turns = phase[:, None] + rates[:, None] * seconds[:, None]  # [batch, times, movements]
+    angle = turns * (2 * math.pi)
+    depth, ahead, late = numbers[..., 0], numbers[..., 1], numbers[..., 2]
+    grown = torch.sigmoid((seconds[:, None] - _LATEST * late.sigmoid()[:, None]) / _GROWTH)
+    # A delay's slope is the deviation of the frequency.
+    widest = _DEPTH * depth.clamp_min(0) / (2 * math.pi * rates)
+    delays = (angle.sin() * grown) @ widest.unsqueeze(2)
+    turned = (angle + math.pi * ahead.tanh()[:, None]).cos() * grown
+    return Movement(delays.squeeze(2), turned @ (_LEVEL * numbers[..., 3:].clamp_min(0)))
+
+
+def hastened(
+    real: Tensor, imaginary: Tensor, delays: Tensor, size: int, sample_rate: int
+) -> tuple[Tensor, Tensor]:
+    """Spectra of short frames, each earlier by its delay.
+
+    Parameters
+    ----------
+    real, imaginary : float32 [batch, times, size / 2 + 1]
+    delays : float32 [batch, times]
+        Seconds.
+    size : int
+        Samples of a frame.
+    """
+    longest = _LONGEST * size
+    step = (delays * sample_rate).clamp(-longest, longest) * (2 * math.pi / size)
+    # Turns of all bins from those of few: e^(i (16 a + b) x) = e^(i 16 a x) e^(i b x).
+    few = math.isqrt(real.shape[2]) + 1
+    number = torch.arange(few, device=step.device)
+    fine, coarse = step.unsqueeze(2) * number, step.unsqueeze(2) * (few * number)
+    cos_b, sin_b = fine.cos().unsqueeze(2), fine.sin().unsqueeze(2)
+    cos_a, sin_a = coarse.cos().unsqueeze(3), coarse.sin().unsqueeze(3)
+    count = real.shape[2]
+    cos = (cos_a * cos_b - sin_a * sin_b).flatten(2)[..., :count]
+    sin = (sin_a * cos_b + cos_a * sin_b).flatten(2)[..., :count]
+    return real * cos - imaginary * sin, real * sin + imaginary * cos
