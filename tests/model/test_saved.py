@@ -1,9 +1,9 @@
 """Model files and run folders of earlier versions: they load, play and go on as they did.
 
-What lies in `saved` was made by the version before `model.voice` and `networks.family` (`wideband`:
-before `narrow_noise`; `wideband_narrow`: before `vibrato`). `notes.npz` holds what its models played. Large tensors are patterns that
-repeat, so that the files are small. Processors round sums differently, by some 1e-5 of a note;
-hence the tolerances.
+What lies in `saved` was made by the version before `model.voice` and `networks.family`, `wideband`
+by the one before `narrow_noise`, `wideband_narrow` by that before `vibrato`. `notes.npz` holds what
+its models played. Large tensors are patterns that repeat, so that the files are small. Processors
+round sums differently, by some 1e-5 of a note; hence the tolerances.
 """
 
 from __future__ import annotations

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gansynth.spectral.log_spectra import LogSpectrum, compared, energy_distance, modulation
+from gansynth.spectral.maps import BANDS, Maps
 from gansynth.spectral.real_arithmetic import inverse_dft
 from gansynth.spectral.transform import waves_to_stfts, wrap_phase
 from gansynth.spectral.vibrato import MOVEMENTS, NUMBERS, POINTS
-from gansynth.spectral.wideband import BANDS, Maps, WidebandSynthesis, bands, nearest_peaks
+from gansynth.spectral.wideband import WidebandSynthesis, bands, nearest_peaks
 
 RATE, FRAMES, FREQ, SAMPLES = 8000, 64, 256, 8000
 HOP, SHORT = 128, 8

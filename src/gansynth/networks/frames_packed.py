@@ -96,12 +96,11 @@ class _RememberedCodes(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         if latents.device.type != "cpu":  # comparing would make a GPU wait
-            return self.flow(latents)  # type: ignore[no-any-return]
+            codes: Tensor = self.flow(latents)
+            return codes
         key = latents.detach().numpy().tobytes()
-        codes = self.known.pop(key, None)
-        if codes is None:
-            codes = self.flow(latents)
-        self.known[key] = codes
+        known = self.known.pop(key, None)
+        self.known[key] = codes = self.flow(latents) if known is None else known
         if len(self.known) > _REMEMBERED:
             self.known.popitem(last=False)
         return codes

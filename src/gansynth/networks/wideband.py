@@ -30,12 +30,13 @@ from gansynth.networks.frames import (
 )
 from gansynth.networks.rectified import SLOPE
 from gansynth.networks.wideband_partner import WidebandPartner, coding_config
+from gansynth.spectral.maps import BANDS, SUBFRAMES, Maps
 from gansynth.spectral.narrow_noise import NOISES
 from gansynth.spectral.normalizers import make_normalizer
 from gansynth.spectral.representation import Representation
 from gansynth.spectral.vibrato import MOVEMENTS, NUMBERS
 from gansynth.spectral.vibrato import begin as begin_vibrato
-from gansynth.spectral.wideband import BANDS, SUBFRAMES, Maps, WidebandSynthesis
+from gansynth.spectral.wideband import WidebandSynthesis
 
 if TYPE_CHECKING:
     from gansynth.model.file import Model

@@ -18,20 +18,17 @@ ones 1 / 16 of those. At 44.1 kHz and 2816 bins: 128 ms every 32 ms, 8 ms every 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gansynth.spectral.maps import BANDS, SUBFRAMES, Maps
 from gansynth.spectral.narrow_noise import beats, knot_counts, smoothing
 from gansynth.spectral.real_arithmetic import inverse_dft, overlap_add
 from gansynth.spectral.transform import overlapped, waves_to_stfts
 from gansynth.spectral.vibrato import MOVEMENTS, POINTS, hastened, moved
-
-BANDS = 25
-SUBFRAMES = 16  # short frames to the hop of a long one
 
 _OVERLAP = 4  # frames that cover a sample, short or long
 _NOISE_SEED = 20190226
@@ -42,45 +39,6 @@ _LONG_SPREAD = 1 / math.sqrt(2) / _RAYLEIGH_MEDIAN  # standard deviation, as of 
 _STEPS = 32  # to a standard deviation: noise is kept in bytes, which sound the same
 _PEAK = 2  # bins to either side that a peak beats
 _NEXT_COLUMN = 61  # at another pitch partials take other columns of narrow noise
-
-
-class Maps(NamedTuple):
-    """What a note is made of; float32.
-
-    Attributes
-    ----------
-    log_magnitude : [batch, time, freq / 2]
-        Nats.
-    steps : [batch, time, freq / 2]
-        Radians from frame to frame; the first frame's makes no difference.
-    share : [batch, time, freq / 2]
-        Root of the share of noise in the amplitude, 0 to 1.
-    gains, levels : [batch, 16 time, 25]
-        Of each band in each short frame, nats: what the tone is multiplied by, and the noise that
-        is added.
-    colors : [batch, 4, 25], or None
-        Of each band up to freq / 2, 0 to 2: how much of the noise in partials is white, and how
-        much of three narrower kinds there is, which turn with their partial as beats do. None: it
-        is white, and there are no others.
-    movements : [batch, 11, 8], or None
-        Vibrato and tremolo; see `vibrato.moved`.
-    """
-
-    log_magnitude: Tensor
-    steps: Tensor
-    share: Tensor
-    gains: Tensor
-    levels: Tensor
-    colors: Tensor | None = None
-    movements: Tensor | None = None
-
-    def rows(self, note: int) -> Maps:
-        """The maps of one note of a batch, as a batch of one."""
-        return Maps._make(part if part is None else part[note : note + 1] for part in self)
-
-    def twice(self) -> Maps:
-        """The batch, and the batch again."""
-        return Maps._make(part if part is None else torch.cat([part, part]) for part in self)
 
 
 def bands(bins: int, sample_rate: float, count: int, top: float | None = None) -> Tensor:
@@ -403,7 +361,8 @@ class WidebandSynthesis(nn.Module):
             return self._shape_traceable(tone, gains, delays, *(levels * noise).unbind(-1))
         spectrum = torch.view_as_real(self._short_stft(tone, self.short_window))
         if delays is not None:
-            spectrum = torch.stack(self._hastened(*spectrum.unbind(-1), delays), dim=-1)
+            real, imaginary = spectrum.unbind(-1)
+            spectrum = torch.stack(self._hastened(real, imaginary, delays), dim=-1)
         spectrum = torch.addcmul(spectrum * gains.unsqueeze(-1), levels, noise)
         waves = overlapped(torch.view_as_complex(spectrum), self.short_window / 1.5)
         return waves[:, self.short // 2 : self.short // 2 + tone.shape[1]]

@@ -38,8 +38,8 @@ from gansynth.spectral.log_spectra import (
     log_spectra,
     modulation,
 )
+from gansynth.spectral.maps import Maps
 from gansynth.spectral.transform import waves_to_stfts, wrap_phase
-from gansynth.spectral.wideband import Maps
 from gansynth.tensors import State
 from gansynth.training.adam import Adam
 from gansynth.training.dataset import ImageDataset
