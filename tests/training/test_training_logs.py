@@ -316,6 +316,16 @@ def test_a_run_that_the_clock_ends_says_what_the_clock_says() -> None:
     assert stream.getvalue() == "stage 0/12: 8/1000 images, 1:15 min left\n"
 
 
+@pytest.mark.parametrize(("by_images", "words"), [(True, "1:34 min"), (False, "50:00 min")])
+def test_of_clock_and_images_the_first_to_end_a_run_counts(by_images: bool, words: str) -> None:
+    clock, stream = Clock(), io.StringIO()
+    progress = ProgressLine(1000, 13, by_images=by_images, stream=stream, clock=clock)
+    for step in range(1, 32):
+        progress.update(8 * step, 4, seconds_left=3000)
+        clock.now += 1
+    assert stream.getvalue().endswith(f"248/1000 images, 8 images/s, {words} left\n")
+
+
 def test_a_terminal_has_a_bar_with_all_of_it() -> None:
     clock, stream = Clock(), Terminal()
     progress = ProgressLine(64, 13, images=8, stream=stream, clock=clock)

@@ -11,6 +11,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Hz: slow drifts, and closer to each other where players' vibrato lies.
@@ -74,28 +75,44 @@ def moved(numbers: Tensor, drawn: Tensor, seconds: Tensor) -> Movement:
     return Movement(delays.squeeze(2), turned @ (_LEVEL * numbers[..., 3:].clamp_min(0)))
 
 
-def hastened(
-    real: Tensor, imaginary: Tensor, delays: Tensor, size: int, sample_rate: int
-) -> tuple[Tensor, Tensor]:
+def hastened(spectra: Tensor, delays: Tensor, size: int, sample_rate: int, count: int) -> Tensor:
     """Spectra of short frames, each earlier by its delay.
 
     Parameters
     ----------
-    real, imaginary : float32 [batch, times, size / 2 + 1]
+    spectra : complex64 [batch, times, bins]
     delays : float32 [batch, times]
         Seconds.
     size : int
         Samples of a frame.
+    count : int
+        Bins, the lowest ones, that have something to delay; the others stay as they are.
     """
-    longest = _LONGEST * size
-    step = (delays * sample_rate).clamp(-longest, longest) * (2 * math.pi / size)
-    # Turns of all bins from those of few: e^(i (16 a + b) x) = e^(i 16 a x) e^(i b x).
-    few = math.isqrt(real.shape[2]) + 1
-    number = torch.arange(few, device=step.device)
-    fine, coarse = step.unsqueeze(2) * number, step.unsqueeze(2) * (few * number)
-    cos_b, sin_b = fine.cos().unsqueeze(2), fine.sin().unsqueeze(2)
-    cos_a, sin_a = coarse.cos().unsqueeze(3), coarse.sin().unsqueeze(3)
-    count = real.shape[2]
-    cos = (cos_a * cos_b - sin_a * sin_b).flatten(2)[..., :count]
-    sin = (sin_a * cos_b + cos_a * sin_b).flatten(2)[..., :count]
+    step = _steps(delays, size, sample_rate)
+    # Turns of all bins from those of few: e^(i (n a + b) x) = e^(i n a x) e^(i b x).
+    few = math.isqrt(count)
+    more = -(-count // few)
+    number = torch.arange(max(few, more), device=step.device)
+    fine, coarse = (
+        torch.polar(torch.ones_like(angle), angle)
+        for angle in (step * number[:few], step * (few * number[:more]))
+    )
+    low = F.pad(spectra[..., :count], (0, few * more - count)).unflatten(2, (more, few))
+    low = low * coarse.unsqueeze(3) * fine.unsqueeze(2)
+    return torch.cat([low.flatten(2)[..., :count], spectra[..., count:]], dim=2)
+
+
+def hastened_in_parts(
+    real: Tensor, imaginary: Tensor, delays: Tensor, size: int, sample_rate: int, count: int
+) -> tuple[Tensor, Tensor]:
+    """The same without complex numbers."""
+    number = torch.arange(real.shape[2], device=real.device)
+    angle = _steps(delays, size, sample_rate) * (number * (number < count))
+    cos, sin = angle.cos(), angle.sin()
     return real * cos - imaginary * sin, real * sin + imaginary * cos
+
+
+def _steps(delays: Tensor, size: int, sample_rate: int) -> Tensor:
+    """Radians from bin to bin, `[batch, times, 1]`."""
+    longest = _LONGEST * size
+    return (delays * sample_rate).clamp(-longest, longest).unsqueeze(2) * (2 * math.pi / size)

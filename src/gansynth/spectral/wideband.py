@@ -28,7 +28,7 @@ from gansynth.spectral.maps import BANDS, SUBFRAMES, Maps
 from gansynth.spectral.narrow_noise import beats, knot_counts, smoothing
 from gansynth.spectral.real_arithmetic import inverse_dft, overlap_add
 from gansynth.spectral.transform import overlapped, waves_to_stfts
-from gansynth.spectral.vibrato import MOVEMENTS, POINTS, hastened, moved
+from gansynth.spectral.vibrato import MOVEMENTS, POINTS, hastened, hastened_in_parts, moved
 
 _OVERLAP = 4  # frames that cover a sample, short or long
 _NOISE_SEED = 20190226
@@ -117,6 +117,7 @@ class WidebandSynthesis(nn.Module):
         self.n_fft, self.hop = 2 * freq, freq // 2
         self.short_hop = self.hop // SUBFRAMES
         self.short = _OVERLAP * self.short_hop
+        self.tone_bins = self.short // 4 + 2  # short ones; above there is what a window spreads
         # Padding goes in front, as in `transform.waves_to_stfts`.
         self.front = self.hop * (frames - 1) + self.n_fft - samples
         middle = self.front - self.n_fft // 2 + self.hop // 2
@@ -361,14 +362,11 @@ class WidebandSynthesis(nn.Module):
             return self._shape_traceable(tone, gains, delays, *(levels * noise).unbind(-1))
         spectrum = torch.view_as_real(self._short_stft(tone, self.short_window))
         if delays is not None:
-            real, imaginary = spectrum.unbind(-1)
-            spectrum = torch.stack(self._hastened(real, imaginary, delays), dim=-1)
+            how = delays, self.short, self.sample_rate, self.tone_bins
+            spectrum = torch.view_as_real(hastened(torch.view_as_complex(spectrum), *how))
         spectrum = torch.addcmul(spectrum * gains.unsqueeze(-1), levels, noise)
         waves = overlapped(torch.view_as_complex(spectrum), self.short_window / 1.5)
         return waves[:, self.short // 2 : self.short // 2 + tone.shape[1]]
-
-    def _hastened(self, real: Tensor, imag: Tensor, delays: Tensor) -> tuple[Tensor, Tensor]:
-        return hastened(real, imag, delays, self.short, self.sample_rate)
 
     def _shape_traceable(
         self, tone: Tensor, gains: Tensor, delays: Tensor | None, real: Tensor, imag: Tensor
@@ -384,7 +382,9 @@ class WidebandSynthesis(nn.Module):
         tone_real = frames @ (angle.cos() * window)
         tone_imag = -(frames @ (angle.sin() * window))
         if delays is not None:
-            tone_real, tone_imag = self._hastened(tone_real, tone_imag, delays)
+            tone_real, tone_imag = hastened_in_parts(
+                tone_real, tone_imag, delays, size, self.sample_rate, self.tone_bins
+            )
         real = real + gains * tone_real
         imag = imag + gains * tone_imag
         double = torch.where((number == 0) | (number == size // 2), 1.0, 2.0) / size

@@ -254,6 +254,8 @@ class ProgressLine:
     num_stages : int
     images : int
         Images seen before this process.
+    by_images : bool
+        Whether this number of images ends the run where a clock does too.
     stream : text stream
     clock : function
         Seconds from any origin.
@@ -265,11 +267,13 @@ class ProgressLine:
         num_stages: int,
         images: int = 0,
         *,
+        by_images: bool = True,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pace = Pace(clock)
         self._total = total
+        self._by_images = by_images
         self._last_stage = num_stages - 1
         self._stream = stream or sys.stderr
         self._clock = clock
@@ -304,16 +308,17 @@ class ProgressLine:
         losses : dict of str to float
             By the names to show.
         seconds_left : float or None
-            Where the clock ends the run and not the images.
+            Until the clock ends the run, where it does.
         """
         self.pace.update(images, stage)
         parts = []
         if rate := self.pace.rate:
             parts.append(f"{rate:.3g} images/s" if rate < 100 else f"{rate:.0f} images/s")
+        left = max(self._total - images, 0) / rate if rate else math.inf
         if seconds_left is not None:
-            parts.append(f"{duration(seconds_left)} left")
+            left = min(seconds_left, left) if self._by_images else seconds_left
+            parts.append(f"{duration(left)} left")
         elif rate:
-            left = max(self._total - images, 0) / rate
             parts.append(f"{duration(left)} left at this stage's rate")
         # Last, since a narrow terminal cuts it off.
         parts += [f"{name} {value:.4g}" for name, value in (losses or {}).items()]

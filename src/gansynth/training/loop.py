@@ -130,6 +130,7 @@ def run_training(training: Training) -> str:
         training.trainer.config.total_num_images,
         training.trainer.config.num_stages,
         training.trainer.images,
+        by_images=not training.trainer.config.train_progressive,
     )
     try:
         stop = _StopRequest(progress.say)
