@@ -194,23 +194,19 @@ class WidebandSynthesis(nn.Module):
             # What one note needs fits into a processor's cache: half the time of eight at once.
             return torch.cat([self(maps.rows(i), start[i : i + 1]) for i in range(batch)])
         long = start.remainder(_ROUND)
-        places = long.unsqueeze(1) + torch.arange(self.frames, device=start.device)
-        noise = self.noise[:, places].transpose(0, 1)  # [batch, 2, time, bins]
-        noise = noise.float() * (_LONG_SPREAD / _STEPS)
+        noise = self._stretch(self.noise, 1, long, self.frames)  # [batch, 2, time, bins]
+        noise = noise * (_LONG_SPREAD / _STEPS)
         narrow = None
         if maps.colors is not None:
-            columns = torch.arange(self.bins, device=start.device) + _NEXT_COLUMN * start[:, None]
-            narrow = self.narrow_noise[:, :, columns.remainder(self.bins)].movedim(2, 0).float()
-            narrow = narrow / _STEPS
+            narrow = self._stretch(self.narrow_noise, 2, _NEXT_COLUMN * start, self.bins) / _STEPS
         spectrum = self.tone(maps, noise, torch.atan2(noise[:, 1, 0], noise[:, 0, 0]), narrow)
         first = 3 * self.hop - self.front  # where three frames before have begun
         tone = self._long_waves(*spectrum)[:, 3 * self.hop :]
         tone = tone[:, -first % self.short_hop :]
         begin = -(-first // self.short_hop)
         count = tone.shape[1] // self.short_hop
-        places = SUBFRAMES * long.unsqueeze(1) + torch.arange(count + 1, device=start.device)
         tone = tone[:, : count * self.short_hop]
-        short_noise = self.short_noise[places].float()
+        short_noise = self._stretch(self.short_noise, 0, SUBFRAMES * long, count + 1)
         unit = self.short_spread / _STEPS
         waves = self.shape(tone, maps, begin, short_noise, self.phases[long], unit)
         if begin > 0:
@@ -220,6 +216,17 @@ class WidebandSynthesis(nn.Module):
         waves = waves[:, : self.samples]
         waves = F.pad(waves, (0, self.samples - waves.shape[1])).reshape(batch, self.samples)
         return waves * self.fade
+
+    def _stretch(self, table: Tensor, dim: int, start: Tensor, count: int) -> Tensor:
+        """A part of a table for each note, `[batch, …]`: from `start` on, and round its end."""
+        size = table.shape[dim]
+        if len(start) == 1 and not self.traceable and start.device.type == "cpu":
+            first = int(start) % size
+            if first + count > size:
+                table, first = table.roll(-first, dim), 0
+            return table.narrow(dim, first, count).unsqueeze(0).float()
+        places = (start.unsqueeze(1) + torch.arange(count, device=start.device)).remainder(size)
+        return table[(slice(None),) * dim + (places,)].movedim(dim, 0).float()
 
     def crop(
         self, maps: Maps, frame: int, count: int, random: torch.Generator
@@ -357,15 +364,16 @@ class WidebandSynthesis(nn.Module):
         gains = (gains.clamp(*_GAINS) @ self.bands).exp()
         # Each column of the bands adds up to 1, so a logarithm may be added before.
         levels = maps.levels[:, places].clamp(*_LEVELS) + math.log(unit)
-        levels = (levels @ self.bands).exp().unsqueeze(-1)
+        levels = (levels @ self.bands).exp()
         if self.traceable:
-            return self._shape_traceable(tone, gains, delays, *(levels * noise).unbind(-1))
-        spectrum = torch.view_as_real(self._short_stft(tone, self.short_window))
+            real, imaginary = (levels * part for part in noise.unbind(-1))
+            return self._shape_traceable(tone, gains, delays, real, imaginary)
+        spectrum = self._short_stft(tone, self.short_window)
         if delays is not None:
             how = delays, self.short, self.sample_rate, self.tone_bins
-            spectrum = torch.view_as_real(hastened(torch.view_as_complex(spectrum), *how))
-        spectrum = torch.addcmul(spectrum * gains.unsqueeze(-1), levels, noise)
-        waves = overlapped(torch.view_as_complex(spectrum), self.short_window / 1.5)
+            spectrum = hastened(spectrum, *how)
+        spectrum = spectrum * gains + levels * torch.view_as_complex(noise)
+        waves = overlapped(spectrum, self.short_window / 1.5)
         return waves[:, self.short // 2 : self.short // 2 + tone.shape[1]]
 
     def _shape_traceable(
