@@ -84,7 +84,6 @@ def test_vibrato_begins_elsewhere_at_each_pitch_and_can_be_none(model: Model) ->
     maps = generator.decode(codes, torch.tensor(labels), torch.full((2,), 64.0))
     assert maps.movements is not None
     assert maps.movements.shape == (2, MOVEMENTS, NUMBERS)
-    assert float(maps.movements[..., 0].min()) > 0  # where training begins
     same = generator.synthesis(maps, torch.tensor([37, 37]))
     other = generator.synthesis(maps, torch.tensor([37, 74]))
     assert torch.equal(same[0], other[0])

@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Hz: slow drifts, and closer to each other where players' vibrato lies.
+# Hz, closer to each other where players' vibrato lies.
 _RATES = (0.7, 1.1, 1.7, 2.6, 3.5, 4.2, 4.8, 5.4, 6.0, 6.8, 8.0)
 _APART = 0.05  # how far a note's rate may be from these, as a share
 MOVEMENTS = len(_RATES)
 POINTS = 5  # of levels over frequency, on the mel scale
 NUMBERS = 3 + POINTS  # of each movement
 
+_SLOW = 2.0  # Hz: below, levels alone move; a pitch that drifts is out of tune
 _DEPTH = 0.004  # relative deviation of the frequency; 7 cents
 _LEVEL = 0.1  # nats
 _LATEST, _GROWTH = 1.5, 0.1  # seconds: when a movement grows in, at most, and how fast
@@ -45,7 +46,7 @@ class Movement(NamedTuple):
 def begin(numbers: Tensor) -> None:
     """Fill a layer's offsets `[MOVEMENTS * NUMBERS]` with those that training begins with."""
     table = torch.zeros(MOVEMENTS, NUMBERS)
-    table[:, 0], table[:, 2], table[:, 3:] = 0.15, -1.0, 0.05
+    table[:, 0], table[:, 2], table[:, 3:] = -1.5, -1.0, -2.5
     numbers.copy_(table.flatten())
 
 
@@ -56,7 +57,7 @@ def moved(numbers: Tensor, drawn: Tensor, seconds: Tensor) -> Movement:
     ----------
     numbers : float32 [batch, MOVEMENTS, NUMBERS]
         Of each: depth of frequency, how far levels are ahead of it, when it grows in, and depths of
-        levels. Depths below 0 count as 0, so that a note may stand still.
+        levels, through a softplus: what is near none can come back.
     drawn : float32 [batch, MOVEMENTS, 2]
         From 0 to 1: phases, and places of the rates.
     seconds : float32 [times]
@@ -69,10 +70,10 @@ def moved(numbers: Tensor, drawn: Tensor, seconds: Tensor) -> Movement:
     depth, ahead, late = numbers[..., 0], numbers[..., 1], numbers[..., 2]
     grown = torch.sigmoid((seconds[:, None] - _LATEST * late.sigmoid()[:, None]) / _GROWTH)
     # A delay's slope is the deviation of the frequency.
-    widest = _DEPTH * depth.clamp_min(0) / (2 * math.pi * rates)
+    widest = _DEPTH * F.softplus(depth) * (rates > _SLOW) / (2 * math.pi * rates)
     delays = (angle.sin() * grown) @ widest.unsqueeze(2)
     turned = (angle + math.pi * ahead.tanh()[:, None]).cos() * grown
-    return Movement(delays.squeeze(2), turned @ (_LEVEL * numbers[..., 3:].clamp_min(0)))
+    return Movement(delays.squeeze(2), turned @ (_LEVEL * F.softplus(numbers[..., 3:])))
 
 
 def hastened(spectra: Tensor, delays: Tensor, size: int, sample_rate: int, count: int) -> Tensor:
