@@ -2,16 +2,17 @@
 
 Rows: other real notes of the same instruments; notes through the representation, the texture,
 encoder and decoder; random latents at the same pitches and velocities. All beside the same training
-notes. Two tables more give the level of each octave (of real notes; for the others, how much louder
-than that), and how long attacks take, by family.
+notes. Three tables more give the level of each octave (of real notes; for the others, how much
+louder than that), and by family how long attacks take and how many notes have vibrato.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,14 @@ from gansynth.evaluation.systems.round_trip import RoundTrip, ladder
 from gansynth.model.file import Model
 from gansynth.model.load import load_model
 from gansynth.model.synth import Synth
+from gansynth.pitches import pitch_to_hertz
 from ship.__main__ import kept_state, phases
 
 RANDOM = "random latents"
 LOWEST = 62.5  # Hz, where octaves begin
 SILENCE = 2.0**-30  # power that 16 bits don't hold
+# Vibrato: two partials go up and down together, so deep, at rates between these.
+VIBRATO_HZ, TOGETHER, VIBRATO_CENTS = (3.5, 9.0), 0.7, 2.0
 
 
 def bench(data: str, model: str | None, notes: int = 800) -> None:
@@ -47,6 +51,7 @@ def bench(data: str, model: str | None, notes: int = 800) -> None:
     header = None
     octaves = [_octave_levels(beside_waves, synth.sample_rate)]
     attacks = [("real", _attack_times(beside_waves, synth.sample_rate), real.rows)]
+    sways = [("real", _have_vibrato(beside_waves, real.pitches, synth.sample_rate), real.rows)]
     for name, waves, groups in (
         (others.name, [others.waves(others.rows)], others.groups()),
         *((step.name, (waves for waves, _ in step.batches()), real.groups()) for step in steps),
@@ -60,11 +65,15 @@ def bench(data: str, model: str | None, notes: int = 800) -> None:
         cells = (f"{auc:.2f} ± {spread:.2f}" for auc, spread in result.values())
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
         octaves.append(_octave_levels(heard, synth.sample_rate))
-        rows = others.rows if name == others.name else real.rows
-        attacks.append((name, _attack_times(heard, synth.sample_rate), rows))
+        whose = others if name == others.name else real
+        attacks.append((name, _attack_times(heard, synth.sample_rate), whose.rows))
+        sways.append((name, _have_vibrato(heard, whose.pitches, synth.sample_rate), whose.rows))
     names = [name for name, _, _ in attacks]
     _print_octaves(names, octaves, synth.sample_rate)
-    _print_attacks(attacks, [record.family for record in prepared.records])
+    families = [record.family for record in prepared.records]
+    attacks = [(name, 1000 * seconds, rows) for name, seconds, rows in attacks]
+    _print_by_family("attack [ms], median", np.median, attacks, families)
+    _print_by_family("vibrato [%]", lambda some: 100 * np.mean(some), sways, families)
 
 
 def _octave_levels(waves: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
@@ -101,20 +110,59 @@ def _attack_times(waves: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
     return seconds
 
 
-def _print_attacks(
-    attacks: list[tuple[str, NDArray[np.float64], NDArray[np.int64]]], families: list[str]
+def _have_vibrato(
+    waves: NDArray[np.float32], pitches: NDArray[np.int64], rate: int
+) -> NDArray[np.bool_]:
+    """Whether the two strongest of a note's partials sway together, from 0.4 to 2.4 s."""
+    found = np.zeros(len(waves), bool)
+    for place, (wave, pitch) in enumerate(zip(waves, pitches, strict=True)):
+        wave = wave[round(0.4 * rate) : round(2.4 * rate)].astype(np.float64)
+        spectra = np.fft.rfft(wave * np.hanning(len(wave))), np.fft.rfft(wave) / len(wave)
+        hertz = pitch_to_hertz(int(pitch)) * np.array([1, 2, 3, 4, 6, 8])
+        partials = [_swaying(*spectra, each) for each in hertz[hertz < 0.2 * rate]]
+        heard = sorted((p for p in partials if p[0] > 1e-5), key=lambda p: -p[0])[:2]
+        if len(heard) == 2:
+            (_, first), (_, second) = heard
+            deep = first.std() * math.sqrt(2) > VIBRATO_CENTS
+            found[place] = deep and np.corrcoef(first, second)[0, 1] > TOGETHER
+    return found
+
+
+def _swaying(
+    windowed: NDArray[np.complex128], spectrum: NDArray[np.complex128], hertz: float
+) -> tuple[float, NDArray[np.float64]]:
+    """A partial's level, and its cents at the rates of vibrato, 100 times a second for 2 s."""
+    low, high = (round(2 * share * hertz) for share in (0.97, 1.03))  # bins of half a hertz
+    peak = low + int(np.abs(windowed[low : high + 1]).argmax())
+    bins = peak + np.arange(-100, 100)
+    near = (np.abs(bins - peak) < 2 * min(0.4 * hertz, 35)) & (bins > 0) & (bins < len(spectrum))
+    around = np.where(near, spectrum[bins.clip(0, len(spectrum) - 1)], 0)
+    line = np.fft.ifft(np.fft.ifftshift(around)) * len(around)
+    turns = np.diff(np.unwrap(np.angle(line))) * 100 / (2 * np.pi)
+    cents = 1200 * np.log2(1 + np.clip(turns / (peak / 2), -0.5, 0.5))[10:-10]
+    swings = np.fft.rfft((cents - cents.mean()) * np.hanning(len(cents)))
+    rates = np.fft.rfftfreq(len(cents), 0.01)
+    inside = (rates > VIBRATO_HZ[0]) & (rates < VIBRATO_HZ[1])
+    # The window leaves 3 / 8 of the power.
+    sways: NDArray[np.float64] = np.fft.irfft(np.where(inside, swings, 0), len(cents))
+    return float(np.abs(line).mean()), sways / math.sqrt(3 / 8)
+
+
+def _print_by_family(
+    title: str,
+    summary: Callable[[NDArray[Any]], Any],
+    found: list[tuple[str, NDArray[Any], NDArray[np.int64]]],
+    families: list[str],
 ) -> None:
-    """Medians; random latents have no family, only the pitches and velocities of the real notes."""
-    present = sorted({families[row] for row in attacks[0][2]})
-    print(f"\n| attack [ms] | all | {' | '.join(present)} |\n|---|---|{'---|' * len(present)}")
-    for name, seconds, rows in attacks:
+    """Random latents have no family, only the pitches and velocities of the real notes."""
+    present = sorted({families[row] for row in found[0][2]})
+    print(f"\n| {title} | all | {' | '.join(present)} |\n|---|---|{'---|' * len(present)}")
+    for name, values, rows in found:
         whose = np.array([families[row] for row in rows])
-        cells = [f"{1000 * np.median(seconds):.0f}"]
+        cells = [f"{summary(values):.0f}"]
         for family in present:
-            some = seconds[whose == family]
-            cells.append(
-                "-" if name == RANDOM or not len(some) else f"{1000 * np.median(some):.0f}"
-            )
+            some = values[whose == family]
+            cells.append("-" if name == RANDOM or not len(some) else f"{summary(some):.0f}")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import __main__ as command
@@ -320,3 +321,21 @@ def test_attacks_and_octaves_of_known_notes() -> None:
     assert len(levels) == 7
     assert levels[4] == pytest.approx(-23.0, abs=0.1)  # 1 to 2 kHz
     assert max(np.delete(levels, 4)) < -80
+
+
+def test_vibrato_is_what_moves_partials_together() -> None:
+    rate = 16_000
+    seconds = np.arange(3 * rate) / rate
+
+    def note(cents: float, hertz: float, together: bool) -> NDArray[np.float32]:
+        wave = np.zeros(len(seconds))
+        for k in range(1, 5):
+            f = k * 440 * 2 ** (-9 / 12)
+            sway = np.cos(2 * np.pi * hertz * seconds + (0 if together else k))
+            depth = f * (2 ** (cents / 1200) - 1) / hertz
+            wave += 0.1 / k * np.sin(2 * np.pi * f * seconds - depth * sway)
+        return wave.astype(np.float32)
+
+    notes = [note(8, 5, True), note(8, 5, False), note(8, 2, True), note(1, 5, True)]
+    found = ladder._have_vibrato(np.stack(notes), np.full(4, 60), rate)
+    assert found.tolist() == [True, False, False, False]
