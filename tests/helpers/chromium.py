@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -89,6 +91,32 @@ def eventually(holds: Callable[[], Any], seconds: float = 10) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def shows_progress(page: Page, song: Path, words: str) -> None:
+    """A MIDI file that takes some seconds becomes sound: its bar rises, the time left falls."""
+    page.evaluate(
+        """() => {
+            const job = document.querySelector("#midi-job");
+            const [bar, , status] = job.children;
+            window.shown = [];
+            const note = () => window.shown.push([bar.value, status.textContent, job.hidden]);
+            new MutationObserver(note).observe(status, { childList: true });
+        }"""
+    )
+    page.locator("#midi-file").set_input_files(song)
+    expect(page.locator("#clip p")).to_contain_text(words, timeout=120_000)
+    *shown, last = page.evaluate("window.shown")
+    values = [value for value, _, _ in shown]
+    assert values == sorted(values)
+    assert len(set(values)) > 20
+    assert not any(hidden for _, _, hidden in shown)
+    told = [re.fullmatch(r"(\d+) %, (\d+) s left", status) for _, status, _ in shown]
+    left = [int(one[2]) for one in told if one]
+    assert len(left) > 10
+    assert left[-1] < left[0]
+    assert last[2]  # gone once the clip is there
+    assert page.locator("#midi-job").is_hidden()
 
 
 def latent(page: Page) -> str:

@@ -12,10 +12,23 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, expect
 
-from chromium import PLAYABLE, ask, eventually, latent, loudest, origin, pitches, ready, sounding
+from chromium import (
+    PLAYABLE,
+    ask,
+    eventually,
+    latent,
+    loudest,
+    origin,
+    pitches,
+    ready,
+    shows_progress,
+    sounding,
+)  # fmt: skip
 from path_proxy import running_proxy
 
 pytest_plugins = ["chromium_fixtures"]
+
+NOTES = 1000  # of a piece that takes some seconds
 
 
 def test_it_loads_without_a_complaint_or_another_host(page: Page, address: str) -> None:
@@ -182,6 +195,12 @@ def test_a_midi_file_comes_back_as_sound(page: Page, make_midi: Any, tmp_path: P
         " ? done(audio.duration) : setTimeout(look, 50); look(); })"
     )
     assert seconds == pytest.approx(4, abs=0.01)
+
+
+def test_a_rendering_shows_how_far_it_is_and_the_time_left(page: Page, make_midi: Any) -> None:
+    page.locator("#arrangement").select_option("spaced")  # no two notes are alike
+    notes = [(57 + i % 16, i / 8, i / 8 + 0.1) for i in range(NOTES)]
+    shows_progress(page, make_midi(notes, name="song.mid"), f"{NOTES} notes")
 
 
 def test_the_instrument_comes_as_sfz(page: Page, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import base64
 import gzip
 import io
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,18 @@ import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 import gansynth
-from chromium import ENDLESS, PLAYS_BOTH, SIZES, ask, eventually, latent, loudest, ready, serious
+from chromium import (
+    ENDLESS,
+    PLAYS_BOTH,
+    SIZES,
+    ask,
+    eventually,
+    latent,
+    loudest,
+    ready,
+    serious,
+    shows_progress,
+)  # fmt: skip
 from frames_model import FAMILIES, PITCHES
 from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
 from gansynth.model.synth import Synth
@@ -209,28 +219,7 @@ def test_a_file_is_rendered_on_the_page(page: Page, make_midi: Any) -> None:
 def test_a_rendering_shows_how_far_it_is_and_the_time_left(page: Page, make_midi: Any) -> None:
     # More notes than are remembered, so that each takes its time.
     notes = [(60 + 2 * (i % 3), i / 4, i / 4 + 0.2, 1 + i % 127) for i in range(NOTES)]
-    page.evaluate(
-        """() => {
-            const job = document.querySelector("#midi-job");
-            const [bar, , status] = job.children;
-            window.shown = [];
-            const note = () => window.shown.push([bar.value, status.textContent, job.hidden]);
-            new MutationObserver(note).observe(status, { childList: true });
-        }"""
-    )
-    page.locator("#midi-file").set_input_files(make_midi(notes, name="song.mid"))
-    expect(page.locator("#clip p")).to_contain_text(f"{NOTES} notes", timeout=120_000)
-    *shown, last = page.evaluate("window.shown")
-    values = [value for value, _, _ in shown]
-    assert values == sorted(values)
-    assert len(set(values)) > 20
-    assert not any(hidden for _, _, hidden in shown)
-    told = [re.fullmatch(r"(\d+) %, (\d+) s left", words) for _, words, _ in shown]
-    left = [int(one[2]) for one in told if one]
-    assert len(left) > 10
-    assert left[-1] < left[0]  # and ever less
-    assert last[2]  # gone once the clip is there
-    assert page.locator("#midi-job").is_hidden()
+    shows_progress(page, make_midi(notes, name="song.mid"), f"{NOTES} notes")
 
 
 def test_sounds_go_out_and_in_as_files(page: Page, made: Any, tmp_path: Path) -> None:
@@ -311,14 +300,14 @@ def test_a_host_that_unpacks_files_itself_is_understood(made: Any, context: Brow
 def test_the_runtime_has_an_address_once_it_is_kept(page: Page, made: Any) -> None:
     """Chromium keeps compiled code by it."""
     page.wait_for_function("navigator.serviceWorker.controller !== null")
-    facts = page.request.get(f"{made[0].address}/model/model.json").json()
-    found = page.evaluate(
-        "fetch(`runtime/ort-wasm.wasm?${given}`).then(async (one) => [one.headers.get("
-        "'content-type'), (await one.arrayBuffer()).byteLength])".replace(
-            "${given}", facts["files"]["runtime"]["sha256"]
-        )
-    )
-    assert found == ["application/wasm", facts["files"]["runtime"]["bytes"]]
+    files = page.request.get(f"{made[0].address}/model/model.json").json()["files"]
+    builds = [files[name] for name in ("runtime", "webgpu") if name in files]
+    addresses = [f"{one['path'].removesuffix('.gz')}?{one['sha256']}" for one in builds]
+    script = """Promise.all(given.map((address) => fetch(address).then(async (one) => (
+        one.ok && [one.headers.get("content-type"), (await one.arrayBuffer()).byteLength]))))"""
+    found = page.evaluate(f"(given) => {script}", addresses)
+    [kept] = [place for place, one in enumerate(found) if one]  # this browser's
+    assert found[kept] == ["application/wasm", builds[kept]["bytes"]]
 
 
 def test_a_folder_that_lacks_a_file_is_told(context: BrowserContext, made: Any) -> None:
