@@ -4,8 +4,9 @@
 
 Each row is a second visit, whose files are in the browser's cache. Seconds count from the beginning
 of the visit. A key is there when its own note can sound; memory is what the browser's processes
-take more (PSS) than with an empty page. While the keys are made, the page's longest pause and how
-far the audio clock falls behind are measured: above some 20 ms, one could hear it. Then keys are
+take more (PSS) than with an empty page, the download what the server sent it. While the keys are
+made, the page's longest pause and how far the audio clock falls behind are measured, and the latter
+at rest besides: the clock goes in steps, and what is more than these one could hear. Then keys are
 pressed: the median time until the first sample leaves, with what the browser says of the sound
 card. `--busy` keeps every core busy besides, as other programs do. Firefox has no audio without a
 sound card; a null sink will do:
@@ -48,22 +49,37 @@ WATCH = """(async () => {
     const seen = {};
     const keys = m.model.pitches;
     const octave = keys.filter((pitch) => Math.abs(pitch - 60) <= 6);
-    let [pause, lag, last] = [0, 0, performance.now()];
-    let begun = null; // once the audio clock goes
+    let [pause, last] = [0, performance.now()];
+    const lateness = () => {
+        let [begun, most] = [null, 0]; // once the audio clock goes
+        return (now) => {
+            if (context.currentTime > 0) begun ??= [now, context.currentTime];
+            const gone = begun ? 1000 * (context.currentTime - begun[1]) : 0;
+            most = Math.max(most, begun ? now - begun[0] - gone : 0);
+            return most;
+        };
+    };
+    const [busy, calm] = [lateness(), lateness()];
+    let [lag, rest] = [0, 0];
     while (seen.all === undefined) {
         await new Promise((next) => setTimeout(next, 4));
         const now = performance.now();
         pause = Math.max(pause, now - last);
         last = now;
-        if (context.currentTime > 0) begun ??= [now, context.currentTime];
-        if (begun) lag = Math.max(lag, now - begun[0] - 1000 * (context.currentTime - begun[1]));
+        lag = busy(now);
         const { latent } = m.hands.sound();
         const ready = m.bank.ready(latent);
         if (ready.size) seen.first ??= now;
         if (octave.every((pitch) => ready.has(pitch))) seen.octave ??= now;
         if (ready.size === keys.length) seen.all ??= now;
     }
+    while (last < seen.all + 3000) {
+        await new Promise((next) => setTimeout(next, 4));
+        last = performance.now();
+        if (last > seen.all + 500) rest = calm(last);
+    }
     const isRunning = context.state === "running";
+    if (!isRunning) [lag, rest] = [null, null];
     const buffer = new AudioBuffer({ length: 48000, sampleRate: 48000 });
     buffer.getChannelData(0).fill(0.1);
     m.bank.nearest = () => ({ buffer, shift: 0, whole: true });
@@ -82,15 +98,21 @@ WATCH = """(async () => {
     }
     took.sort((a, b) => a - b);
     const sounds = took[Math.floor(took.length / 2)] ?? null;
-    return { ...seen, pause, lag: isRunning ? lag : null, sounds, isolated: crossOriginIsolated };
+    return { ...seen, pause, lag, rest, sounds, isolated: crossOriginIsolated };
 })()"""
 
 
 @contextlib.contextmanager
-def serving(folder: Path, headers: dict[str, str]) -> Iterator[str]:
-    """A plain web server of a folder; gives its address."""
+def serving(folder: Path, headers: dict[str, str]) -> Iterator[tuple[str, list[int]]]:
+    """A plain web server of a folder; gives its address, and the sizes of what it sent."""
+    sent: list[int] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            data = source.read()
+            sent.append(len(data))
+            outputfile.write(data)
+
         def end_headers(self) -> None:
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -102,7 +124,7 @@ def serving(folder: Path, headers: dict[str, str]) -> Iterator[str]:
     handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{server.server_address[1]}", sent
         server.shutdown()
 
 
@@ -189,24 +211,23 @@ def busy_cores() -> Iterator[None]:
 
 def bench(site: Path, browsers: Mapping[str, Callable[[str, Path], dict[str, Any]]]) -> list[str]:
     """Rows of the report; each of `browsers` visits an address with a folder of its own."""
-    size = sum(file.stat().st_size for file in site.rglob("*") if file.is_file())
     rows = [
-        f"to download: {size / 1e6:.1f} MB",
-        f"| browser | threads | first key | octave | {_keys(site)} keys | longest pause "
-        "| audio late | key to sound | memory |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| browser | threads | download | first key | octave | {_keys(site)} keys | longest pause "
+        "| audio late | at rest | key to sound | memory |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for words, headers in {"one": {}, "several": ISOLATED}.items():
         for browser, visit in browsers.items():
-            with serving(site, headers) as address, tempfile.TemporaryDirectory() as folder:
+            with serving(site, headers) as (address, sent), tempfile.TemporaryDirectory() as folder:
                 found = visit(address, Path(folder))
             assert found["isolated"] == bool(headers)
             seconds = [f"{found[name] / 1000:.1f} s" for name in ("first", "octave", "all")]
             heard = [
                 "no audio here" if found[name] is None else f"{found[name]:.0f} ms"
-                for name in ("lag", "sounds")
+                for name in ("lag", "rest", "sounds")
             ]
-            cells = [browser, words, *seconds, f"{found['pause']:.0f} ms", *heard]
+            download = f"{sum(sent) / 1e6:.1f} MB"
+            cells = [browser, words, download, *seconds, f"{found['pause']:.0f} ms", *heard]
             rows.append("| " + " | ".join([*cells, f"{found['memory']:.0f} MB"]) + " |")
     return rows
 

@@ -97,7 +97,7 @@ def test_browsers_without_simd_are_told(visitor: Visitor, server: StaticServer) 
         assert b"253, 15" in data
         return data.replace(b"253, 15", b"99, 15")  # an instruction that there isn't
 
-    server.changes["/page/engine.js"] = without_simd
+    server.changes["/page/session.js"] = without_simd
     visitor.open(server.address)
     told(visitor, "This browser can't run the model: it lacks WebAssembly SIMD.")
 
@@ -118,7 +118,8 @@ def test_a_model_too_large_for_the_browser_is_told(
         assert b"maximum:65536" in data  # pages of 64 KiB
         return data.replace(b"maximum:65536", b"maximum:256")
 
-    server.changes["/runtime/ort-wasm.js"] = with_little_memory
+    for build in ("ort-wasm.js", "ort-webgpu-wasm.js"):  # the browser's
+        server.changes[f"/runtime/{build}"] = with_little_memory
     server.changes["/model/model.json"] = lambda _: json.dumps(facts).encode()
     server.changes["/model/notes.onnx.gz"] = lambda _: packed
     visitor.open(server.address)

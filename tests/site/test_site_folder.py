@@ -29,11 +29,12 @@ def brought(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         pytest.importorskip(name)
     place = tmp_path / "runtime"
     place.mkdir()
-    known = {}
-    for name, (original, _) in runtime.FILES.items():
-        (place / original).write_bytes(name.encode())
-        known[name] = (original, hashlib.sha256(name.encode()).hexdigest())
-    monkeypatch.setattr(runtime, "FILES", known)
+    for files in ("FILES", "WEBGPU_FILES"):
+        known = {}
+        for name, (original, _) in getattr(runtime, files).items():
+            (place / original).write_bytes(name.encode())
+            known[name] = (original, hashlib.sha256(name.encode()).hexdigest())
+        monkeypatch.setattr(runtime, files, known)
     return place
 
 
@@ -57,6 +58,7 @@ def test_the_command_writes_a_site_once(
     assert facts["pitches"] == list(synth.pitches)
     assert facts["sha256"] == synth.model.digest()
     assert facts["record"]["path"] == "small.safetensors"  # nobody's folders
+    assert {"runtime", "webgpu"} < facts["files"].keys()
     for file in facts["files"].values():
         packed = (site / file["path"]).read_bytes()
         data = gzip.decompress(packed)
@@ -76,7 +78,12 @@ def test_the_command_writes_a_site_once(
     again = run_cli(*command, "--no-sliders")
     assert again.code == 2
     assert "index.html': exists already; use --force" in again.err
-    assert run_cli(*command, "--no-sliders", "--force").code == 0
+    for original, _ in runtime.WEBGPU_FILES.values():  # a folder of before there was any
+        (brought / original).unlink()
+    last = run_cli(*command, "--no-sliders", "--force")
+    assert last.code == 0, last.err
+    assert "Without WebGPU: the runtime lacks it (ort.jspi.min.mjs, ort-wasm-simd-" in last.err
+    assert "webgpu" not in json.loads((site / "model" / "model.json").read_text())["files"]
     assert (site / "CNAME").read_text() == "example.org"
 
 
@@ -84,9 +91,10 @@ def test_weights_that_float16_would_spoil_stay_float32(
     run_cli: RunCli, toy_model: Path, brought: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gansynth.export.onnx.HALF_TOLERANCE", -300.0)
-    command = ["export", "web", "--model", str(toy_model), "--no-sliders", "--runtime"]
-    done = run_cli(*command, str(brought), "-o", str(tmp_path / "site"))
+    command = ["export", "web", "--model", str(toy_model), "--no-sliders", "--no-webgpu"]
+    done = run_cli(*command, "--runtime", str(brought), "-o", str(tmp_path / "site"))
     assert done.code == 0, done.err
+    assert not list((tmp_path / "site" / "runtime").glob("*webgpu*"))
     assert "Its weights stay float32, at twice the size" in done.err
     facts = json.loads((tmp_path / "site" / "model" / "model.json").read_text())
     assert facts["files"]["weights"]["bytes"] == 0  # they are in the ONNX file

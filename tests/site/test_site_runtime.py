@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gansynth.errors import InputError
-from gansynth.site.runtime import FILES, runtime_files
+from gansynth.site.runtime import FILES, WEBGPU_FILES, runtime_files
 from static_site import KEEPS, brought_runtime, running_static
 
 
@@ -66,3 +66,21 @@ def test_what_was_fetched_is_kept_and_mended(
         assert damaged.read_bytes() == found["ort.js"]
     assert runtime_files(None, cache) == found  # with the registry gone
     assert runtime_files(cache / KEEPS, tmp_path) == found
+    assert found.keys() == FILES.keys() | WEBGPU_FILES.keys()
+
+
+def test_one_without_webgpu_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = runtime_files(brought_runtime(), tmp_path)
+    place = tmp_path / "cache" / KEEPS  # as earlier versions kept it
+    place.mkdir(parents=True)
+    for name, (original, _) in FILES.items():
+        (place / original).write_bytes(found[name])
+    fewer = {name: found[name] for name in FILES}
+    assert runtime_files(place, tmp_path) == fewer
+    with running_static(tmp_path) as registry:  # which has no package
+        monkeypatch.setenv("NPM_CONFIG_REGISTRY", registry.address)
+        assert runtime_files(None, tmp_path / "cache") == fewer
+    original, _ = next(iter(WEBGPU_FILES.values()))
+    (place / original).write_bytes(b"changed")
+    with pytest.raises(InputError, match=r"jspi.min.mjs of .* isn't the published one"):
+        runtime_files(place, tmp_path)

@@ -185,10 +185,16 @@ def onnx(model: str | None, output: str, half: bool, force: bool) -> None:
     "once]",
 )  # fmt: skip
 @click.option(
+    "--webgpu/--no-webgpu", default=True,
+    help="Let browsers make notes on a graphics processor where that is faster.",
+)  # fmt: skip
+@click.option(
     "--sliders/--no-sliders", default=True, help="Leave out the sliders, and don't measure them."
 )
 @force_option
-def web(model: str | None, output: str, runtime: str | None, sliders: bool, force: bool) -> None:
+def web(
+    model: str | None, output: str, runtime: str | None, webgpu: bool, sliders: bool, force: bool
+) -> None:
     """Write the browser instrument as static files that any web server can serve.
 
     Visitors need no Python, and after their first visit no network.
@@ -212,6 +218,7 @@ def web(model: str | None, output: str, runtime: str | None, sliders: bool, forc
         directions=find_directions(synth, cache) if sliders else [],
         runtime=runtime,
         cache=cache,
+        webgpu=webgpu,
         overwrite=force,
         say=lambda words: click.echo(words, err=True),
     )

@@ -40,7 +40,7 @@ HALF_TOLERANCE = -20.0
 _OPSET = 18
 _SILENCE = 1e-12  # energy
 _CHECKED = 4  # random notes, besides the lowest and the highest pitch
-_LARGE = 4096  # numbers of a tensor from which float16 is worth a node
+LARGE = 4096  # numbers of a tensor from which float16 is worth a node
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def halved(encoded: bytes) -> bytes:
     model = onnx.load_from_string(encoded)
     tensors, casts = [], []
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and math.prod(tensor.dims) >= _LARGE:
+        if tensor.data_type == TensorProto.FLOAT and math.prod(tensor.dims) >= LARGE:
             with np.errstate(over="ignore"):
                 rounded = numpy_helper.to_array(tensor).astype(np.float16)
             if np.isfinite(rounded).all():

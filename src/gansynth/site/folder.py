@@ -26,7 +26,7 @@ from gansynth.model.synth import Synth
 from gansynth.performance.midi_file import MAX_BYTES
 from gansynth.performance.mix import RELEASE, longest_hold
 from gansynth.serve.directions import Direction
-from gansynth.site.runtime import LICENSE, runtime_files
+from gansynth.site.runtime import FILES, LICENSE, WEBGPU_FILES, runtime_files
 
 LONGEST_PIECE = 10 * 60  # seconds that a browser is asked to render
 _PARTS = ("page", "model", "runtime")
@@ -37,7 +37,8 @@ _LATER = (".gz", ".txt")  # what the page fetches itself, or never
 class ExportedSite:
     """What was written.
 
-    `bytes` is what a visitor downloads, `difference` how far notes are from the model's in dB.
+    `bytes` is what a visitor downloads at most, `difference` how far notes are from the model's in
+    dB.
     """
 
     path: Path
@@ -65,6 +66,7 @@ def export_site(
     directions: list[Direction] | None = None,
     runtime: PathLike | None = None,
     cache: Path,
+    webgpu: bool = True,
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> ExportedSite:
@@ -84,6 +86,8 @@ def export_site(
         Of the sliders; those that the sound follows are shown.
     runtime : path or None
         Where onnxruntime-web is, see `runtime_files`; None fetches it, and keeps it in `cache`.
+    webgpu : bool
+        Whether browsers may make notes on a graphics processor, if `runtime` has what that needs.
     say : callable
         Is told what happens now.
 
@@ -100,6 +104,11 @@ def export_site(
     say = say or (lambda words: None)
     say("Getting onnxruntime-web, which runs the model in browsers …")
     brought = runtime_files(runtime, cache)
+    if not webgpu:
+        brought = {name: data for name, data in brought.items() if name in FILES}
+    elif not brought.keys() >= WEBGPU_FILES.keys():
+        names = ", ".join(original for original, _ in WEBGPU_FILES.values())
+        say(f"Without WebGPU: the runtime lacks it ({names}).")
     with staged_folder(folder, overwrite=overwrite) as stage:
         for part in _PARTS:
             (stage / part).mkdir()
@@ -125,6 +134,7 @@ def export_site(
                 "weights": "model/weights",
                 "families": "model/families.onnx",
                 "runtime": "runtime/ort-wasm.wasm",
+                "webgpu": "runtime/ort-webgpu-wasm.wasm",
             }.items()
             if (stage / path).exists()
         }
@@ -132,6 +142,8 @@ def export_site(
         (stage / "manifest.json").write_text(json.dumps(_manifest(name), indent=1))
         _write_worker(stage)
         size = sum(file.stat().st_size for file in stage.rglob("*") if file.suffix != ".txt")
+        if "webgpu" in facts["files"]:  # then a browser takes one of the two, this at most
+            size -= facts["files"]["runtime"]["size"]
     return ExportedSite(as_path(folder), size, written.notes, written.difference)
 
 

@@ -1,4 +1,4 @@
-"""What runs the model in browsers: three files of the npm package onnxruntime-web.
+"""What runs the model in browsers: files of the npm package onnxruntime-web.
 
 They come from npm's registry, from a folder or from a package that somebody brings; by their hashes
 they are the same wherever they come from. Node is not needed.
@@ -39,6 +39,21 @@ FILES = {
         "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
     ),
 }
+# The same with WebGPU besides, for browsers that know it and JSPI.
+WEBGPU_FILES = {
+    "ort-webgpu.js": (
+        "ort.jspi.min.mjs",
+        "bc57179d923fda2d88d4a395359c8df44399dde087bf9ff44fc0e40ab398e4d9",
+    ),
+    "ort-webgpu-wasm.js": (
+        "ort-wasm-simd-threaded.jspi.mjs",
+        "270e2c6da9f297239d301d329782b6446641cb1e16a77967690adcfca35f3268",
+    ),
+    "ort-webgpu-wasm.wasm": (
+        "ort-wasm-simd-threaded.jspi.wasm",
+        "a54c76f86b0f0d9572380cf1c6292a7b3903716ffcbcd6b0e5c7050bf430eb93",
+    ),
+}
 LICENSE = f"""\
 onnxruntime-web {VERSION} (https://onnxruntime.ai)
 
@@ -72,13 +87,14 @@ _LARGEST = 200 << 20  # bytes of a package
 
 
 def runtime_files(source: PathLike | None, cache: Path) -> dict[str, bytes]:
-    """The runtime's files by their names in a site.
+    """The runtime's files by their names in a site: `FILES`, and `WEBGPU_FILES` where they are.
 
     Parameters
     ----------
     source : path or None
-        The package as .tgz, or a folder that has its files (or node_modules/onnxruntime-web). None
-        takes what `cache` has, or else asks npm's registry (`NPM_CONFIG_REGISTRY` names another).
+        The package as .tgz, or a folder that has its files (or node_modules/onnxruntime-web); it
+        may lack those with WebGPU. None takes what `cache` has, or else asks npm's registry
+        (`NPM_CONFIG_REGISTRY` names another).
     cache : Path
         Where what was fetched stays.
 
@@ -101,21 +117,33 @@ def runtime_files(source: PathLike | None, cache: Path) -> dict[str, bytes]:
             ) from None
         return _of_package(data, where)
     folder = cache / f"{PACKAGE}-{VERSION}"
+    kept: dict[str, bytes] = {}
     with suppress(InputError):
-        return _of_folder(folder, "cache")
-    found = _of_package(_fetch(), "registry")
+        kept = _of_folder(folder, "cache")
+    if kept.keys() == _all().keys():
+        return kept
+    try:
+        found = _of_package(_fetch(), "registry")
+    except InputError:
+        if kept:  # by a version that had no WebGPU
+            return kept
+        raise
     # Where nothing can be kept, it is fetched anew next time.
     with suppress(OSError, GansynthError):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, (original, _) in FILES.items():
+        for name, (original, _) in _all().items():
             with atomic_path(folder / original, overwrite=True) as temporary:
                 temporary.write_bytes(found[name])
     return found
 
 
+def _all() -> dict[str, tuple[str, str]]:
+    return FILES | WEBGPU_FILES
+
+
 def _of_folder(folder: Path, where: str) -> dict[str, bytes]:
     found = {}
-    for name, (original, _) in FILES.items():
+    for name, (original, _) in _all().items():
         places = [folder / original, folder / "dist" / original, folder / "package/dist" / original]
         for place in places:
             with suppress(OSError):
@@ -132,7 +160,7 @@ def _of_package(data: bytes, where: str) -> dict[str, bytes]:
         )
     found = {}
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as package:
-        for name, (original, _) in FILES.items():
+        for name, (original, _) in _all().items():
             with suppress(KeyError):
                 member = package.extractfile(f"package/dist/{original}")
                 found[name] = member.read() if member else b""
@@ -140,7 +168,8 @@ def _of_package(data: bytes, where: str) -> dict[str, bytes]:
 
 
 def _checked(found: dict[str, bytes], where: str) -> dict[str, bytes]:
-    for name, (original, sha256) in FILES.items():
+    wanted = _all() if found.keys() & WEBGPU_FILES.keys() else FILES
+    for name, (original, sha256) in wanted.items():
         if name not in found or hashlib.sha256(found[name]).hexdigest() != sha256:
             state = "isn't the published one" if name in found else "is missing"
             raise InputError(

@@ -29,6 +29,7 @@ const fail = (error) => error.name !== "AbortError" && !error.lost && showMessag
 connection.onaway = (isAway) => (isAway ? showAway(true) : location.reload());
 connection.onload = showLoading;
 connection.onnotice = showMessage;
+connection.onengine = (words) => { find("#model").title = `Notes are made by ${words}.`; };
 
 // A cookie keeps the token from here on; it shouldn't stay in the address and the history.
 const here = new URL(location);

@@ -7,8 +7,8 @@ const ROOT = new URL("../", import.meta.url);
 const MOST_INSTRUMENTS = 100; // of one imported file
 
 // `onaway(isAway)` is never told anything here; `onload(words, share)` of loading, `onnotice(words)`
-// of what went wrong meanwhile and goes on.
-export const connection = { onaway() {}, onload() {}, onnotice() {} };
+// of what went wrong meanwhile and goes on; `onengine(words)` of what makes the notes.
+export const connection = { onaway() {}, onload() {}, onnotice() {}, onengine() {} };
 
 const worker = new Worker(new URL("./engine.js", import.meta.url), { type: "module" });
 const waiting = new Map(); // id -> { resolve, reject, tell }
@@ -19,6 +19,10 @@ let opened;
 worker.addEventListener("message", ({ data }) => {
   if (data.loading) connection.onload(data.loading, data.share);
   else if (data.notice) connection.onnotice(data.notice);
+  else if (data.engine) {
+    console.info(`Notes are made by ${data.engine}.`);
+    connection.onengine(data.engine);
+  }
   else if (data.progress !== undefined) waiting.get(data.id)?.tell?.(data.progress);
   else {
     const one = waiting.get(data.id);
@@ -51,7 +55,8 @@ export async function readModel() {
   const response = await fetch(new URL("model/model.json", ROOT)).catch(() => null);
   if (!response?.ok) throw new Error("The instrument's files can't be reached; reload the page once you are online.");
   model = await response.json();
-  opened = ask("open", { given: model, controlled: Boolean(navigator.serviceWorker?.controller) });
+  const gpu = new URL(location).searchParams.get("gpu"); // "off", or "any": also what computes without one
+  opened = ask("open", { given: model, controlled: Boolean(navigator.serviceWorker?.controller), gpu });
   opened.then(() => connection.onload("", 1), ({ message }) => {
     connection.onnotice(message);
     connection.onload(message, 1); // messages go away, this stays

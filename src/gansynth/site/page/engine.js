@@ -1,38 +1,33 @@
 // The model in a worker: notes in the order of need, pictures of them, whole clips.
 //
 //   in   { id, kind, ... }; { cancel: id } ends one
-//   out  { id, result } or { id, error }; { id, progress }; { loading, share }; { notice }
+//   out  { id, result } or { id, error }; { id, progress }; { loading, share }; { notice }; { engine }
 
-import * as ort from "../runtime/ort.js";
 import { encodeLatent, evenTimes, latentAt } from "./latents.js";
 import { fitPitches, partsOf, readMidi } from "./midi.js";
 import { Mix } from "./mix.js";
 import { rainbow } from "./picture.js";
-import { keyOf, load, tidy } from "./store.js";
+import { buildOf, create, movedTo, start, waveOf } from "./session.js";
+import { load, tidy } from "./store.js";
 import { encodeWav, peakOf } from "./wav.js";
+import { Graphics, median } from "./webgpu.js";
 
-const MOST_THREADS = 4;
 const WAVES = 64; // of late, which a picture begins with
 const CEILING = 0.999; // of full scale
 const RANKS = { played: 0, ahead: 1, piece: 2 };
-// A module with one SIMD instruction: what browsers that can't run the model refuse.
-const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
-
-// A model with one operation, which starts the runtime.
-const RELU = [
-  8, 8, 58, 51, 10, 12, 10, 1, 120, 18, 1, 121, 34, 4, 82, 101, 108, 117, 18, 1, 116, 90, 15, 10, 1, 120, 18, 10, 10, 8, 8, 1, 18,
-  4, 10, 2, 8, 1, 98, 15, 10, 1, 121, 18, 10, 10, 8, 8, 1, 18, 4, 10, 2, 8, 1, 66, 4, 10, 0, 16, 18,
-];
-// Graph rewriting and packed weights make a note a tenth faster, but take longer than ten notes when
-// the browser's code is new.
-const QUICK = { executionProviders: ["wasm"], graphOptimizationLevel: "disabled", extra: { session: { disable_prepacking: "1" } } };
+const IDLE = 2000; // ms without a note to make, after which WebGPU is tried
+const TIMES = 16; // of late, which it must beat
 
 let model;
-let notes; // ort.InferenceSession
+let notes; // a session
 let families;
+let trial; // of WebGPU, still to come: { model, controlled, software }
+let graphics; // once it began
+let resting;
+let took = []; // ms
 const queue = []; // { rank, id, stop, run }
 const gone = new Set(); // ids that were cancelled
-const waves = new Map();
+const waves = new Map(); // of a key: { latent, pitch, velocity, wave }
 let busy = false;
 
 self.addEventListener("message", async ({ data }) => {
@@ -54,10 +49,13 @@ self.addEventListener("message", async ({ data }) => {
 });
 
 const KINDS = {
-  async open({ given, controlled }) {
+  async open({ given, controlled, gpu }) {
     model = given;
-    await open(controlled);
-    return [{ threads: ort.env.wasm.numThreads }];
+    const build = buildOf(model);
+    const { wasm } = await open(build, controlled);
+    self.postMessage({ engine: `WebAssembly, ${wasm.numThreads} thread${wasm.numThreads === 1 ? "" : "s"}` });
+    if (build === "webgpu" && gpu !== "off") trial = { model, controlled, software: gpu === "any" };
+    return [];
   },
 
   async note({ id, rank, latent, pitch, velocity }) {
@@ -75,14 +73,9 @@ const KINDS = {
   },
 
   async family({ id, latents, family }) {
-    const number = BigInt(1 + model.families.indexOf(family));
-    families ??= session(model.files.families);
-    const made = await turn("played", id, async () => (await families).run({
-      latent: new ort.Tensor("float32", latents.flat(), [latents.length, model.latent_size]),
-      family: new ort.Tensor("int64", latents.map(() => number), [latents.length]),
-    }));
-    const flat = [...made.moved.data];
-    return [latents.map((_, i) => flat.slice(i * model.latent_size, (i + 1) * model.latent_size))];
+    families ??= load(model.files.families, () => {}, say).then((bytes) => create(bytes));
+    const number = 1 + model.families.indexOf(family);
+    return [await turn("played", id, async () => movedTo(await families, latents, number))];
   },
 
   // A MIDI file as WAV: { bytes, summary }.
@@ -115,88 +108,45 @@ const KINDS = {
   },
 };
 
-// `controlled`: a service worker answers for the page.
-async function open(controlled) {
-  if (!WebAssembly.validate(new Uint8Array(SIMD))) {
-    throw new Error("This browser can't run the model: it lacks WebAssembly SIMD. Chrome and Edge have it from version 91, Firefox from 89, Safari from 16.4.");
-  }
-  const files = [model.files.runtime, model.files.notes, model.files.weights];
+// Load and start all that notes need; the runtime's settings. `controlled`: a service worker answers
+// for the page.
+async function open(build, controlled) {
+  const files = [model.files[build], model.files.notes, model.files.weights];
   const come = files.map(() => 0);
   const total = files.reduce((sum, { size }) => sum + size, 0);
-  const say = (words) => self.postMessage({ notice: words });
   const [binary, graph, halves] = files.map((file, i) => load(file, (bytes) => {
     come[i] = bytes;
     const share = come.reduce((sum, one) => sum + one, 0) / total;
     self.postMessage({ loading: share < 1 ? "loading the instrument" : "starting the instrument", share });
   }, say));
   // It starts while the model is on its way.
-  const [, bytes, weights] = await Promise.all([binary.then((one) => start(one, controlled)), graph, halves]);
+  const started = binary.then((bytes) => start(model, build, { binary: bytes, controlled }));
+  const [env, bytes, weights] = await Promise.all([started, graph, halves]);
   notes = await create(bytes, weights);
   await tidy(Object.values(model.files));
+  return env;
 }
 
-async function start(binary, controlled) {
-  const { wasm } = ort.env;
-  const address = keyOf(model.files.runtime);
-  const kept = controlled && await fetch(address).then((answer) => {
-    answer.body?.cancel();
-    return answer.headers.get("content-type") === "application/wasm";
-  }, () => false);
-  wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency ?? 1, MOST_THREADS) : 1;
-  wasm.wasmPaths = { mjs: new URL("../runtime/ort-wasm.js", import.meta.url).href };
-  if (kept) wasm.wasmPaths.wasm = address; // by its address, browsers know code that they compiled before
-  else wasm.wasmBinary = binary;
-  ort.env.logLevel = "error";
-  await create(new Uint8Array(RELU).buffer);
-}
-
-async function session(file) {
-  return create(await load(file, () => {}, (words) => self.postMessage({ notice: words })));
-}
-
-// Of an ONNX file's bytes, and those of its weights in float16 if they lie beside it.
-async function create(bytes, halves) {
-  try {
-    const externalData = halves?.byteLength ? [{ path: "weights", data: widened(halves) }] : [];
-    return await ort.InferenceSession.create(new Uint8Array(bytes), { ...QUICK, externalData });
-  } catch (error) {
-    const size = Math.round((bytes.byteLength + 2 * (halves?.byteLength ?? 0)) / 1e6);
-    throw /memory|alloc/i.test(error.message)
-      ? new Error(`This model is too large for the memory that this browser gives a page (it takes ${size} MB). Close other tabs, or play it with gansynth serve.`)
-      : new Error(`This browser can't start the model: ${error.message}`);
-  }
-}
-
-// Bytes of float32 numbers, of those of float16.
-function widened(halves) {
-  const [table, wide] = [new Float32Array(1 << 16), new Float32Array(halves.byteLength / 2)];
-  for (let i = 0; i < table.length; i += 1) {
-    const [exponent, fraction] = [(i >> 10) & 31, i & 1023];
-    const size = exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24;
-    table[i] = i >> 15 ? -size : size;
-  }
-  const half = new Uint16Array(halves);
-  for (let i = 0; i < half.length; i += 1) wide[i] = table[half[i]];
-  return new Uint8Array(wide.buffer);
-}
+const say = (words) => self.postMessage({ notice: words });
 
 // The wave of a note, float32 at the model's rate; velocity may be null.
 async function make(latent, pitch, velocity) {
   const key = `${encodeLatent(latent)} ${pitch} ${velocity ?? ""}`;
   const known = waves.get(key);
-  if (known) return known;
-  const feeds = {
-    latent: new ort.Tensor("float32", latent, [1, model.latent_size]),
-    pitch: new ort.Tensor("int64", [BigInt(pitch)], [1]),
-  };
-  if (notes.inputNames.includes("velocity")) {
-    feeds.velocity = new ort.Tensor("float32", [velocity ?? model.usual_velocity], [1]);
-  }
-  const { wave } = await notes.run(feeds);
-  if (!Number.isFinite(peakOf(wave.data))) throw new Error("latent: its numbers are too large to make a sound from.");
-  waves.set(key, wave.data);
+  if (known) return known.wave;
+  const note = { latent, pitch, velocity: velocity ?? model.usual_velocity };
+  const wave = await (graphics ? graphics.make(note, byWebAssembly) : byWebAssembly(note));
+  if (!Number.isFinite(peakOf(wave))) throw new Error("latent: its numbers are too large to make a sound from.");
+  waves.set(key, { ...note, wave });
   if (waves.size > WAVES) waves.delete(waves.keys().next().value);
-  return wave.data;
+  return wave;
+}
+
+async function byWebAssembly(note) {
+  const begun = performance.now();
+  const wave = await waveOf(notes, note);
+  took = [...took.slice(1 - TIMES), performance.now() - begun];
+  return wave;
 }
 
 // Waits for its turn: the most urgent first, and in order among alike.
@@ -216,11 +166,19 @@ function turn(rank, id, run) {
 async function work() {
   if (busy) return;
   busy = true;
+  clearTimeout(resting);
   while (queue.length) {
     await queue.shift().run();
     await breath();
   }
   busy = false;
+  if (trial && took.length) resting = setTimeout(tryGraphics, IDLE);
+}
+
+function tryGraphics() {
+  graphics = new Graphics((engine) => self.postMessage({ engine }));
+  graphics.compare(trial, [...waves.values()], median(took));
+  trial = null;
 }
 
 // Lets messages in that have come meanwhile: a key that was pressed goes first.

@@ -7,17 +7,27 @@ const CACHE = `gansynth files ${ROOT}`;
 // Under which a file is kept, unpacked; sw.js answers the runtime's.
 export const keyOf = ({ path, sha256 }) => `${ROOT}${path.replace(/\.gz$/, "")}?${sha256}`;
 
-// Bytes of a file `{ path, size, bytes, sha256 }`: `size` is what is sent, the other two are of what
-// is in it. `tell(bytes)` is told what has come, `say(words)` of what went wrong and is tried again.
+const opened = () => globalThis.caches?.open(CACHE).catch(() => null); // none without https
+
+// Bytes of a file `{ path, size, bytes, sha256 }` that this browser keeps; null of one that it
+// doesn't, nothing of a damaged one. `size` is what is sent, the other two are of what is in it.
+export async function kept(file) {
+  const found = await (await opened())?.match(keyOf(file)).catch(() => null);
+  if (!found) return null;
+  const bytes = await found.arrayBuffer().catch(() => null);
+  return bytes && await isWhole(bytes, file) ? bytes : undefined;
+}
+
+// Bytes of a file, wherever they are. `tell(bytes)` is told what has come, `say(words)` of what went
+// wrong and is tried again.
 export async function load(file, tell, say) {
-  const cache = await globalThis.caches?.open(CACHE).catch(() => null); // none without https
-  const kept = await cache?.match(keyOf(file)).catch(() => null);
-  if (kept) {
-    const bytes = await kept.arrayBuffer().catch(() => null);
-    if (bytes && await isWhole(bytes, file)) {
-      tell(file.size);
-      return bytes;
-    }
+  const cache = await opened();
+  const here = await kept(file);
+  if (here) {
+    tell(file.size);
+    return here;
+  }
+  if (here === undefined) {
     say(`The copy of ${file.path} that this browser kept is damaged; it is fetched again.`);
     await cache.delete(keyOf(file));
   }
@@ -42,7 +52,7 @@ export async function load(file, tell, say) {
 
 // Forget what earlier versions of the site kept.
 export async function tidy(files) {
-  const cache = await globalThis.caches?.open(CACHE).catch(() => null);
+  const cache = await opened();
   const wanted = new Set(files.map(keyOf));
   for (const { url } of (await cache?.keys().catch(() => [])) ?? []) {
     if (!wanted.has(url)) await cache.delete(url);

@@ -4,7 +4,7 @@
 const VERSION = "{version}";
 const FILES = {files};
 const NAME = `gansynth page ${self.registration.scope} ${VERSION}`;
-const RUNTIME = "runtime/ort-wasm.wasm"; // store.js puts it there
+const RUNTIME = /^runtime\/.*\.wasm$/; // store.js puts it there
 const ISOLATED = {
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-embedder-policy": "require-corp",
@@ -31,7 +31,7 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || !request.url.startsWith(self.registration.scope)) return;
   const path = url.pathname.slice(new URL(self.registration.scope).pathname.length) || "./";
   if (FILES.includes(path)) event.respondWith(answer(request, path));
-  else if (path === RUNTIME) event.respondWith(runtime(request));
+  else if (RUNTIME.test(path)) event.respondWith(runtime(request));
 });
 
 // As it is kept, with nothing changed: then Chromium keeps its compiled code too.
