@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gansynth.errors import OutputError
-from gansynth.files import atomic_path, remove_leftovers, staged_folder, write_text
+from gansynth.files import remove_leftovers, staged_folder, write_text
 
 
 def test_staged_files_appear_together_in_new_folders(tmp_path: Path) -> None:
@@ -75,25 +75,6 @@ def test_a_link_among_the_files_of_a_folder_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "real.txt").read_text() == "old"
     assert (tmp_path / "out" / "x.txt").read_text() == "new"
     assert not (tmp_path / "out" / "x.txt").is_symlink()
-
-
-def test_a_file_is_on_the_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    target = tmp_path / "x.txt"
-    fsync = os.fsync
-
-    def watched(file: int) -> None:
-        seen.append(target.exists())
-        fsync(file)
-
-    monkeypatch.setattr(os, "fsync", watched)
-    with atomic_path(target) as temporary:
-        temporary.write_text("x")
-    assert seen[0] is False
-    assert seen[1:] in ([True], [])  # the folder, where folders can be waited for
-    assert target.read_text() == "x"
 
 
 def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,12 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gansynth import renames
 from gansynth.data.store import NoteRecord, open_notes
 from gansynth.data.writer import NotesWriter
 from gansynth.errors import InUseError, OutputError
 from gansynth.files import atomic_path, check_entries, staged_folder, write_text
-from gansynth.renames import rename_new
 from gansynth.staging import Stage, remove_dead, stage_name
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -213,27 +210,6 @@ def test_the_second_writer_is_told_of_the_first(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["other.txt"]
 
 
-def test_a_failure_between_names_takes_the_others_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_files(tmp_path, "old", overwrite=False)
-    (tmp_path / "results" / "b.txt").unlink()
-    replace, calls = os.replace, []
-
-    def failing(source: Any, target: Any) -> None:
-        calls.append(target)
-        if Path(target).name == "c.txt" and len(calls) < 5:
-            raise PermissionError(13, "Permission denied")
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", failing)
-    monkeypatch.setattr(renames, "_CALLS", {})  # one by one
-    with pytest.raises(OutputError, match="permission denied"):
-        write_files(tmp_path, "new", overwrite=True)
-    found = {path.name: path.read_text() for path in (tmp_path / "results").iterdir()}
-    assert found == {"a.txt": "old", "c.txt": "old"}
-
-
 def test_a_folder_made_meanwhile_is_joined(tmp_path: Path) -> None:
     with staged_folder(tmp_path / "out") as stage:
         (stage / "x.txt").write_text("x")
@@ -276,24 +252,3 @@ def test_long_names_can_be_written(tmp_path: Path) -> None:
     name = "é" * 120 + ".txt"
     write_text(tmp_path / name, "long")
     assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-@pytest.mark.parametrize("system", ["its own call", "none"])
-def test_disks_without_hard_links(
-    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*args: object, **options: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refuse)
-    if system == "none":
-        monkeypatch.setattr(sys, "platform", "plan9")
-    (tmp_path / "new").write_text("new")
-    (tmp_path / "taken").write_text("taken")
-    with pytest.raises(FileExistsError):
-        rename_new(tmp_path / "new", tmp_path / "taken")
-    rename_new(tmp_path / "new", tmp_path / "free")
-    assert (tmp_path / "free").read_text() == "new"
-    write_files(tmp_path, "old", overwrite=False)
-    write_files(tmp_path, "new", overwrite=True)
-    assert read_files(tmp_path) == "new"

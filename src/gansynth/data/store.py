@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from gansynth.data.waveform_file import WaveformFile
 from gansynth.errors import InputError
 from gansynth.files import PathLike, as_path
-from gansynth.staging import is_unfinished, settle
+from gansynth.journal import is_unfinished
+from gansynth.staging import settle
 
 DATASET_FORMAT = 1
 NOTES, WAVEFORMS, SUMMARY = "notes.jsonl", "waveforms.npy", "summary.json"
