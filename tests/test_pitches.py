@@ -73,8 +73,8 @@ def test_lists_and_ranges_keep_their_order_and_drop_repeats(text: str, pitches: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("72-48", "pitches='72-48': a range goes upwards, as in 48-72."),
-        ("36,C5-C4", "pitches='C5-C4': a range goes upwards, as in 48-72."),
+        ("72-48", "pitches='72-48': a range must ascend, as in 48-72."),
+        ("36,C5-C4", "pitches='C5-C4': a range must ascend, as in 48-72."),
         ("", f"pitch='': {PITCH_RULE}"),
         ("60,", f"pitch='': {PITCH_RULE}"),
         ("48-", f"pitch='48-': {PITCH_RULE}"),

@@ -222,7 +222,7 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / ".building").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OutputError, match=r"'\.building' in that folder is no folder of gansynth"):
+    with pytest.raises(OutputError, match=r"'\.building' in that folder isn't gansynth's own"):
         NotesWriter(tmp_path / "data", sample_rate=8000, samples=4).__enter__()
     assert list((tmp_path / "elsewhere").iterdir()) == []
 

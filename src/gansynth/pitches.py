@@ -49,7 +49,7 @@ def parse_pitches(text: str) -> list[int]:
         low = parse_pitch(match[1] if match else part)
         high = parse_pitch(match[2]) if match and match[2] else low
         if high < low:
-            raise InputError(f"pitches={part!r}: a range goes upwards, as in 48-72.")
+            raise InputError(f"pitches={part!r}: a range must ascend, as in 48-72.")
         pitches += range(low, high + 1)
     return list(dict.fromkeys(pitches))
 

@@ -209,7 +209,7 @@ def _taken(place: Path, *, make: bool = True) -> tuple[Path, Lock]:
         lock.close()
         if not make:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    raise OSError(errno.EBUSY, "others take and leave it all the time")
+    raise OSError(errno.EBUSY, "other processes keep taking it")
 
 
 def _is_ours(place: Path) -> bool:
@@ -220,7 +220,7 @@ def _is_ours(place: Path) -> bool:
         return True
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(
-            errno.ENOTDIR, f"{place.name!r} in that folder is no folder of gansynth's; remove it"
+            errno.ENOTDIR, f"{place.name!r} in that folder isn't gansynth's own; remove it"
         )
     return not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
 

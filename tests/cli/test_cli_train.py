@@ -248,7 +248,7 @@ def test_a_model_keeps_its_own_sound(
     )
     assert_refused(
         run_cli(*words, "--set", "latent_vector_size=7"),
-        "error: latent_vector_size=7: the model has 6, and its weights mean nothing with another",
+        "error: latent_vector_size=7: the model has 6, and its weights work with no other value",
     )
     other = write_notes(tmp_path / "other", sample_rate=8000)
     assert_refused(

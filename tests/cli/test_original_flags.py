@@ -57,7 +57,7 @@ def test_a_flagfile_stands_for_its_lines(run_cli: RunCli, tmp_path: Path) -> Non
     ("words", "message"),
     [
         (["--flagfile=none.txt"], "flagfile='none.txt': can't be read ("),
-        (["--flagfile=loop.txt"], "flagfile='loop.txt': flagfiles name each other; leave one out."),
+        (["--flagfile=loop.txt"], "flagfile='loop.txt': flagfiles include each other; remove one."),
         (["--force=maybe"], "force='maybe': must be true or false."),
         (["--batch_sise=3"], "No such option"),
         (["--batch_size=many"], "Invalid value for '--batch_size'"),

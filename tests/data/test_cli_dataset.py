@@ -187,7 +187,7 @@ REFUSED = [
     (["samples", "--engine", "fluidsynth"], "--engine: goes with a SoundFont, and none is given"),
     (["samples", "--pitches", "H4"], "pitch='H4': must be a MIDI number from 0 to 127 or a name"),
     (["samples", "--velocity", "0"], "--velocity='0': must be a whole number in 1..127"),
-    (["samples", "--velocity", "9-5"], "--velocity='9-5': a range goes upwards, as in 25-75"),
+    (["samples", "--velocity", "9-5"], "--velocity='9-5': a range must ascend, as in 25-75"),
     (["samples", "--max-bad", "lots"], "--max-bad='lots': must be a share such as 1% or 0.01"),
     (["samples", "--test-share", "95%"], "test_share=0.95: must be a number in 0..0.9"),
     (["samples", "--seconds", "nan"], "seconds=nan: must be above 0 and up to 60"),

@@ -384,7 +384,7 @@ def test_what_is_lost_with_a_broken_note_counts(tmp_path: Path) -> None:
 
 def test_losses_that_nobody_can_count_stop_the_build(tmp_path: Path) -> None:
     items = [*(note(n) for n in range(900)), Broken("font:900", "was cut short", None)]
-    text = r"font:900: was cut short, and nobody knows how many notes are missing; download or"
+    text = r"font:900: was cut short, and the number of missing notes is unknown; download or"
     with pytest.raises(InputError, match=text):
         build(tmp_path / "a", items)
     data = build(tmp_path / "a", items, replace(SHORT, max_bad=1.0))

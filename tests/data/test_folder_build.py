@@ -84,8 +84,8 @@ def test_names_win_over_root_keys_with_a_warning(run_cli: RunCli, samples: Path)
     result = build(run_cli, put(samples, sounds), "--split", "none")
     assert pitches(samples) == {"a_D4.wav": 62, "b_E4.wav": 64, "c_F4.aif": 65}
     assert (
-        "warning: root key: 2 of 3 files have another one than their name, such as b_E4.wav: 65 in "
-        "the file, 64 by its name; the names count"
+        "warning: root key: 2 of 3 files disagree with their name, such as b_E4.wav: 65 in "
+        "the file, 64 by its name; the names win"
     ) in result.err
 
 

@@ -182,7 +182,7 @@ def test_pitches_without_overlap_are_refused(make: Make) -> None:
     notes = make(held_pitches=range(70, 84))
     assert refused(notes) == (
         f"data={str(notes.path)!r}: no pitch is in both the training notes (50-63) and those held "
-        "out (70-83); divide the data in another way."
+        "out (70-83); split the data differently."
     )
     assert refused(make(), {"high": model((70, 72))}) == (
         "model='high': knows 70, 72, the data has 50-63: no pitch is in both; use data of its "
@@ -226,7 +226,7 @@ def test_data_without_notes_held_out_are_refused(make: Make) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"split": "train"}, "split='train': must be valid or test; a model has seen the rest."),
+        ({"split": "train"}, "split='train': must be valid or test; models train on the rest."),
         ({"split": "valid"}, "split='valid': there are no such notes; this data has test."),
         ({"split": "tset"}, "split='tset': there are no such notes; this data has test."),
         ({"notes": 0}, "notes=0: must be 1 or more."),

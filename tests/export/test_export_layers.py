@@ -53,8 +53,8 @@ def test_the_layers_are_those_that_the_model_learned() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ([10, 64], r"^velocities=10,64: the model learned 32 to 127, .*; stay within\.$"),
-        ([64, 64], r"^velocities=64,64: must be whole numbers that rise, as in 32,64,100,127\.$"),
+        ([10, 64], r"^velocities=10,64: the model learned 32 to 127, .*; stay in that range\.$"),
+        ([64, 64], r"^velocities=64,64: must be increasing whole numbers, as in 32,64,100,127\.$"),
         ([], r"^velocities=: must be 1 to 8 velocities\.$"),
         (list(range(40, 49)), "must be 1 to 8 velocities"),
     ],

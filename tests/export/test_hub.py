@@ -168,7 +168,7 @@ def test_addresses_name_a_file(path: str | Path, file: HubFile) -> None:
 
 @pytest.mark.parametrize("path", ["hf://", "hf://ada", "hf://ada/organ/model.pt", "hf://../x"])
 def test_other_addresses_are_told(path: str) -> None:
-    with pytest.raises(ModelError, match=r"must be hf://USER/NAME, perhaps with @REVISION"):
+    with pytest.raises(ModelError, match=r"must be hf://USER/NAME, optionally with @REVISION"):
         gansynth.load(path, "cpu")
 
 

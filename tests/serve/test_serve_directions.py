@@ -225,8 +225,8 @@ def test_the_shipped_models_directions_come_with_the_package() -> None:
     synth = load(None, "cpu")
     digest = synth.model.digest()
     shipped = read_directions(directions.BUNDLED_DIRECTIONS, digest, synth.latent_size)
-    # After another model has been put there: `python -m gansynth.serve.directions`.
-    assert shipped is not None, "measured of another model: python -m gansynth.serve.directions"
+    # After another model has been put there: `python -m ship.sliders`.
+    assert shipped is not None, "measured of another model: python -m ship.sliders"
     at_once = Directions(synth, digest, fail, None)
     at_once.start()
     assert at_once.progress == 1.0

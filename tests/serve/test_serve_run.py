@@ -137,10 +137,10 @@ def test_a_killed_server_s_folder_is_removed_by_the_next(toy_model: Path, tmp_pa
 def test_everyone_is_told_where_it_plays(toy_model: Path, tmp_path: Path) -> None:
     with started(toy_model, tmp_path, "--host", "0.0.0.0") as (server, address):
         others = server.stdout.readline()
-        found = re.fullmatch(r"Others in the network play it at (.+)\n", others)
+        found = re.fullmatch(r"Others on the network can play it at (.+)\n", others)
         assert found, others
         assert server.stdout.readline() == (
-            "Only those who have such a link can play; --token sets its token.\n"
+            "Only people with such a link can play; --token sets the token.\n"
         )
         token = re.fullmatch(r"\S+/\?token=([a-z2-9]{16})( .*)?", found[1].split(", ")[0])
         assert token, others

@@ -90,7 +90,7 @@ def test_hurried_work_is_done_once(held: Held) -> None:
 
 def test_too_much_is_refused_and_cancelled_work_makes_room(held: Held) -> None:
     waiting = [held.worker.submit(Rank.AHEAD, lambda: None) for _ in range(10)]
-    with pytest.raises(TooBusyError, match="waiting=10: too many notes are asked for at once"):
+    with pytest.raises(TooBusyError, match="waiting=10: too many notes were requested at once"):
         held.worker.submit(Rank.PLAYED, lambda: None)
     held.worker.submit(Rank.PIECE, lambda: None, limited=False)
     for future in waiting[:2]:
@@ -119,7 +119,7 @@ def test_one_client_may_not_fill_the_queue() -> None:
     worker.submit(Rank.PLAYED, lambda: go.wait(10))
     time.sleep(0.1)
     waiting = [worker.submit(Rank.AHEAD, lambda: None, client="a") for _ in range(4)]
-    with pytest.raises(TooMuchError, match="waiting=4: too many notes are asked for at once from"):
+    with pytest.raises(TooMuchError, match="waiting=4: too many notes were requested at once from"):
         worker.submit(Rank.PLAYED, lambda: None, client="a")
     worker.submit(Rank.AHEAD, lambda: None, client="b")
     assert waiting[0].cancel()

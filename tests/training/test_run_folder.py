@@ -235,7 +235,7 @@ def test_folders_that_are_links_are_not_written_through(name: str, tmp_path: Pat
     if (run / name).exists():
         (run / name).rmdir()
     (run / name).symlink_to(tmp_path / "elsewhere")
-    text = rf"run': {name} in it is a link, and a training writes to no folder but its own; put"
+    text = rf"run': {name} in it is a link, and a run writes only to its own folder; replace"
     with pytest.raises(OutputError, match=text):
         RunFolder.open(run)
     if name == "checkpoints":

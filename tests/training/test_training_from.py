@@ -171,6 +171,6 @@ def test_a_model_of_another_sound_is_refused(
     with pytest.raises(ConfigError) as error:
         train(small_notes, tmp_path / "run", small(fmap_max=8), options(), model=model)
     assert str(error.value) == (
-        "fmap_max=8: the model has 4, and its weights mean nothing with another; leave it as it is."
+        "fmap_max=8: the model has 4, and its weights work with no other value; leave it as it is."
     )
     assert not (tmp_path / "run").exists()

@@ -213,9 +213,7 @@ def test_a_time_limit_ends_a_run_by_the_clock(
     assert facts["stage"] == 4
     assert facts["seconds"] >= 0.4
     assert load_model(tmp_path / "run")[0].progress == 2.0
-    with pytest.raises(
-        InputError, match=r"is finished, after \d+ images; its time is over\. Start"
-    ):
+    with pytest.raises(InputError, match=r"is finished, after \d+ images; its time is up\. Start"):
         resume(tmp_path / "run", options())
 
 

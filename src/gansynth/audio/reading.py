@@ -168,7 +168,7 @@ def _decode(source: str | bytes | io.BytesIO, seconds: float | None) -> tuple[Sa
 def _check_size(channels: int, frames: float, rate: int) -> None:
     if channels > MOST_CHANNELS:
         raise InputError(
-            f"channels={channels}: at most {MOST_CHANNELS} are read; keep those that sound"
+            f"channels={channels}: at most {MOST_CHANNELS} are read; keep the ones that carry sound"
         )
     if channels * frames > MOST_SAMPLES:
         minutes = MOST_SAMPLES / channels / rate / 60

@@ -90,7 +90,7 @@ class _Whole(click.ParamType):
                 )
             numbers += range(int(ends[0]), int(ends[1]) + 1)
         if not numbers:
-            raise InputError(f"--velocity={value!r}: a range goes upwards, as in 25-75")
+            raise InputError(f"--velocity={value!r}: a range must ascend, as in 25-75")
         return tuple(dict.fromkeys(numbers))
 
 

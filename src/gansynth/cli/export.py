@@ -181,16 +181,14 @@ def onnx(model: str | None, output: str, half: bool, force: bool) -> None:
 @click.option("-o", "--output", type=PATH, required=True, help="Folder for the site.")
 @click.option(
     "--runtime", type=PATH, metavar="FOLDER|FILE.tgz",
-    help="The npm package onnxruntime-web, for machines without a network.  [default: fetched "
-    "once]",
+    help="The npm package onnxruntime-web, for machines without a network.  [default: "
+    "downloaded once]",
 )  # fmt: skip
 @click.option(
     "--webgpu/--no-webgpu", default=True,
     help="Let browsers make notes on a graphics processor where that is faster.",
 )  # fmt: skip
-@click.option(
-    "--sliders/--no-sliders", default=True, help="Leave out the sliders, and don't measure them."
-)
+@click.option("--sliders/--no-sliders", default=True, help="Whether the site has sliders.")
 @force_option
 def web(
     model: str | None, output: str, runtime: str | None, webgpu: bool, sliders: bool, force: bool

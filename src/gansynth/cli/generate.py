@@ -144,7 +144,7 @@ def _times(context: click.Context, option: click.Parameter, text: str | None) ->
     help="With --instruments: when each is heard unblended, in seconds or bars, as in 0,12.5,bar9; "
     "with --per-track, a list for each track, as in '0,30;0;0,bar9'.  [default: evenly spaced]",
 )  # fmt: skip
-@click.option("--tempo", type=float, default=1.0, help="With --midi: factor of the speed.")
+@click.option("--tempo", type=float, default=1.0, help="With --midi: playback speed, as a factor.")
 @click.option("--attack", type=float, default=0.01, help="With --midi: attack in seconds, 0 to 5.")
 @click.option(
     "--release", type=float, default=0.3, help="With --midi: release in seconds, 0.005 to 2."

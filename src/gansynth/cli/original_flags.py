@@ -52,7 +52,7 @@ def _expanded(args: list[str], depth: int = 0) -> list[str]:
             continue
         path = value if equals else next(rest, "")
         if depth == _DEEPEST:
-            raise InputError(f"flagfile={path!r}: flagfiles name each other; leave one out.")
+            raise InputError(f"flagfile={path!r}: flagfiles include each other; remove one.")
         found += _expanded(_flags_of(path), depth + 1)
     return found
 
@@ -63,7 +63,7 @@ def _flags_of(path: str) -> list[str]:
             lines = file.read(_LARGEST_FLAGFILE).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"flagfile={path!r}: can't be read ({error}); give a text file with a flag a line."
+            f"flagfile={path!r}: can't be read ({error}); give a text file with one flag per line."
         ) from None
     stripped = (line.strip() for line in lines)
     return [line for line in stripped if line and not line.startswith(("#", "//"))]

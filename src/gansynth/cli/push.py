@@ -19,11 +19,11 @@ import click
 @click.option(
     "--report",
     type=click.Path(readable=False),
-    help="Folder of `gansynth evaluate`, whose table the card shows.",
+    help="Report folder of `gansynth evaluate`; the card shows its table.",
 )
-@click.option("--license", help="Of the model, as the Hub names it, such as cc0-1.0.")
-@click.option("--private", is_flag=True, help="Make a repository that only you see.")
-@click.option("--force", is_flag=True, help="Replace a model that is there.")
+@click.option("--license", help="The model's license, by its Hub identifier, such as cc0-1.0.")
+@click.option("--private", is_flag=True, help="Make the repository private.")
+@click.option("--force", is_flag=True, help="Replace an existing model.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 def push(
     repo: str,

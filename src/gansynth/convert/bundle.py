@@ -114,7 +114,7 @@ def _shard_count(header: bytes) -> int:
         raise ModelError("has endianness=big; only little can be read; save it on such a machine")
     needed = _number(version, 0x10)  # VersionDef's min_consumer
     if needed > 1:
-        raise ModelError(f"needs a reader of version={needed}; only 1 is known; save it so")
+        raise ModelError(f"needs a reader of version={needed}; save it for version 1")
     if not 1 <= shards <= 99_999:
         raise damaged(f"its header says shards={shards}, which must be 1 to 99999")
     return shards

@@ -93,8 +93,8 @@ class Tally:
             self.warn(f"{item.origin}: {item.reason}; left out")
         if item.lost is None and self.options.max_bad < 1:
             raise InputError(
-                f"{item.origin}: {item.reason}, and nobody knows how many notes are missing; "
-                "download or copy the file again, or go without them by --max-bad 100%"
+                f"{item.origin}: {item.reason}, and the number of missing notes is unknown; "
+                "download or copy the file again, or build without them with --max-bad 100%"
             )
         if self.bound is not None and self._bad_count > self.options.max_bad * self.bound:
             self._too_many(self.bound, "at most ")

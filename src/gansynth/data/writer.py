@@ -197,7 +197,7 @@ def check_target(folder: PathLike, *, overwrite: bool = False) -> None:
         raise OutputError(f"{shown}: {what}; use --force / overwrite=True or another name")
     for name in {NOTES, WAVEFORMS, SUMMARY} & there:
         if not (target / name).is_file():
-            raise OutputError(f"{shown}: {name} in it is no file; choose another name")
+            raise OutputError(f"{shown}: {name} in it isn't a file; choose another name")
 
 
 def _cannot_write(folder: Path, error: OSError | ValueError) -> OutputError:

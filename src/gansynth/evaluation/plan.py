@@ -161,7 +161,7 @@ class EvaluationPlan:
             raise InputError(
                 f"data={str(self.notes.path)!r}: no pitch is in both the training notes "
                 f"({describe_pitches(list(there))}) and those held out "
-                f"({describe_pitches(list(held))}); divide the data in another way."
+                f"({describe_pitches(list(held))}); split the data differently."
             )
         for name, synth in models.items():
             self._check_geometry(name, synth)
@@ -278,7 +278,7 @@ def _check_options(options: EvaluateOptions) -> None:
 
 def _held_out(notes: PreparedNotes, asked: str | None) -> str:
     if asked == "train":
-        raise InputError("split='train': must be valid or test; a model has seen the rest.")
+        raise InputError("split='train': must be valid or test; models train on the rest.")
     there = [split for split in ("test", "valid") if len(notes.rows(split))]
     if not there or not len(notes.rows("train")):
         raise InputError(

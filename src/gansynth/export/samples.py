@@ -162,11 +162,11 @@ def choose_velocities(synth: Synth, velocities: Sequence[int] | None = None) -> 
         raise InputError(f"{where}: must be 1 to {MOST_LAYERS} velocities.")
     whole = all(isinstance(one, int | np.integer) for one in velocities)
     if not whole or any(low >= high for low, high in pairwise(velocities)):
-        raise InputError(f"{where}: must be whole numbers that rise, as in 32,64,100,127.")
+        raise InputError(f"{where}: must be increasing whole numbers, as in 32,64,100,127.")
     if velocities[0] < known[0] or velocities[-1] > known[-1]:
         raise InputError(
-            f"{where}: the model learned {known[0]} to {known[-1]}, others would only repeat them; "
-            "stay within."
+            f"{where}: the model learned {known[0]} to {known[-1]}, others would only repeat "
+            "them; stay in that range."
         )
     return [int(one) for one in velocities]
 

@@ -49,7 +49,7 @@ def parse_address(path: str | Path) -> HubFile:
     found = _ADDRESS.fullmatch(_SCHEME.sub("", text, count=1))
     if found is None:
         raise ModelError(
-            f"model={text!r}: must be hf://USER/NAME, perhaps with @REVISION and the name of a "
+            f"model={text!r}: must be hf://USER/NAME, optionally with @REVISION and the name of a "
             ".safetensors file behind it."
         )
     repo, revision, name = found.groups()

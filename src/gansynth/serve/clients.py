@@ -126,7 +126,7 @@ class Shares:
         if self._taken.total() + amount > self._most:
             raise TooBusyError(
                 f"{self._words}={self._taken.total() + amount}: the server takes {self._most} at "
-                "once from all together; wait a moment."
+                "once in total; wait a moment."
             )
         self._taken[client] += amount
 

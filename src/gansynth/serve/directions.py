@@ -54,7 +54,7 @@ _NAMED = 0.5  # the same of a component and what it is named by
 AUDIBLE = {"brightness": 0.2, "attack": 0.15, "sustain": 2.0, "noisiness": 2.0}
 _SEED = 20_190_226
 _LARGEST_FILE = 1 << 22
-# Of the bundled model. `make ship-model` writes it, or `python -m gansynth.serve.directions`.
+# Of the bundled model. `make ship-model` writes it, or `python -m ship.sliders`.
 BUNDLED_DIRECTIONS = Path(__file__).with_name("shipped_directions.json")
 
 
@@ -310,17 +310,3 @@ def measure_to_file(synth: Synth, path: Path) -> list[Direction]:
         found = measure_directions(synth, report=lambda share: bar.update(share - bar.n))
     write_directions(path, synth.model.digest(), found)
     return found
-
-
-def main() -> None:
-    """Measure the bundled model, and put its directions into the package."""
-    from gansynth import load
-
-    for one in measure_to_file(load(None, "cpu"), BUNDLED_DIRECTIONS):
-        print(
-            f"{one.name:10}  correlation {one.correlation:.2f}  change {one.change:.2f}  {one.high}"
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -48,7 +48,7 @@ class Progress:
     def tell(self, share: float) -> None:
         """Say how far the work is, 0..1; `StoppedError` if nobody waits for it any more."""
         if self.stopped.is_set():
-            raise StoppedError("work: nobody waits for it any more.")
+            raise StoppedError("work: was cancelled; nobody is waiting for it.")
         self.share = share
 
 

@@ -218,14 +218,14 @@ class Notes:
             while not pending.answer.done():
                 await asyncio.wait([pending.answer], timeout=LOOK)
                 if not pending.answer.done() and await gone():
-                    raise StoppedError("note: nobody waits for it any more.")
+                    raise StoppedError("note: was cancelled; nobody is waiting for it.")
         finally:
             pending.waiting -= 1
             if not pending.waiting and pending.future.cancel():
                 # Not left to the callback: someone may ask again before it runs.
                 self._forget(pending)
         if pending.answer.cancelled():
-            raise StoppedError("server: is closing; start it again.")
+            raise StoppedError("server: is shutting down; start it again.")
         return pending.answer.result()[key]
 
     def _forget(self, pending: _Pending) -> None:

@@ -352,7 +352,7 @@ class Operations:
         """A finished file."""
         found = self.jobs.download(key)
         if found is None or not found.path.is_file():
-            raise HTTPException(404, "download: isn't kept any more; make it again.")
+            raise HTTPException(404, "download: is no longer available; make it again.")
         return FileResponse(found.path, filename=found.name, media_type=found.media_type)
 
     def _instrument(self, name: str, latent: Latent) -> Instrument:

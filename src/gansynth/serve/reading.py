@@ -94,7 +94,7 @@ class Reader:
                     while not answer.done():
                         await asyncio.wait([answer], timeout=LOOK)
                         if not answer.done() and await gone():
-                            raise StoppedError("midi: nobody waits for it any more.")
+                            raise StoppedError("midi: was cancelled; nobody is waiting for it.")
             except TimeoutError:
                 raise greedy from None
             finally:

@@ -39,7 +39,7 @@ _REFUSALS = {
     "413": "The body is too large.",
     "415": "The body is of another type.",
     "429": "One client asks for too much at once.",
-    "503": "Too much is asked for at once; ask again later.",
+    "503": "Too many requests at once; try again later.",
 }
 
 Handler = Callable[..., Awaitable[Response]]

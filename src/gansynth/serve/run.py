@@ -128,8 +128,8 @@ def serve(
         say(f"{model_path or f'The {SHIPPED_NAME}'} plays at {address} (Ctrl-C ends it)")
         if not is_local:
             unknown = f"{_url('ADDRESS', port, token)} with this machine's address"
-            say(f"Others in the network play it at {', '.join(others) or unknown}")
-            say("Only those who have such a link can play; --token sets its token.")
+            say(f"Others on the network can play it at {', '.join(others) or unknown}")
+            say("Only people with such a link can play; --token sets the token.")
         if open_browser:
             webbrowser.open(address)
 

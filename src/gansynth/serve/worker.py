@@ -92,7 +92,7 @@ class Worker:
         future: Future[Result] = Future()
         with self._changed:
             if self._closed:
-                raise StoppedError("server: is closing; start it again.")
+                raise StoppedError("server: is shutting down; start it again.")
             if limited:
                 self._check(client)
             self._push(rank, client, future, work)
@@ -126,12 +126,12 @@ class Worker:
         own = sum(entry.client == client for entry in waiting)
         if own >= self._share:
             raise TooMuchError(
-                f"waiting={own}: too many notes are asked for at once from this address; wait a "
+                f"waiting={own}: too many notes were requested at once from this address; wait a "
                 "moment."
             )
         if len(waiting) >= self._limit:
             raise TooBusyError(
-                f"waiting={len(waiting)}: too many notes are asked for at once; wait a moment."
+                f"waiting={len(waiting)}: too many notes were requested at once; wait a moment."
             )
 
     def _push(self, rank: Rank, client: str, future: Future[Any], work: Callable[[], Any]) -> None:
@@ -176,7 +176,7 @@ def in_turn(
                 break
             return future.result()
     future.cancel()
-    raise StoppedError("work: nobody waits for it any more.")
+    raise StoppedError("work: was cancelled; nobody is waiting for it.")
 
 
 def each_in_turn(

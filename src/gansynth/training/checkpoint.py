@@ -123,7 +123,7 @@ def read_facts(path: PathLike) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _DamagedError(f"{where}: is damaged ({error}).") from None
     if not isinstance(facts, dict):
-        raise _DamagedError(f"{where}: is damaged (its facts are no JSON object).")
+        raise _DamagedError(f"{where}: is damaged (its facts aren't a JSON object).")
     return facts
 
 

@@ -130,8 +130,8 @@ def check_sound(config: Config, model: Model) -> None:
         ours, theirs = getattr(config, name), getattr(model.config, name)
         if ours != theirs:
             raise ConfigError(
-                f"{name}={ours!r}: the model has {theirs!r}, and its weights mean nothing with "
-                "another; leave it as it is."
+                f"{name}={ours!r}: the model has {theirs!r}, and its weights work with no "
+                "other value; leave it as it is."
             )
 
 

@@ -295,8 +295,8 @@ def _lock(folder: Path) -> Lock:
     for name in (CHECKPOINTS, EVENTS):
         if (folder / name).is_symlink():
             raise OutputError(
-                f"{where}: {name} in it is a link, and a training writes to no folder but its own; "
-                "put the folder itself there, or the whole run where it leads."
+                f"{where}: {name} in it is a link, and a run writes only to its own folder; "
+                "replace the link with a folder, or move the whole run to where it leads."
             )
     try:
         return Lock(folder / LOCK)

@@ -178,7 +178,7 @@ def resume(
             raise InputError(
                 f"run={str(run)!r}: is finished, after {trainer.images} images; "
                 + (
-                    "its time is over. Start a new one with --from to train on."
+                    "its time is up. Start a new run with --from to train further."
                     if trainer.config.train_time_limit is not None
                     else "set total_num_images to a larger number to continue."
                 )

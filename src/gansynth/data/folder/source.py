@@ -211,9 +211,9 @@ class FolderSource:
         shift, count = shifts.most_common(1)[0]
         octaves = abs(shift) == 12 and 2 * count > len(named)
         self.warn(
-            f"root key: {len(other):,} of {len(named):,} files have another one than their name"
+            f"root key: {len(other):,} of {len(named):,} files disagree with their name"
             f"{' (an octave: see --middle-c)' if octaves else ''}, such as {printable(first)}: "
-            f"{keys[first]} in the file, {pitches[first]} by its name; the names count"
+            f"{keys[first]} in the file, {pitches[first]} by its name; the names win"
         )
 
     def _describe(self, sound: str) -> Note | Dropped | Broken:

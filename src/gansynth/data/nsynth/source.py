@@ -36,7 +36,7 @@ def open_nsynth(path: PathLike) -> Source | None:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"path={str(place)!r}: can't be read ({reason}); look at it") from error
+        raise InputError(f"path={str(place)!r}: can't be read ({reason}); check it") from error
 
 
 def is_nsynth(path: PathLike) -> bool:

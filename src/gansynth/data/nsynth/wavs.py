@@ -220,7 +220,7 @@ def _folder_set(listing: Path) -> _Set:
         names = sorted(item.name for item in audio.iterdir()) if audio.is_dir() else []
     except OSError as error:
         raise InputError(
-            f"path={str(folder)!r}: can't be read ({error.strerror or error}); look at it"
+            f"path={str(folder)!r}: can't be read ({error.strerror or error}); check it"
         ) from error
     if entries and not names:
         raise InputError(

@@ -186,7 +186,7 @@ def _confusion(
     for name, values in (("labels", labels), ("predictions", predictions)):
         unknown = np.setdiff1d(values, pitches)
         if len(unknown):
-            raise InputError(f"{name}: {unknown[0]}: is none of pitches; give all that occur.")
+            raise InputError(f"{name}: {unknown[0]}: isn't one of pitches; list all that occur.")
     low = min(pitches)
     counts = np.zeros((max(pitches) - low + 1,) * 2)
     np.add.at(counts, (labels - low, predictions - low), 1)
