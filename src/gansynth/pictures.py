@@ -52,6 +52,11 @@ def colour_panels(panels: Iterable[Any], *, ticks: float = 8, labels: float | No
         panel.spines[:].set_color(LINE)
 
 
+def octaves_between(low: int, high: int) -> list[int]:
+    """The Cs among MIDI pitches, for labels; the lowest pitch where there is none."""
+    return list(range(12 * -(-low // 12), high + 1, 12)) or [low]
+
+
 def save_figure(figure: Any, path: PathLike, *, overwrite: bool = False) -> None:
     """Write a PNG file, whole or not at all; raises `OutputError`."""
     with atomic_path(path, overwrite=overwrite) as temporary, warnings.catch_warnings():

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gansynth.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -34,6 +39,13 @@ def parse_pitch(text: str) -> int:
 def pitch_to_hertz(pitch: float) -> float:
     """Frequency of a MIDI pitch, with a fraction or without; A4, 69, is 440 Hz."""
     return 440.0 * float(2.0 ** ((pitch - 69) / 12))
+
+
+def hertz_to_pitch(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """MIDI pitches, with a fraction, of frequencies."""
+    import numpy as np
+
+    return 69 + 12 * np.log2(hertz / 440.0)
 
 
 def pitch_name(pitch: int) -> str:

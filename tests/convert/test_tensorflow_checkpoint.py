@@ -252,7 +252,7 @@ SLICED = "has tensor='embedding' partitioned into slices; only whole tensors"
     ("text", "index"),
     [
         ("has endianness=big; only little can be read", index_of(endianness=1)),
-        ("needs a reader of version=2; only 1 is known", index_of(min_consumer=2)),
+        ("needs a reader of version=2; save it for version 1", index_of(min_consumer=2)),
         (SLICED, index_of((b"embedding", writer.number(1, 1) + writer.message(7, b"")))),
         (SLICED, index_of((b"\0embedding\0\1\2", writer.entry(STORED)))),
     ],

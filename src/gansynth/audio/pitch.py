@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gansynth.errors import InputError
 from gansynth.pcm import FULL_SCALE
-from gansynth.pitches import pitch_to_hertz
+from gansynth.pitches import hertz_to_pitch, pitch_to_hertz
 
 LOWEST = 12  # MIDI; half a window holds no longer period
 
@@ -163,7 +163,7 @@ def _yin(
     aperiodicity = bottom[rows, chosen]
     lag = _refined(d, dips, chosen + first)
     with np.errstate(divide="ignore", invalid="ignore"):
-        pitch = 69 + 12 * np.log2(sample_rate * finer / lag / 440)
+        pitch = hertz_to_pitch(sample_rate * finer / lag)
     heard = (aperiodicity < _PERIODIC) & (pitch > low - 0.5) & (pitch < high + 0.5)
     return np.where(heard, pitch, math.nan), np.where(heard, aperiodicity, 1)
 

@@ -21,9 +21,10 @@ from gansynth.pictures import (
     colour_panels,
     new_figure,
     no_formulas,
+    octaves_between,
     save_figure,
 )
-from gansynth.pitches import pitch_to_hertz
+from gansynth.pitches import hertz_to_pitch, pitch_name, pitch_to_hertz
 
 # Centre frequency / width of one Fourier bin of the window. A Hann main lobe reaches two such
 # widths to either side, so with this value it ends one semitone above the centre.
@@ -249,6 +250,15 @@ def rainbow_image(picture: Rainbowgram) -> np.ndarray:
     return _rainbow(picture.deviation, np.clip(1 - picture.magnitude / _SHOWN_DB, 0, 1))
 
 
+def draw_rainbow(panel: Any, picture: Rainbowgram, seconds: float) -> list[int]:
+    """Draw the picture over time and MIDI pitch; returns the Cs in it, for labels."""
+    pitches = hertz_to_pitch(picture.frequencies)
+    half = (pitches[1] - pitches[0]) / 2
+    extent = (0.0, seconds, pitches[0] - half, pitches[-1] + half)
+    panel.imshow(rainbow_image(picture), extent=extent, origin="lower", aspect="auto")
+    return octaves_between(math.ceil(pitches[0]), math.floor(pitches[-1]))
+
+
 def _rainbow(deviation: np.ndarray, brightness: np.ndarray) -> np.ndarray:
     """Return colours `[..., 3]` in 0..1 from deviations in -1..1 and brightness in 0..1."""
     stretched = np.sign(deviation) * np.sqrt(np.abs(deviation))  # most sound is near the centre
@@ -260,17 +270,9 @@ def _draw(figure: Any, picture: Rainbowgram, seconds: float, title: str | None) 
     """Lay out the picture with its axes and, at its right, the scale of hues."""
     axes, scale = figure.subplots(1, 2, width_ratios=[60, 1])
     figure.subplots_adjust(left=0.1, right=0.93, bottom=0.085, top=0.945, wspace=0.04)
-    pitches = 69 + 12 * np.log2(picture.frequencies / 440.0)
-    half = (pitches[1] - pitches[0]) / 2
-    axes.imshow(
-        rainbow_image(picture),
-        extent=(0.0, seconds, pitches[0] - half, pitches[-1] + half),
-        origin="lower",
-        aspect="auto",
-    )
-    octaves = range(12 * math.ceil(pitches[0] / 12), math.floor(pitches[-1]) + 1, 12)
-    names = [f"C{pitch // 12 - 1}  {pitch_to_hertz(pitch):4.0f} Hz" for pitch in octaves]
-    axes.set_yticks(list(octaves), names, fontfamily="monospace")
+    octaves = draw_rainbow(axes, picture, seconds)
+    names = [f"{pitch_name(pitch)}  {pitch_to_hertz(pitch):4.0f} Hz" for pitch in octaves]
+    axes.set_yticks(octaves, names, fontfamily="monospace")
     axes.set_xlabel("time [s]")
     axes.grid(axis="y", color=CHALK, alpha=0.12, linewidth=0.6)
     hues = np.linspace(-1, 1, 256)[:, None]

@@ -20,9 +20,10 @@ from gansynth.pictures import (
     colour_panels,
     new_figure,
     no_formulas,
+    octaves_between,
     save_figure,
 )
-from gansynth.pitches import describe_pitches
+from gansynth.pitches import describe_pitches, pitch_name
 from gansynth.progress import notes_bar
 
 _FLOOR_DB = -96.0  # below one step of 16 bits
@@ -190,8 +191,8 @@ def _draw_counts(
     panel.set_title(f"{split}: {table.sum():,} notes", color=CHALK, loc="left", fontsize=10)
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name in rows]
     panel.set_yticks(range(len(rows)), [no_formulas(name) for name in names])
-    octaves = list(range(12 * -(-low // 12), high + 1, 12)) or [low]
-    panel.set_xticks(octaves, [f"{pitch}\nC{pitch // 12 - 1}" for pitch in octaves])
+    octaves = octaves_between(low, high)
+    panel.set_xticks(octaves, [f"{pitch}\n{pitch_name(pitch)}" for pitch in octaves])
     panel.set_xlabel("MIDI pitch")
     bar = figure.colorbar(image, ax=panel, pad=0.01, aspect=12)
     bar.ax.tick_params(colors=CHALK, labelsize=8)

@@ -119,17 +119,7 @@ def _encoded(model: Model) -> bytes:
     inputs = {"latent": latent, "pitch": pitch}
     if len(model.velocities) > 1:
         inputs["velocity"] = torch.full((2,), voice.usual_velocity)
-    with _quiet(), torch.no_grad():
-        program: Any = torch.onnx.export(
-            voice,
-            tuple(inputs.values()),
-            dynamo=True,
-            opset_version=_OPSET,
-            input_names=list(inputs),
-            output_names=["wave"],
-            dynamic_shapes=[{0: "n"}] * len(inputs),
-            verbose=False,
-        )
+    program = _traced(voice, inputs, "wave")
     program.model.metadata_props.update(
         {
             "gansynth": __version__,
@@ -153,18 +143,23 @@ def encode_families(synth: Synth) -> bytes:
     """
     flow = Synth(synth.model, "cpu", "float32").voice.latent_flow
     inputs = {"latent": torch.zeros(2, synth.latent_size), "family": torch.ones(2).long()}
+    program = _traced(_ToFamily(flow).eval(), inputs, "moved")
+    return halved(program.model_proto.SerializeToString())
+
+
+def _traced(network: torch.nn.Module, inputs: dict[str, torch.Tensor], output: str) -> Any:
+    """A network of any number of notes as an ONNX program."""
     with _quiet(), torch.no_grad():
-        program: Any = torch.onnx.export(
-            _ToFamily(flow).eval(),
+        return torch.onnx.export(
+            network,
             tuple(inputs.values()),
             dynamo=True,
             opset_version=_OPSET,
             input_names=list(inputs),
-            output_names=["moved"],
+            output_names=[output],
             dynamic_shapes=[{0: "n"}] * len(inputs),
             verbose=False,
         )
-    return halved(program.model_proto.SerializeToString())
 
 
 class _ToFamily(torch.nn.Module):

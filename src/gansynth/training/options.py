@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gansynth.config import Config
 from gansynth.errors import InputError
 from gansynth.precision import check_precision
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

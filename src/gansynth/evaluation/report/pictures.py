@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gansynth.audio.rainbowgram import rainbow_image, rainbowgram
+from gansynth.audio.rainbowgram import draw_rainbow, rainbowgram
 from gansynth.errors import InputError
 from gansynth.files import PathLike
 from gansynth.pictures import (
@@ -24,8 +24,10 @@ from gansynth.pictures import (
     colour_panels,
     new_figure,
     no_formulas,
+    octaves_between,
     save_figure,
 )
+from gansynth.pitches import pitch_name
 
 _SAME, _DIFFERENT = "#56b4e9", "#e69f00"  # of Okabe and Ito's palette
 
@@ -161,9 +163,9 @@ def pitch_confusion(
         if octaves:
             panel.plot(span, span - 12 * octaves, ":", color=CHALK, alpha=0.25, linewidth=0.8)
     panel.set(xlim=span, ylim=span, xlabel="pitch heard [MIDI]", ylabel="pitch asked for [MIDI]")
-    ticks = list(range(12 * -(-low // 12), high + 1, 12)) or [low]
-    panel.set_xticks(ticks, [f"{pitch}\nC{pitch // 12 - 1}" for pitch in ticks])
-    panel.set_yticks(ticks, [f"C{pitch // 12 - 1}  {pitch}" for pitch in ticks])
+    ticks = octaves_between(low, high)
+    panel.set_xticks(ticks, [f"{pitch}\n{pitch_name(pitch)}" for pitch in ticks])
+    panel.set_yticks(ticks, [f"{pitch_name(pitch)}  {pitch}" for pitch in ticks])
     bar = figure.colorbar(image, ax=panel, pad=0.015, aspect=40)
     bar.ax.tick_params(colors=CHALK, labelsize=9)
     bar.set_ticks([0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1])
@@ -281,17 +283,8 @@ def _draw_note(panel: Any, wave: NDArray[np.floating], sample_rate: int, columns
     finite = np.isfinite(wave)
     clean = np.where(finite, wave, 0)
     picture = rainbowgram(clean, sample_rate, bins_per_octave=_BINS_PER_OCTAVE, columns=columns)
-    pitches = 69 + 12 * np.log2(picture.frequencies / 440.0)
-    half = (pitches[1] - pitches[0]) / 2
-    panel.imshow(
-        rainbow_image(picture),
-        extent=(0.0, len(clean) / sample_rate, pitches[0] - half, pitches[-1] + half),
-        origin="lower",
-        aspect="auto",
-    )
-    octaves = list(range(12 * math.ceil(pitches[0] / 12), math.floor(pitches[-1]) + 1, 12))
-    shown = octaves[::_OCTAVES_SHOWN]
-    panel.set_yticks(shown, [f"C{pitch // 12 - 1}" for pitch in shown])
+    shown = draw_rainbow(panel, picture, len(clean) / sample_rate)[::_OCTAVES_SHOWN]
+    panel.set_yticks(shown, [pitch_name(pitch) for pitch in shown])
     panel.locator_params(axis="x", nbins=_TIMES)
     if not finite.all():
         panel.text(
