@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from gansynth import __version__
@@ -133,7 +133,7 @@ def build_dataset(
     bound = _bound(sources)
     _check_room(Path(output), bound, options, warn)
     tally = Tally(options, bound, warn)
-    published: list[str | None] = []
+    kept: list[Note] = []
     clipped_notes = clipped_samples = 0
     with NotesWriter(
         output,
@@ -147,11 +147,13 @@ def build_dataset(
         ):
             for ready in notes:
                 writer.add(_record(ready), ready.waveform, ready.note.facts)
-                published.append(ready.note.split)
+                kept.append(replace(ready.note, pitch=ready.pitch, payload=None))
                 clipped_notes += ready.clipped > 0
                 clipped_samples += ready.clipped
-        tally.finish(len(writer.records))
-        splits = _splits(writer.records, published, options)
+        tally.finish(len(kept))
+        splits = assign_splits(
+            kept, options.split, test_share=options.test_share, seed=options.seed
+        )
         kinds = [(source.kind, source.details) for source in sources]
         summary = summarize(writer.records, splits, tally, kinds, (clipped_notes, clipped_samples))
         summary.data["made_by"] = f"gansynth {__version__}"
@@ -248,25 +250,3 @@ def _record(ready: Ready) -> NoteRecord:
         split="train",  # until all notes are known
         origin=note.origin,
     )
-
-
-@dataclass(frozen=True)
-class _Published:
-    """A record with the split it came with."""
-
-    pitch: int
-    instrument: str
-    family: str
-    group: str
-    split: str | None
-    origin: str
-
-
-def _splits(
-    records: Sequence[NoteRecord], published: Sequence[str | None], options: BuildOptions
-) -> list[str]:
-    notes = [
-        _Published(r.pitch, r.instrument, r.family, r.group, split, r.origin)
-        for r, split in zip(records, published, strict=True)
-    ]
-    return assign_splits(notes, options.split, test_share=options.test_share, seed=options.seed)

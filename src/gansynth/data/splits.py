@@ -9,43 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Protocol
 
+from gansynth.data.note import Note
 from gansynth.errors import InputError
 
 SPLIT_KINDS = ("group", "random", "published", "none")
 
 
-class Splittable(Protocol):
-    """As much of a `note.Note` as splitting needs."""
-
-    @property
-    def pitch(self) -> int | None:
-        """MIDI pitch."""
-
-    @property
-    def instrument(self) -> str:
-        """Instrument; "unknown" where the source doesn't say."""
-
-    @property
-    def family(self) -> str:
-        """Family of instruments; "unknown" where the source doesn't say."""
-
-    @property
-    def group(self) -> str:
-        """Notes that share recorded samples share a group."""
-
-    @property
-    def split(self) -> str | None:
-        """As published: "train", "valid" or "test"; None where there is none."""
-
-    @property
-    def origin(self) -> str:
-        """Where the note comes from, for errors."""
-
-
 def assign_splits(
-    notes: Sequence[Splittable], kind: str = "group", *, test_share: float = 0.2, seed: int = 0
+    notes: Sequence[Note], kind: str = "group", *, test_share: float = 0.2, seed: int = 0
 ) -> list[str]:
     """Return the split of every note: "train", "test", and "valid" where it was published.
 
@@ -85,7 +57,7 @@ def assign_splits(
     return ["test" if key in tested else "train" for key in keys]
 
 
-def _published(notes: Sequence[Splittable]) -> list[str]:
+def _published(notes: Sequence[Note]) -> list[str]:
     without = [note.origin for note in notes if note.split is None]
     if without:
         raise InputError(
@@ -106,7 +78,7 @@ def _draw_notes(keys: Sequence[Hashable], share: float, seed: int) -> set[Hashab
     return drawn or {_shuffled(sizes, seed)[0]}
 
 
-def _draw_groups(notes: Sequence[Splittable], share: float, seed: int) -> set[Hashable]:
+def _draw_groups(notes: Sequence[Note], share: float, seed: int) -> set[Hashable]:
     sizes: Counter[Hashable] = Counter(note.group for note in notes)
     if len(sizes) < 2:
         raise InputError(
@@ -131,7 +103,7 @@ def _draw_groups(notes: Sequence[Splittable], share: float, seed: int) -> set[Ha
     return drawn
 
 
-def _families(notes: Iterable[Splittable]) -> dict[str, list[Hashable]]:
+def _families(notes: Iterable[Note]) -> dict[str, list[Hashable]]:
     """The groups of every family; a group of several counts as the one most of its notes have."""
     votes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for note in notes:
