@@ -355,9 +355,9 @@ def from_dict(values: Mapping[str, Any], base: Config | None = None) -> Config:
     return dataclasses.replace(base, **known) if base is not None else Config(**known)
 
 
-def from_json(text: str, base: Config | None = None, *, where: str = "--hparams") -> Config:
+def from_json(text: str, base: Config | None = None) -> Config:
     """`from_dict` for a JSON object in text, as the original's `--hparams` takes it."""
-    return from_dict(json_object(text, where), base)
+    return from_dict(json_object(text, "--hparams"), base)
 
 
 def json_object(text: str, where: str) -> dict[str, Any]:

@@ -60,11 +60,6 @@ class MusicEmbedding:
 
     A note takes about 90 ms on one core.
 
-    Parameters
-    ----------
-    device : torch.device or str
-        Where the network runs.
-
     Raises
     ------
     InputError
@@ -73,11 +68,10 @@ class MusicEmbedding:
         If they are damaged.
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(self) -> None:
         folder = _weights_folder()
         if folder is None:
             raise InputError(f"embedding='musicnn': its weights aren't installed; {_INSTALL}")
-        self.device = torch.device(device)
         self.network = _Network().eval().requires_grad_(False)
         try:
             self.network.load_state_dict(self.network.state_dict() | _read_weights(folder))
@@ -85,9 +79,8 @@ class MusicEmbedding:
             raise ModelError(
                 f"embedding='musicnn': {str(folder)!r} holds another network; {_INSTALL}"
             ) from error
-        self.network.to(self.device)
-        self.window = torch.hann_window(_N_FFT, device=self.device)
-        self.mel = torch.tensor(_mel_bands(), dtype=torch.float32, device=self.device)
+        self.window = torch.hann_window(_N_FFT)
+        self.mel = torch.tensor(_mel_bands(), dtype=torch.float32)
 
     def __call__(self, waves: Tensor, sample_rate: int) -> Tensor:
         """Float32 `[notes, samples]`, full scale 1, to float32 `[notes, 200]`.
@@ -100,10 +93,10 @@ class MusicEmbedding:
         finite = waves.isfinite().all(dim=1, keepdim=True)
         # Channels last, as resampling takes them.
         columns = torch.where(finite, waves, 0).T.cpu().numpy()
-        heard = torch.from_numpy(resample(columns, sample_rate, _RATE)).T.to(self.device)
+        heard = torch.from_numpy(resample(columns, sample_rate, _RATE)).T
         with torch.inference_mode():
             embeddings = self.network(self._log_mel(heard))
-            return torch.where(finite.to(self.device), embeddings, math.nan)
+            return torch.where(finite, embeddings, math.nan)
 
     def _log_mel(self, waves: Tensor) -> Tensor:
         """Waves at 16 kHz to `[notes, 187, 96]`, as the network was trained on them."""

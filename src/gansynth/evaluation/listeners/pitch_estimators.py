@@ -69,8 +69,6 @@ class Crepe:
     ----------
     size : str
         "full" (22 M parameters), or "tiny" (0.5 M), which is worse at low notes.
-    device : torch.device or str
-        Where the network runs.
 
     Raises
     ------
@@ -80,14 +78,13 @@ class Crepe:
         If they are damaged.
     """
 
-    def __init__(self, size: str = "full", device: torch.device | str = "cpu") -> None:
+    def __init__(self, size: str = "full") -> None:
         if size not in SIZES:
             raise InputError(f"size={size!r}: must be one of {', '.join(SIZES)}.")
         folder = _weights_folder()
         if folder is None:
             raise InputError(f"judge='crepe': its weights aren't installed; {_INSTALL}")
-        self.device = torch.device(device)
-        self.network = _load(folder / f"{size}.pth").to(self.device)
+        self.network = _load(folder / f"{size}.pth")
 
     def pitches(self, waves: ArrayLike, sample_rate: int) -> Floats:
         """Pitches that CREPE hears.
@@ -122,8 +119,8 @@ class Crepe:
         pitches = np.full(len(notes), np.nan)
         for rows, frames in _batches(notes, sample_rate):
             with torch.inference_mode():
-                salience = self.network(torch.from_numpy(frames).to(self.device))
-            heard = _pitch_and_confidence(salience.double().cpu().numpy())
+                salience = self.network(torch.from_numpy(frames))
+            heard = _pitch_and_confidence(salience.double().numpy())
             pitches[rows] = _weighted_median(*(part.reshape(-1, _FRAMES) for part in heard))
         return pitches
 

@@ -17,9 +17,10 @@ from gansynth.errors import InputError
 from gansynth.evaluation.metrics.matrices import as_matrix, row_blocks, squared_distances
 
 
-def kmeans(
-    points: Tensor | np.ndarray, k: int, seed: int = 0, restarts: int = 3, iterations: int = 100
-) -> Tensor:
+_ROUNDS = 100  # at most; a start ends when no point changes its cluster
+
+
+def kmeans(points: Tensor | np.ndarray, k: int, seed: int = 0, restarts: int = 3) -> Tensor:
     """The centroids of k clusters with the least sum of squared distances found.
 
     Parameters
@@ -31,8 +32,6 @@ def kmeans(
         The same points, k, restarts and seed give the same centroids.
     restarts : int, 1 or more
         The best of so many starts is kept.
-    iterations : int, 1 or more
-        At most so many a start; it ends when no point changes its cluster.
 
     Returns
     -------
@@ -43,7 +42,7 @@ def kmeans(
     InputError
         Fewer different points than k, numbers that aren't finite, or a count below 1.
     """
-    for name, value in (("k", k), ("restarts", restarts), ("iterations", iterations)):
+    for name, value in (("k", k), ("restarts", restarts)):
         if value < 1:
             raise InputError(f"{name}={value}: must be 1 or more.")
     points = as_matrix(points, "points", torch.float32)
@@ -57,7 +56,7 @@ def kmeans(
     centred = points - centre
     generator = torch.Generator().manual_seed(seed)
     starts = (_plus_plus(centred, k, generator) for _ in range(restarts))
-    _, centroids = min((_lloyd(centred, start, iterations) for start in starts), key=itemgetter(0))
+    _, centroids = min((_lloyd(centred, start) for start in starts), key=itemgetter(0))
     return centroids + centre
 
 
@@ -110,10 +109,10 @@ def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return torch.searchsorted(sums, levels, right=True).clamp_max(len(weights) - 1)
 
 
-def _lloyd(points: Tensor, centroids: Tensor, iterations: int) -> tuple[float, Tensor]:
-    """Inertia and centroids after at most so many rounds."""
+def _lloyd(points: Tensor, centroids: Tensor) -> tuple[float, Tensor]:
+    """Inertia and centroids after at most `_ROUNDS`."""
     clusters = None
-    for _ in range(iterations):
+    for _ in range(_ROUNDS):
         before = clusters
         clusters, distances = _assign(points, centroids)
         if before is not None and torch.equal(before, clusters):
