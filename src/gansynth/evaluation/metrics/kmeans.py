@@ -16,7 +16,6 @@ from torch import Tensor
 from gansynth.errors import InputError
 from gansynth.evaluation.metrics.matrices import as_matrix, row_blocks, squared_distances
 
-
 _ROUNDS = 100  # at most; a start ends when no point changes its cluster
 
 
