@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import __main__ as command
-from bench import generate, kernels, ladder, neighbours, operations, timing, train
+from bench import against, generate, kernels, ladder, neighbours, operations, timing, train
 from bench.train_worker import Case, Result, measure, progress_at, synthetic_notes
 from gansynth import config as configs
 from gansynth.model.file import initial_model
@@ -339,3 +339,15 @@ def test_vibrato_is_what_moves_partials_together() -> None:
     notes = [note(8, 5, True), note(8, 5, False), note(8, 2, True), note(1, 5, True)]
     found = ladder._have_vibrato(np.stack(notes), np.full(4, 60), rate)
     assert found.tolist() == [True, False, False, False]
+
+
+def test_two_versions_are_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Path(against.__file__).parents[1] / "src"
+    words = ["against", str(source), "--only", "reading a model", "--runs", "1"]
+    monkeypatch.setattr(sys, "argv", words)
+    against.main()
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 3
+    assert re.fullmatch(r"\| reading a model(?: \| [\d.]+){4} \|", table[2])
