@@ -5,6 +5,9 @@ and its description in OpenAPI 3.1.
                body={"latent": LatentField(), "distance": Number(0, 1)})
     async def near(self, request, latent, distance):
         '''Sounds like another one.'''
+
+Starlette's own schema generator reads YAML from docstrings and checks nothing, so limits would
+stand twice. FastAPI fixes its limits at import, and these depend on the model (`Shape`).
 """
 
 from __future__ import annotations
