@@ -45,7 +45,7 @@ FINDINGS = {
 
 _BATCH = 1 << 23  # samples at once
 _OFF_KEY = 0.5  # semitones
-_FULL_SCALE = 32767
+_HIGHEST = int(FULL_SCALE) - 1
 _RUN = 3  # samples
 _SILENT = 10 ** (-60 / 20) * FULL_SCALE
 _DC = 0.02  # of the peak
@@ -192,7 +192,7 @@ class _Check:
         sounding = np.flatnonzero(~silent)
         for row in np.flatnonzero(np.abs(means) > _DC * np.maximum(peaks, 1)).tolist():
             self.add("dc", start + row, f"{means[row] / FULL_SCALE:+.4f} of full scale")
-        for row in np.flatnonzero(peaks >= _FULL_SCALE).tolist():
+        for row in np.flatnonzero(peaks >= _HIGHEST).tolist():
             if runs := _full_scale_runs(waves[row]):
                 self.add("clipping", start + row, f"{runs} such runs")
         self._pitches(start, waves, sounding)
@@ -268,7 +268,7 @@ class _Check:
 def _full_scale_runs(wave: NDArray[np.int16]) -> int:
     """How often at least three samples in a row are at full scale, on one side."""
     runs = 0
-    for full in (wave >= _FULL_SCALE, wave <= -_FULL_SCALE):
+    for full in (wave >= _HIGHEST, wave <= -_HIGHEST):
         edges = np.flatnonzero(np.diff(np.concatenate(([False], full, [False])).astype(np.int8)))
         runs += int(np.count_nonzero(edges[1::2] - edges[::2] >= _RUN))
     return runs

@@ -21,6 +21,7 @@ import numpy as np
 from gansynth import __version__
 from gansynth.errors import InputError
 from gansynth.export.samples import ONE_LAYER, SAMPLE_PEAK, Layer, Sample
+from gansynth.pcm import FULL_SCALE
 from gansynth.performance.mix import ATTACK, MAX_VELOCITY
 
 # Section 6.1: zeros behind each sample.
@@ -74,7 +75,8 @@ def soundfont_bytes(title: str, samples: Sequence[Sample], sample_rate: int, sou
     room = min(1.0, SAMPLE_PEAK / max(*peaks, 1e-9))
     smpl, headers, start = [], [], 0
     for sample, gain in zip(samples, gains, strict=True):
-        steps = np.rint(np.clip(sample.wave * (gain * room), -1, 1) * 32767).astype("<i2")
+        wave = np.clip(sample.wave * (gain * room), -1, 1)
+        steps = np.rint(wave * (FULL_SCALE - 1)).astype("<i2")
         smpl += [steps.tobytes(), bytes(2 * _GAP)]
         end = start + len(steps)
         # A loop's end is the first frame behind it here.
