@@ -122,8 +122,9 @@ class _Works:
             assert self.client.get(f"/api/notes/{self.known}/60").status_code == 200
 
     def generate(self, what: str, output: str) -> None:
-        command = [sys.executable, "-m", "gansynth.cli.main", "generate", "--model", self.model]
-        more = ["--force", "--seed", "0", *what.split(), "-o", self.folder / output]
+        command = [sys.executable, "-m", "gansynth.cli.main", "generate"]
+        more = ["--force", "--seed", "0", *what.split(), "-o", str(self.folder / output)]
+        command += ["--model", str(self.model)]
         subprocess.run([*command, *more], stdout=subprocess.DEVNULL, check=True)
 
     def read_models(self) -> None:
@@ -132,10 +133,10 @@ class _Works:
         for _ in range(10):
             read_model(self.model)
 
-    def evaluate(self, what: str, *sizes: int, quick: bool = False) -> None:
+    def evaluate(self, what: str, notes: int, training: int = 3605, *, quick: bool = False) -> None:
         from bench import evaluate_worker
 
-        evaluate_worker.measure(evaluate_worker.Case(what, *sizes, quick=quick))
+        evaluate_worker.measure(evaluate_worker.Case(what, notes, training, quick))
 
     @cached_property
     def synths(self) -> dict[str, Any]:

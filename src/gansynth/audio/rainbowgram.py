@@ -124,13 +124,21 @@ def constant_q(
 
 
 def rainbowgram(
-    wave: np.ndarray, sample_rate: int, *, bins_per_octave: int = 48, columns: int = 1600
+    wave: np.ndarray,
+    sample_rate: int,
+    *,
+    min_pitch: float = 24.0,
+    octaves: float | None = None,
+    bins_per_octave: int = 48,
+    columns: int = 1600,
 ) -> Rainbowgram:
     """Return the rainbowgram of a mono `wave` `[samples]`; options and errors of `constant_q`."""
     wave = _checked_wave(wave)
     transform = constant_q(
         wave / (np.abs(wave).max() or np.float32(1)),
         sample_rate,
+        min_pitch=min_pitch,
+        octaves=octaves,
         bins_per_octave=bins_per_octave,
         columns=columns,
     )
