@@ -26,6 +26,7 @@ from gansynth.serve.directions import (
 )
 from gansynth.serve.latents import along
 from gansynth.serve.worker import StoppedError
+from ship import sliders
 
 RATE, SECONDS = 8000, 2.0
 
@@ -246,12 +247,12 @@ def test_measuring_the_shipped_model_writes_the_packages_file(
     knobs: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = SimpleNamespace(digest=lambda: "knobs")
-    monkeypatch.setattr("gansynth.load", lambda *_: With(knobs, model=model))
-    monkeypatch.setattr(directions, "BUNDLED_DIRECTIONS", tmp_path / "shipped_directions.json")
+    monkeypatch.setattr(sliders, "load", lambda *_: With(knobs, model=model))
+    monkeypatch.setattr(sliders, "BUNDLED_DIRECTIONS", tmp_path / "shipped_directions.json")
     monkeypatch.setattr(
         directions, "measure_directions", partial(measure_directions, count=60, probes=2)
     )
-    directions.main()
+    sliders.main()
     found = read_directions(tmp_path / "shipped_directions.json", "knobs", knobs.latent_size)
     assert found is not None
     assert found[0].vector[0] > 0.7
