@@ -131,7 +131,7 @@ def test_too_many_jobs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await asyncio.sleep(0.3)
         with pytest.raises(TooMuchError, match="renderings=3: this address may have 2 at once"):
             jobs.start(job, here, "a")
-        with pytest.raises(TooBusyError, match="renderings=5: the server takes 4 at once from all"):
+        with pytest.raises(TooBusyError, match="renderings=5: the server takes 4 at once in total"):
             jobs.start(job, here, "d")
         go.set()
         found = await asyncio.gather(*running)

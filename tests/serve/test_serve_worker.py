@@ -160,7 +160,7 @@ def test_a_closed_worker_refuses(held: Held) -> None:
     threading.Timer(0.1, held.go.set).start()
     held.worker.close()
     assert waiting.cancelled()
-    with pytest.raises(StoppedError, match="is closing"):
+    with pytest.raises(StoppedError, match="is shutting down"):
         held.worker.submit(Rank.PLAYED, lambda: None)
 
 
@@ -189,7 +189,7 @@ def test_a_note_is_not_made_when_all_who_asked_have_left(held: Held, synth: Synt
     latent = synth.sample_latents(1)[0]
 
     async def ask() -> None:
-        with pytest.raises(StoppedError, match="nobody waits"):
+        with pytest.raises(StoppedError, match="nobody is waiting"):
             await notes.sound(latent, 60, Rank.PLAYED, away)
 
     asyncio.run(ask())

@@ -151,7 +151,7 @@ def test_pictures_are_kept_and_names_checked(tmp_path: Path, name: str) -> None:
         ("strip", {"waves": [tone(60)]}, r"^waves=1 notes: a path has two ends; give two notes"),
         ("confusion", {"predictions": [60, 61]}, r"^labels of shape \[1\], predictions of \[2\]: "),
         ("confusion", {"labels": [], "predictions": []}, r"one pitch for each note, and not empty"),
-        ("confusion", {"predictions": [85]}, r"^predictions: 85: is none of pitches; give all"),
+        ("confusion", {"predictions": [85]}, r"^predictions: 85: isn't one of pitches; list all"),
         ("bins", {"counts": {"a": [1, 2, 3]}}, r"^a: counts of shape \[3\], 6 notes: must be one"),
         ("bins", {"counts": {"a": [0, 0]}}, r"^a: .* each of 2 bins, and not all 0\.$"),
         ("bins", {"counts": {}}, r"^counts=0 rows: there is nothing to draw"),
