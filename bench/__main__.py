@@ -8,7 +8,7 @@ from gansynth.threads import set_wait_policy
 
 set_wait_policy()  # as all commands do, before PyTorch is loaded; baselines have it too
 
-from bench import evaluate, generate, kernels, ladder, neighbours, train  # noqa: E402
+from bench import evaluate, generate, halves, kernels, ladder, neighbours, train  # noqa: E402
 from gansynth import config as configs  # noqa: E402
 from gansynth.memory import keep_freed_memory  # noqa: E402
 
@@ -30,13 +30,17 @@ def main() -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "generate", "train", "evaluate", "kernels", "neighbours", "ladder"),
+        choices=(
+            "all", "generate", "train", "evaluate", "kernels", "neighbours", "ladder", "halves",
+        ),
         default="all",
-        help="what to run; the last three only when asked for",
+        help="what to run; the last four only when asked for",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", help="a trained model, for generate's rows on precision, and for halves"
     )
-    parser.add_argument("--model", help="a trained model, for generate's rows on precision")
     parser.add_argument("--notes", type=int, default=2000, help="notes of generate's MIDI file")
-    parser.add_argument("--data", help="prepared notes, for ladder; it takes 800 of them")
+    parser.add_argument("--data", help="prepared notes, for ladder (800 are used) and halves (400)")
     parser.add_argument(
         "--stages",
         type=_stages,
@@ -59,6 +63,10 @@ def main() -> None:
         if not options.data:
             parser.error("ladder needs --data, a folder of prepared notes")
         ladder.bench(options.data, options.model)
+    if options.part == "halves":
+        if not (options.data and options.model):
+            parser.error("halves needs --model, of float32, and --data, a folder of prepared notes")
+        halves.bench(options.model, options.data)
     if options.part in ("all", "generate"):
         generate.bench(options.model, options.notes)
     if options.part == "all":
