@@ -377,7 +377,7 @@ OPTIONS = {
         f"{TOY_NOTES} --pitch 20",
         "pitch=20 (G#0): the model knows",
     ),
-    "downwards": (nothing, f"{TOY_NOTES} --pitches 60-50", "pitches='60-50': a range goes"),
+    "downwards": (nothing, f"{TOY_NOTES} --pitches 60-50", "pitches='60-50': a range must ascend"),
     "count 0": (
         nothing,
         f"{TOY_NOTES} --count 0",
