@@ -8,11 +8,11 @@ model as it is; with `data` both are compared with training notes too.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.ladder import random_notes
 from gansynth.data.store import open_notes
 from gansynth.evaluation.listeners.note_features import features
 from gansynth.evaluation.metrics.two_sample import two_sample
@@ -20,8 +20,6 @@ from gansynth.evaluation.systems.dataset import DatasetNotes
 from gansynth.export.onnx import LARGE
 from gansynth.model.load import load_model
 from gansynth.model.synth import Synth
-
-AT_ONCE = 16
 
 
 def bench(model: str, data: str, notes: int = 400) -> None:
@@ -36,10 +34,14 @@ def bench(model: str, data: str, notes: int = 400) -> None:
     prepared = open_notes(data)
     rows = np.random.default_rng(0).permutation(prepared.rows("train", whole.pitches))[:notes]
     real = DatasetNotes("real", prepared, np.sort(rows))
+
+    def made(synth: Synth, seed: int) -> NDArray[np.float32]:
+        return np.concatenate(list(random_notes(synth, real, seed)))
+
     sets = {
-        "float32": _made(whole, real, 0),
-        "float32, other latents": _made(whole, real, 1),
-        "float16": _made(half, real, 2),
+        "float32": made(whole, 0),
+        "float32, other latents": made(whole, 1),
+        "float16": made(half, 2),
         "real": real.waves(real.rows),
     }
     heard = {name: features(waves, whole.sample_rate) for name, waves in sets.items()}
@@ -60,26 +62,8 @@ def bench(model: str, data: str, notes: int = 400) -> None:
     print(f"the same latents: {_difference(whole, half, real):.0f} dB at most")
 
 
-def _made(synth: Synth, real: DatasetNotes, seed: int) -> NDArray[np.float32]:
-    """Notes of random latents at the pitches and velocities of the real ones."""
-    latents = synth.sample_latents(real.notes, seed=seed)
-    return np.concatenate(list(_batches(synth, real, latents)))
-
-
-def _batches(
-    synth: Synth, real: DatasetNotes, latents: NDArray[np.float32]
-) -> Iterator[NDArray[np.float32]]:
-    struck = real.velocities() if synth.velocities else None
-    for start in range(0, len(latents), AT_ONCE):
-        some = slice(start, min(start + AT_ONCE, len(latents)))
-        yield synth.notes(
-            latents[some], real.pitches[some], None if struck is None else struck[some]
-        )
-
-
 def _difference(whole: Synth, half: Synth, real: DatasetNotes) -> float:
     """The largest among some notes: its energy against the note's, in dB."""
-    latents = whole.sample_latents(AT_ONCE, seed=0)
-    (one,), (other,) = (list(_batches(synth, real, latents)) for synth in (whole, half))
+    one, other = (next(random_notes(synth, real)) for synth in (whole, half))
     energy = (one.astype(np.float64) ** 2).sum(axis=1)
     return float((10 * np.log10(((one - other) ** 2).sum(axis=1) / energy)).max())

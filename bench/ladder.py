@@ -47,7 +47,7 @@ def bench(data: str, model: str | None, notes: int = 800) -> None:
     beside_waves = real.waves(real.rows)
     beside = features(beside_waves, real.sample_rate)
     steps = [RoundTrip(real, synth.model.config, synth.model.normalizer), *ladder(real, synth)]
-    made = _random(synth, real)
+    made = random_notes(synth, real)
     header = None
     octaves = [_octave_levels(beside_waves, synth.sample_rate)]
     attacks = [("real", _attack_times(beside_waves, synth.sample_rate), real.rows)]
@@ -166,8 +166,9 @@ def _print_by_family(
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def _random(synth: Synth, real: DatasetNotes) -> Iterator[NDArray[np.float32]]:
-    latents = synth.sample_latents(real.notes)
+def random_notes(synth: Synth, real: DatasetNotes, seed: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Notes of random latents at the pitches and velocities of the real ones, 16 at once."""
+    latents = synth.sample_latents(real.notes, seed)
     struck = real.velocities() if synth.velocities else None
     for start in range(0, real.notes, 16):
         some = slice(start, start + 16)

@@ -140,6 +140,22 @@ def test_webassembly_goes_on_where_it_is(
     ready(page)
 
 
+@pytest.mark.parametrize(("address", "build"), [("", "ort-wasm"), ("?gpu=any", "ort-webgpu-wasm")])
+def test_a_browser_fetches_the_runtime_that_it_can_use_and_stays_with_it(
+    page: Page, server: StaticServer, address: str, build: str
+) -> None:
+    decide(server, IDLE="1e9")
+    for visit in (address, ""):
+        page.goto(f"{server.address}{visit}")
+        ready(page)
+        kept = page.evaluate("""async () => {
+            const names = (await caches.keys()).filter((name) => name.startsWith("gansynth files"));
+            const files = await (await caches.open(names[0])).keys();
+            return files.map(({ url }) => new URL(url).pathname);
+        }""")
+        assert [path for path in kept if path.endswith(".wasm")] == [f"/runtime/{build}.wasm"]
+
+
 def lost_after_the_trial(data: bytes) -> bytes:
     """The worker's page when its device goes while it makes the eighth note."""
     device = b"const device = await env.webgpu.device;"

@@ -51,9 +51,10 @@ self.addEventListener("message", async ({ data }) => {
 const KINDS = {
   async open({ given, controlled, gpu }) {
     model = given;
-    const build = buildOf(model);
+    const { build, why } = await buildOf(model, gpu);
     const { wasm } = await open(build, controlled);
-    self.postMessage({ engine: `WebAssembly, ${wasm.numThreads} thread${wasm.numThreads === 1 ? "" : "s"}` });
+    const threads = `, ${wasm.numThreads} thread${wasm.numThreads === 1 ? "" : "s"}`;
+    self.postMessage({ engine: `WebAssembly${why ? `; WebGPU isn't used: ${why}` : threads}` });
     if (build === "webgpu" && gpu !== "off") trial = { model, controlled, software: gpu === "any" };
     return [];
   },

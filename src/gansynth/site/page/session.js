@@ -1,8 +1,9 @@
 // ONNX Runtime in a worker: which build of it, its start, and sessions of ONNX files.
 
-import { keyOf } from "./store.js";
+import { isKept, keyOf } from "./store.js";
 
 const MOST_THREADS = 4;
+const MEMORY = 8; // GB: a second copy of the model, for WebGPU, is too much for less
 // A module with one SIMD instruction: what browsers that can't run the model refuse.
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 // A model with one operation, which starts the runtime.
@@ -16,13 +17,29 @@ export const QUICK = { executionProviders: ["wasm"], graphOptimizationLevel: "di
 
 let ort;
 
-// Of the two builds in `model.files`, the one that this browser can use; `webgpu` has both, and may
-// lack in a site. It waits for the graphics processor by JSPI.
-export function buildOf({ files }) {
+// Of the two builds in `model.files` the one to take, { build, why }: `webgpu` has both and is larger,
+// so it is for browsers with a graphics processor; `why` says what speaks against it. It may lack in a
+// site, and waits for the processor by JSPI. What the first visit took stays. `gpu`: see api.js.
+export async function buildOf({ files }, gpu) {
   if (!WebAssembly.validate(new Uint8Array(SIMD))) {
     throw new Error("This browser can't run the model: it lacks WebAssembly SIMD. Chrome and Edge have it from version 91, Firefox from 89, Safari from 16.4.");
   }
-  return files.webgpu && navigator.gpu && WebAssembly.Suspending ? "webgpu" : "runtime";
+  if (!(files.webgpu && navigator.gpu && WebAssembly.Suspending)) return { build: "runtime" };
+  if (gpu !== "any") {
+    if (await isKept(files.webgpu)) return { build: "webgpu" };
+    if (gpu === "off" || await isKept(files.runtime)) return { build: "runtime" };
+  }
+  return processor(gpu === "any").then(() => ({ build: "webgpu" }), ({ message }) => ({ build: "runtime", why: message }));
+}
+
+// What the graphics processor says of itself; an error of one that isn't to be used.
+export async function processor(software) {
+  if (navigator.deviceMemory < MEMORY) throw new Error(`this device has less than ${MEMORY} GB of memory`);
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new Error("this browser offers no graphics processor");
+  const { isFallbackAdapter = adapter.isFallbackAdapter } = adapter.info;
+  if (isFallbackAdapter && !software) throw new Error("it would be computed without a graphics processor");
+  return adapter.info;
 }
 
 // Start a build with the bytes of its `.wasm`. `controlled`: a service worker answers for the page.

@@ -18,6 +18,9 @@ export async function kept(file) {
   return bytes && await isWhole(bytes, file) ? bytes : undefined;
 }
 
+// Whether this browser keeps a file; it may be damaged.
+export const isKept = async (file) => Boolean(await (await opened())?.match(keyOf(file)).catch(() => null));
+
 // Bytes of a file, wherever they are. `tell(bytes)` is told what has come, `say(words)` of what went
 // wrong and is tried again.
 export async function load(file, tell, say) {

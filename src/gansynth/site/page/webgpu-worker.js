@@ -3,10 +3,8 @@
 //   in   { open: { model, controlled, software } }, once; then { note }, one after the other
 //   out  { result } or { error }, of each; { lost }, at any time
 
-import { create, start, waveOf } from "./session.js";
+import { create, processor, start, waveOf } from "./session.js";
 import { kept } from "./store.js";
-
-const MEMORY = 8; // GB: a second copy of the model is too much for less
 
 let notes;
 
@@ -24,11 +22,7 @@ self.addEventListener("message", async ({ data }) => {
 
 // What the processor is called.
 async function open({ model, controlled, software }) {
-  if (navigator.deviceMemory < MEMORY) throw new Error(`this device has less than ${MEMORY} GB of memory`);
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) throw new Error("this browser offers no graphics processor");
-  const { vendor, architecture, isFallbackAdapter = adapter.isFallbackAdapter } = adapter.info;
-  if (isFallbackAdapter && !software) throw new Error("it would be computed without a graphics processor");
+  const { vendor, architecture } = await processor(software);
   const { webgpu, notes: graph, weights } = model.files;
   const [binary, bytes, halves] = await Promise.all([webgpu, graph, weights].map(kept));
   if (!binary || !bytes || !halves) throw new Error("this browser doesn't keep the instrument's files");
